@@ -1,0 +1,174 @@
+//! Money by budget and period; asked for a hold before an upstream call, told the true cost afterwards.
+//!
+//! Every budget of a request must admit, or none is held in. When the actor is gone, the handle turns to the book itself,
+//! so callers see a hold or a refusal and nothing else. A hold that is lost gives itself back.
+
+mod account;
+mod book;
+mod budget;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, Message, MessageResult};
+
+pub use book::{BudgetHold, Budgets, ChargeEntry, Journal, Ledger, LedgerCounters, NoJournal};
+pub use budget::{Budget, BudgetExceeded, BudgetScope, Period, Spend, TimeZone, timezone};
+
+use crate::types::{MicroUsd, Now};
+use crate::worker::{Local, MAILBOX, crashable};
+
+// ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Sets an estimate aside in all budgets: a hold, or the tightest budget that is used up.
+#[derive(Debug, Clone)]
+struct Hold {
+    budgets: Budgets,
+    estimate: MicroUsd,
+}
+
+impl Message for Hold {
+    type Result = Result<BudgetHold, BudgetExceeded>;
+}
+
+/// Closes a hold as recorded in it: charged or given back.
+#[derive(Debug)]
+struct Charge(BudgetHold);
+
+impl Message for Charge {
+    type Result = ();
+}
+
+/// Where a budget stands.
+#[derive(Debug, Clone)]
+struct Read(Arc<Budget>);
+
+impl Message for Read {
+    type Result = Spend;
+}
+
+/// A copy of the counters.
+#[derive(Debug, Clone)]
+struct Inspect;
+
+impl Message for Inspect {
+    type Result = LedgerCounters;
+}
+
+// ── handle ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// The worker's access to the budgets.
+#[derive(Clone)]
+pub struct BudgetLedgerHandle {
+    actor: Rc<Local<BudgetLedger>>,
+    book: Arc<Ledger>,
+}
+
+impl BudgetLedgerHandle {
+    /// Prepares the ledger's desk of this worker over the shared book.
+    pub fn new(book: Arc<Ledger>) -> Self {
+        let shared = Arc::clone(&book);
+        let actor = Rc::new(Local::new(move || BudgetLedger { book: Arc::clone(&shared) }));
+        Self { actor, book }
+    }
+
+    /// Holds an estimate in all budgets as one step.
+    ///
+    /// # Errors
+    /// The tightest budget of those that are used up; nothing is held then.
+    pub async fn hold(&self, budgets: Budgets, estimate: MicroUsd) -> Result<BudgetHold, BudgetExceeded> {
+        let ask = self.actor.ask(Hold { budgets: budgets.clone(), estimate });
+        match ask.await {
+            Ok(outcome) => outcome,
+            Err(_) => self.book.hold(&budgets, estimate, Now::read()),
+        }
+    }
+
+    /// Replaces a hold by the true cost, without waiting.
+    pub fn charge(&self, mut hold: BudgetHold, cost: MicroUsd) {
+        hold.record(cost);
+        self.actor.tell(Charge(hold));
+    }
+
+    /// Replaces a hold by the true cost, and returns once the journal has accepted it.
+    pub async fn charge_now(&self, mut hold: BudgetHold, cost: MicroUsd) {
+        hold.record(cost);
+        // A message that no actor takes is dropped, and the hold in it charges itself.
+        let _ = self.actor.ask_once(Charge(hold)).await;
+    }
+
+    /// Gives back a hold of which nothing was spent.
+    pub fn release(&self, hold: BudgetHold) {
+        self.actor.tell(Charge(hold));
+    }
+
+    /// Returns where a budget stands.
+    pub async fn spend(&self, budget: Arc<Budget>) -> Spend {
+        match self.actor.ask(Read(Arc::clone(&budget))).await {
+            Ok(spend) => spend,
+            Err(_) => self.book.spend(&budget, Now::read()),
+        }
+    }
+
+    /// Returns a copy of the counters, of all workers together.
+    pub async fn inspect(&self) -> LedgerCounters {
+        self.actor.ask(Inspect).await.unwrap_or_else(|_| self.book.counters())
+    }
+
+    /// Makes this worker's ledger desk panic.
+    #[cfg(any(test, feature = "chaos"))]
+    pub fn crash(&self) {
+        self.actor.crash();
+    }
+}
+
+// ── actor ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+struct BudgetLedger {
+    book: Arc<Ledger>,
+}
+
+impl Actor for BudgetLedger {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Hold> for BudgetLedger {
+    type Result = Result<BudgetHold, BudgetExceeded>;
+
+    fn handle(&mut self, ask: Hold, _: &mut Self::Context) -> Self::Result {
+        self.book.hold(&ask.budgets, ask.estimate, Now::read())
+    }
+}
+
+impl Handler<Charge> for BudgetLedger {
+    type Result = ();
+
+    fn handle(&mut self, Charge(hold): Charge, _: &mut Self::Context) {
+        drop(hold);
+    }
+}
+
+impl Handler<Read> for BudgetLedger {
+    type Result = MessageResult<Read>;
+
+    fn handle(&mut self, Read(budget): Read, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.book.spend(&budget, Now::read()))
+    }
+}
+
+impl Handler<Inspect> for BudgetLedger {
+    type Result = MessageResult<Inspect>;
+
+    fn handle(&mut self, _: Inspect, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.book.counters())
+    }
+}
+
+crashable!(BudgetLedger);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! One budget's account: what is spent in the current period and what is held.
+//!
+//! A period never goes back: when the clock is set back, spend stays in the period already begun, so that no money
+//! is ever forgotten. Holds belong to no period; a charge belongs to the one current when it is made.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::budget::{Budget, BudgetExceeded, Period, Spend, TimeZone, Window, rfc3339};
+use crate::types::{MicroUsd, Now, whole_seconds};
+
+/// Spend and holds of one budget.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    open: Option<Open>,
+    held: MicroUsd,
+    /// Spend by the start of its period, from the journal, until the first period opens.
+    replayed: BTreeMap<Duration, MicroUsd>,
+    replayed_charges: HashSet<u64>,
+}
+
+/// The current period.
+#[derive(Debug)]
+struct Open {
+    /// The budget as the period was last reckoned for.
+    budget: Arc<Budget>,
+    window: Window,
+    spent: MicroUsd,
+    has_warned: bool,
+    /// The highest fraction of the limit warned about.
+    alerted: f64,
+}
+
+/// A refusal before it is compared with those of other budgets.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    budget: Arc<Budget>,
+    spend: Spend,
+    retry_after: Option<Duration>,
+}
+
+impl Account {
+    /// Says whether the budget admits one more request, holding nothing.
+    pub(super) fn check(&mut self, budget: &Arc<Budget>, now: Now) -> Result<(), Refusal> {
+        let held = self.held;
+        let open = self.open(budget, now);
+        if open.spent.saturating_add(held) < budget.limit {
+            return Ok(());
+        }
+        if !budget.hard_stop {
+            open.warn_once(held);
+            return Ok(());
+        }
+        let wait = open.window.end.map(|end| end.saturating_sub(now.unix));
+        let retry_after = wait.map(whole_seconds);
+        Err(Refusal { budget: Arc::clone(budget), spend: open.spend(held), retry_after })
+    }
+
+    /// Sets an estimate aside.
+    pub(super) fn hold(&mut self, estimate: MicroUsd) {
+        self.held = self.held.saturating_add(estimate);
+    }
+
+    /// Gives an estimate back.
+    pub(super) fn release(&mut self, estimate: MicroUsd) {
+        self.held = self.held.saturating_sub(estimate);
+    }
+
+    /// Adds a cost to the period current now, and returns that period's start.
+    pub(super) fn charge(&mut self, budget: &Arc<Budget>, cost: MicroUsd, now: Now) -> Duration {
+        let open = self.open(budget, now);
+        open.spent = open.spent.saturating_add(cost);
+        open.alert();
+        open.window.start
+    }
+
+    /// Returns where the budget stands.
+    pub(super) fn spend(&mut self, budget: &Arc<Budget>, now: Now) -> Spend {
+        let held = self.held;
+        self.open(budget, now).spend(held)
+    }
+
+    /// Adds a charge from the journal unless it was added before.
+    pub(super) fn replay(&mut self, charge: u64, window_start: Duration, cost: MicroUsd) {
+        if !self.replayed_charges.insert(charge) {
+            return;
+        }
+        let spent = match &mut self.open {
+            Some(open) if open.window.start == window_start => &mut open.spent,
+            Some(_) | None => self.replayed.entry(window_start).or_default(),
+        };
+        *spent = spent.saturating_add(cost);
+    }
+
+    /// Forgets which charges were added, once the journal is at its end.
+    pub(super) fn end_replay(&mut self) {
+        self.replayed_charges = HashSet::new();
+    }
+
+    /// Returns what is held.
+    pub(super) fn held(&self) -> MicroUsd {
+        self.held
+    }
+
+    /// Returns the period of now, begun if the kept one is over or the budget has changed its calendar.
+    fn open(&mut self, budget: &Arc<Budget>, now: Now) -> &mut Open {
+        let next = match &self.open {
+            Some(open) => open.next(budget, now),
+            None => Some(window_of(budget, now)),
+        };
+        if let Some(window) = next {
+            let spent = self.replayed.remove(&window.start).unwrap_or_default();
+            // Periods never go back, so earlier ones are not asked for again.
+            self.replayed = self.replayed.split_off(&window.start);
+            return self.open.insert(Open::begin(budget, window, spent));
+        }
+        let open =
+            self.open.get_or_insert_with(|| Open::begin(budget, window_of(budget, now), MicroUsd::ZERO));
+        if !Arc::ptr_eq(&open.budget, budget) {
+            open.budget = Arc::clone(budget);
+        }
+        open
+    }
+}
+
+impl Open {
+    fn begin(budget: &Arc<Budget>, window: Window, spent: MicroUsd) -> Self {
+        Self { budget: Arc::clone(budget), window, spent, has_warned: false, alerted: 0.0 }
+    }
+
+    /// Returns the window to begin, if the kept one does not hold any more.
+    fn next(&self, budget: &Arc<Budget>, now: Now) -> Option<Window> {
+        let is_same_calendar =
+            Arc::ptr_eq(&self.budget, budget) || calendar(&self.budget) == calendar(budget);
+        let is_over = self.window.end.is_some_and(|end| now.unix >= end);
+        if is_same_calendar && !is_over {
+            return None;
+        }
+        let window = window_of(budget, now);
+        (window != self.window).then_some(window)
+    }
+
+    fn spend(&self, held: MicroUsd) -> Spend {
+        Spend { spent: self.spent, held, period_start: self.window.start, resets_at: self.window.end }
+    }
+
+    fn warn_once(&mut self, held: MicroUsd) {
+        if !std::mem::replace(&mut self.has_warned, true) {
+            let Budget { name, limit, period, .. } = &*self.budget;
+            let (spent, period) = (self.spent, period.as_str());
+            log::warn!(
+                "budget {name:?} is used up: {spent} spent and {held} held of {limit} USD this {period}"
+            );
+        }
+    }
+
+    fn alert(&mut self) {
+        let Budget { name, limit, alert_at, .. } = &*self.budget;
+        let share = self.spent.0 as f64 / limit.0.max(1) as f64;
+        let reached = alert_at.iter().copied().filter(|at| *at <= share && *at > self.alerted);
+        let highest = reached.fold(self.alerted, |highest, at| {
+            log::warn!(
+                "budget {name:?} has reached {:.0} %: {} of {limit} USD spent",
+                at * 100.0,
+                self.spent
+            );
+            highest.max(at)
+        });
+        self.alerted = highest;
+    }
+}
+
+impl Refusal {
+    /// Returns the order of tightness: what remains, then the longest wait first.
+    pub(super) fn tightness(&self) -> (i128, std::cmp::Reverse<Duration>) {
+        let used = i128::from(self.spend.spent.0).saturating_add(self.spend.held.0.into());
+        let remains = i128::from(self.budget.limit.0).saturating_sub(used);
+        (remains, std::cmp::Reverse(self.retry_after.unwrap_or(Duration::MAX)))
+    }
+}
+
+impl From<Refusal> for BudgetExceeded {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { budget, spend, retry_after } = refusal;
+        Self {
+            budget,
+            spent: spend.spent,
+            held: spend.held,
+            resets_at: spend.resets_at,
+            resets_at_rfc3339: spend.resets_at.and_then(rfc3339),
+            retry_after,
+        }
+    }
+}
+
+fn calendar(budget: &Budget) -> (Period, &TimeZone) {
+    (budget.period, &budget.timezone)
+}
+
+/// Returns the window of now; a time that the calendar does not reach counts as one endless period.
+fn window_of(budget: &Budget, now: Now) -> Window {
+    budget.period.window(&budget.timezone, now.unix).unwrap_or(Window::ENDLESS)
+}

@@ -1,0 +1,175 @@
+//! Finished answers by key; asked before an upstream call, told the answer afterwards.
+//!
+//! Identical misses are filled by one upstream call, across workers. Waiting happens in the caller's own task with
+//! its own deadline, never in the actor. A cache that cannot answer is a miss: callers then go upstream alone.
+
+mod book;
+mod fill;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler, Message, MessageResult};
+
+pub use book::{CacheBook, CacheCounters, Entry, Key};
+use book::{Found, Turn};
+pub use fill::Fill;
+
+use crate::types::Now;
+use crate::worker::{Local, MAILBOX, crashable};
+
+/// What a lookup comes to.
+#[derive(Debug)]
+pub enum Recalled {
+    /// An answer.
+    Hit(Arc<Entry>),
+    /// No answer: call upstream, then store or abandon.
+    Fill(Fill),
+    /// No answer: call upstream and keep the answer to yourself; another caller is filling this key.
+    Alone,
+}
+
+// ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Looks up a key: an entry, a fill, or a place in the line.
+#[derive(Debug, Clone)]
+struct Lookup(Key);
+
+impl Message for Lookup {
+    type Result = Found;
+}
+
+/// Takes the right to fill a key without reading it.
+#[derive(Debug, Clone)]
+struct Refresh(Key);
+
+impl Message for Refresh {
+    type Result = Option<Fill>;
+}
+
+/// Closes a fill as recorded in it: stored or abandoned.
+#[derive(Debug)]
+struct Store(Fill);
+
+impl Message for Store {
+    type Result = ();
+}
+
+/// A copy of the counters.
+#[derive(Debug, Clone)]
+struct Inspect;
+
+impl Message for Inspect {
+    type Result = CacheCounters;
+}
+
+// ── handle ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// The worker's access to the cache.
+#[derive(Clone)]
+pub struct CacheHandle {
+    actor: Rc<Local<CacheActor>>,
+    book: Arc<CacheBook>,
+}
+
+impl CacheHandle {
+    /// Prepares the cache's desk of this worker over the shared book.
+    pub fn new(book: Arc<CacheBook>) -> Self {
+        let shared = Arc::clone(&book);
+        let actor = Rc::new(Local::new(move || CacheActor { book: Arc::clone(&shared) }));
+        Self { actor, book }
+    }
+
+    /// Looks up a key, waiting at most `deadline` for another caller who is filling it.
+    pub async fn lookup(&self, key: Key, deadline: Duration) -> Recalled {
+        match self.actor.ask(Lookup(key)).await {
+            Ok(Found::Hit(entry)) => Recalled::Hit(entry),
+            Ok(Found::Fill(fill)) => Recalled::Fill(fill),
+            Ok(Found::Wait(turn)) => match tokio::time::timeout(deadline, turn).await {
+                Ok(Ok(Turn::Entry(entry))) => Recalled::Hit(entry),
+                Ok(Ok(Turn::Fill(fill))) => Recalled::Fill(fill),
+                Ok(Err(_)) | Err(_) => Recalled::Alone,
+            },
+            Ok(Found::Crowded) | Err(_) => Recalled::Alone,
+        }
+    }
+
+    /// Takes the right to fill a key without reading it; `None` while another caller has it.
+    pub async fn refresh(&self, key: Key) -> Option<Fill> {
+        self.actor.ask(Refresh(key)).await.ok().flatten()
+    }
+
+    /// Keeps an answer and hands it to everybody who waits for it, without waiting.
+    pub fn store(&self, mut fill: Fill, entry: Entry, ttl: Duration) {
+        fill.record(entry, ttl);
+        self.actor.tell(Store(fill));
+    }
+
+    /// Passes the turn to the next caller who waits for the key.
+    pub fn abandon(&self, fill: Fill) {
+        self.actor.tell(Store(fill));
+    }
+
+    /// Returns a copy of the counters, of all workers together.
+    pub async fn inspect(&self) -> CacheCounters {
+        self.actor.ask(Inspect).await.unwrap_or_else(|_| self.book.counters())
+    }
+
+    /// Makes this worker's cache desk panic.
+    #[cfg(any(test, feature = "chaos"))]
+    pub fn crash(&self) {
+        self.actor.crash();
+    }
+}
+
+// ── actor ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+struct CacheActor {
+    book: Arc<CacheBook>,
+}
+
+impl Actor for CacheActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Lookup> for CacheActor {
+    type Result = MessageResult<Lookup>;
+
+    fn handle(&mut self, Lookup(key): Lookup, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.book.lookup(key, Now::read()))
+    }
+}
+
+impl Handler<Refresh> for CacheActor {
+    type Result = Option<Fill>;
+
+    fn handle(&mut self, Refresh(key): Refresh, _: &mut Self::Context) -> Self::Result {
+        self.book.refresh(key)
+    }
+}
+
+impl Handler<Store> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, Store(fill): Store, _: &mut Self::Context) {
+        drop(fill);
+    }
+}
+
+impl Handler<Inspect> for CacheActor {
+    type Result = MessageResult<Inspect>;
+
+    fn handle(&mut self, _: Inspect, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.book.counters())
+    }
+}
+
+crashable!(CacheActor);
+
+#[cfg(test)]
+mod tests;

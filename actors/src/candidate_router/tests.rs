@@ -1,0 +1,181 @@
+//! What the router promises: healthy targets while there are any, and a way back for the others.
+
+use std::time::Duration;
+
+use super::*;
+use crate::worker::run;
+
+const START: Now = Now { unix: Duration::from_secs(1_700_000_000), steady: Duration::from_secs(1_000) };
+const OK: AttemptOutcome = AttemptOutcome::Succeeded { latency: Duration::from_millis(100) };
+
+fn later(seconds: u64) -> Now {
+    let by = Duration::from_secs(seconds);
+    Now { unix: START.unix + by, steady: START.steady + by }
+}
+
+fn failed(failure: AttemptFailure) -> AttemptOutcome {
+    AttemptOutcome::Failed { failure, retry_after: None }
+}
+
+fn target(id: &str, cooldown: CooldownRule) -> Arc<Target> {
+    Arc::new(Target { id: id.into(), cooldown })
+}
+
+fn group(ids: &[&str]) -> Group {
+    Group {
+        id: "group".into(),
+        strategy: Strategy::Failover,
+        targets: ids.iter().map(|id| target(id, CooldownRule::default())).collect(),
+        max_fallbacks: None,
+        when_all_unavailable: WhenAllUnavailable::Fail,
+    }
+}
+
+fn ids(plan: Result<Candidates, AllUnavailable>) -> Vec<String> {
+    plan.unwrap_or_default().iter().map(|candidate| candidate.target.id.to_string()).collect()
+}
+
+/// Reports an outcome of the named target.
+fn report(health: &Health, id: &str, outcome: AttemptOutcome, now: Now) {
+    let candidates = health.plan(&group(&[id]), now).unwrap();
+    health.record(&candidates[0], outcome, now);
+}
+
+#[test]
+fn a_cooled_target_is_left_out_until_its_time_is_over() {
+    let health = Health::new();
+    let three = group(&["a", "b", "c"]);
+    assert_eq!(ids(health.plan(&three, START)), ["a", "b", "c"]);
+    report(&health, "a", failed(AttemptFailure::Status(500)), START);
+    assert_eq!(ids(health.plan(&three, START)), ["b", "c"]);
+    assert_eq!(health.plan(&three, START).unwrap()[0].index, 1);
+    assert_eq!(ids(health.plan(&three, later(29))), ["b", "c"]);
+    assert_eq!(ids(health.plan(&three, later(30))), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_success_ends_the_cooldown_at_once() {
+    let health = Health::new();
+    report(&health, "a", failed(AttemptFailure::Timeout), START);
+    report(&health, "a", OK, START);
+    assert_eq!(ids(health.plan(&group(&["a", "b"]), START)), ["a", "b"]);
+    assert_eq!(health.status("a", START).latency, Some(Duration::from_millis(100)));
+}
+
+#[test]
+fn cooling_targets_are_the_second_choice_and_unhealthy_ones_none() {
+    let health = Health::new();
+    let three = group(&["a", "b", "c"]);
+    for id in ["a", "c"] {
+        report(&health, id, failed(AttemptFailure::Transport), START);
+    }
+    health.mark_unhealthy(&"b".into(), Some(503));
+    assert_eq!(ids(health.plan(&three, START)), ["a", "c"]);
+    for id in ["a", "c"] {
+        health.mark_unhealthy(&id.into(), None);
+    }
+    assert_eq!(ids(health.plan(&three, START)), ["a", "c"], "a cooldown comes before a failed check");
+    let when_over = later(30);
+    assert_eq!(health.plan(&three, when_over).unwrap_err(), AllUnavailable { retry_after: None });
+    let anyway = Group { when_all_unavailable: WhenAllUnavailable::TryAnyway, ..group(&["a", "b", "c"]) };
+    assert_eq!(ids(health.plan(&anyway, when_over)), ["a", "b", "c"]);
+    health.mark_healthy(&"b".into());
+    assert_eq!(ids(health.plan(&three, when_over)), ["b"]);
+}
+
+#[test]
+fn the_list_is_cut_before_anything_is_left_out() {
+    let health = Health::new();
+    let cut = Group { max_fallbacks: Some(1), ..group(&["a", "b", "c"]) };
+    assert_eq!(ids(health.plan(&cut, START)), ["a", "b"]);
+    report(&health, "a", failed(AttemptFailure::Status(429)), START);
+    assert_eq!(ids(health.plan(&cut, START)), ["b"]);
+    let only = Group { max_fallbacks: Some(0), ..group(&["a", "b", "c"]) };
+    assert_eq!(ids(health.plan(&only, START)), ["a"], "the only one, though it cools");
+}
+
+#[test]
+fn a_group_of_one_is_always_planned_and_an_empty_one_never() {
+    let health = Health::new();
+    health.mark_unhealthy(&"a".into(), None);
+    assert_eq!(ids(health.plan(&group(&["a"]), START)), ["a"]);
+    assert!(health.plan(&group(&[]), START).is_err());
+}
+
+#[test]
+fn the_rule_decides_whether_and_how_long_a_failure_cools() {
+    let rule = CooldownRule::default;
+    let off = CooldownRule { enabled: false, ..rule() };
+    let zero = CooldownRule { default: Duration::ZERO, ..rule() };
+    let deaf = CooldownRule { honor_retry_after: false, ..rule() };
+    let patient = CooldownRule { trigger_on_timeout: false, trigger_on_transport: false, ..rule() };
+    let status = AttemptFailure::Status;
+    let cases = [
+        (rule(), status(500), None, Some((30, "upstream_server_error"))),
+        (rule(), status(401), None, Some((30, "upstream_auth_failure"))),
+        (rule(), status(408), None, Some((30, "upstream_request_timeout"))),
+        (rule(), status(429), Some(7), Some((7, "upstream_rate_limited"))),
+        (rule(), status(503), Some(9_999), Some((600, "upstream_server_error"))),
+        (rule(), status(400), Some(7), None),
+        (rule(), status(429), Some(0), None),
+        (rule(), AttemptFailure::Timeout, None, Some((30, "request_timeout"))),
+        (rule(), AttemptFailure::Transport, None, Some((30, "transport_error"))),
+        (rule(), AttemptFailure::Decode, None, Some((30, "upstream_decode_error"))),
+        (deaf, status(429), Some(7), Some((30, "upstream_rate_limited"))),
+        (off, status(500), None, None),
+        (zero, status(429), Some(7), None),
+        (patient.clone(), AttemptFailure::Timeout, None, None),
+        (patient, AttemptFailure::Decode, None, None),
+    ];
+    for (rule, failure, retry_after, expected) in cases {
+        let health = Health::new();
+        let alone = Group { targets: vec![target("a", rule)], ..group(&[]) };
+        let retry_after = retry_after.map(Duration::from_secs);
+        let candidate = &health.plan(&alone, START).unwrap()[0];
+        health.record(candidate, AttemptOutcome::Failed { failure, retry_after }, START);
+        let status = health.status("a", START);
+        let until = status.cooldown_until.map(|until| (until - START.unix).as_secs());
+        let got = until.zip(status.reason.map(Reason::as_str));
+        assert_eq!(got, expected, "{failure:?}");
+    }
+}
+
+#[test]
+fn a_shorter_cooldown_does_not_end_a_longer_one() {
+    let health = Health::new();
+    let retry_after = Some(Duration::from_secs(100));
+    let long = AttemptOutcome::Failed { failure: AttemptFailure::Status(429), retry_after };
+    report(&health, "a", long, START);
+    report(&health, "a", failed(AttemptFailure::Status(500)), START);
+    let status = health.status("a", START);
+    assert_eq!(status.cooldown_until, Some(START.unix + Duration::from_secs(100)));
+    assert_eq!(status.reason, Some(Reason::UpstreamRateLimited));
+}
+
+#[test]
+fn attempts_under_way_are_counted_until_they_are_dropped() {
+    let health = Health::new();
+    let candidate = health.plan(&group(&["a"]), START).unwrap()[0].clone();
+    let attempts = [candidate.begin(), candidate.begin()];
+    assert_eq!((health.status("a", START).in_flight, health.counters().in_flight), (2, 2));
+    drop(attempts);
+    assert_eq!(health.counters().in_flight, 0);
+}
+
+#[test]
+fn the_handle_plans_reports_and_outlives_its_actor() {
+    run(async {
+        let router = CandidateRouterHandle::new(Arc::new(Health::new()));
+        let two = Arc::new(group(&["a", "b"]));
+        let candidates = router.plan(Arc::clone(&two)).await.unwrap();
+        let _attempt = candidates[0].begin();
+        router.crash();
+        router.report(&candidates[0], failed(AttemptFailure::Status(500)));
+        assert_eq!(ids(router.plan(Arc::clone(&two)).await), ["b"]);
+        router.report(&candidates[0], OK);
+        router.crash();
+        assert_eq!(ids(router.plan(two).await), ["a", "b"]);
+        let counters = router.inspect().await;
+        assert_eq!((counters.planned, counters.succeeded, counters.failed, counters.in_flight), (3, 1, 1, 1));
+    });
+}

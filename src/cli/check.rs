@@ -1,0 +1,20 @@
+//! `aisix check`: is this configuration good? Says so, or says everything that is wrong with it.
+
+use std::process::ExitCode;
+
+use crate::config::{Snapshot, Source};
+
+/// Exit 0 and one line of what is declared, or exit 1 and every problem on stderr.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
+pub(super) fn run(source: &Source) -> ExitCode {
+    match source.load() {
+        Ok(config) => {
+            println!("{}: ok, {}", source.path.display(), Snapshot::build(config).summary());
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            ExitCode::FAILURE
+        }
+    }
+}

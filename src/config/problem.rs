@@ -1,0 +1,176 @@
+//! What is wrong with a configuration: one [`Problem`] per finding, all of them together in [`Problems`].
+//!
+//! Everything is checked before anything is reported, so that an operator repairs a file in one go. A message names
+//! places and names; it never quotes a value that may be a secret.
+
+use std::{fmt, sync::Arc};
+
+use super::tree::{Node, Origin};
+
+/// The file that stands for the process environment in a [`Problem`].
+const ENVIRONMENT: &str = "environment";
+
+/// Names further away than this many tenths of likeness are not offered as "did you mean".
+const LIKENESS_FLOOR: f64 = 0.7;
+
+/// One finding, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file as the operator named it, or `environment`.
+    pub file: Arc<str>,
+    /// 1-based line in the file, when the finding has one.
+    pub line: Option<usize>,
+    /// The setting, such as `models[2].provider_key`, or the name of the environment variable. Empty for the whole file.
+    pub path: String,
+    /// What is wrong and, where possible, what is right.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, ": {}", self.path)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// All findings of one load. Displayed one per line, in the order of the file.
+#[derive(Clone, Debug)]
+pub struct Problems {
+    file: Arc<str>,
+    found: Vec<Problem>,
+}
+
+impl Problems {
+    /// An empty report about `file`.
+    pub fn new(file: &str) -> Self {
+        Self { file: file.into(), found: Vec::new() }
+    }
+
+    /// Adds a finding about the file at `line`.
+    pub fn add(&mut self, line: Option<usize>, path: impl Into<String>, message: impl Into<String>) {
+        self.found.push(Problem {
+            file: self.file.clone(),
+            line,
+            path: path.into(),
+            message: message.into(),
+        });
+    }
+
+    /// Adds a finding about something that came from `origin`: a line of the file or an environment variable.
+    pub fn add_from(&mut self, origin: &Origin, path: impl Into<String>, message: impl Into<String>) {
+        match origin {
+            Origin::Line(line) => self.add(Some(*line), path, message),
+            Origin::Unknown => self.add(None, path, message),
+            Origin::Variable(variable) => self.add_variable(variable, message),
+        }
+    }
+
+    /// Adds a finding about an environment variable.
+    pub fn add_variable(&mut self, variable: &str, message: impl Into<String>) {
+        self.found.push(Problem {
+            file: ENVIRONMENT.into(),
+            line: None,
+            path: variable.into(),
+            message: message.into(),
+        });
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// The number of findings so far.
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// The findings in the order of the file, those without a line first.
+    pub fn sorted(&self) -> Vec<&Problem> {
+        let mut sorted: Vec<&Problem> = self.found.iter().collect();
+        sorted.sort_by_key(|problem| problem.line);
+        sorted
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.sorted().into_iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// One declared thing (an entry of an array, or the settings), so that a finding about a field of it has a place.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The thing as written.
+    pub node: &'a Node,
+    /// Its path, such as `models[2]`; empty for the settings.
+    pub path: &'a str,
+}
+
+impl Place<'_> {
+    /// Adds a finding about `field` of this thing; an empty field means the thing itself.
+    pub fn report(&self, field: &str, message: impl Into<String>, problems: &mut Problems) {
+        let path = match (self.path, field) {
+            (path, "") => path.to_owned(),
+            ("", field) => field.to_owned(),
+            (path, field) => format!("{path}.{field}"),
+        };
+        problems.add_from(self.node.origin_of(field), path, message);
+    }
+}
+
+/// The name among `known` that `name` was probably meant to be.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_FLOOR)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// ` (did you mean "…"?)` for the nearest known name, or nothing.
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known).map(|candidate| format!(" (did you mean \"{candidate}\"?)")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_one_line_per_finding_in_the_order_of_the_file() {
+        let mut problems = Problems::new("config.toml");
+        problems.add(Some(41), "models[2].provider_key", "no provider key is called \"x\"");
+        problems.add(Some(7), "", "expected a value");
+        problems.add_variable("AISIX_PROXY__ADDR", "expected an address");
+        assert_eq!(
+            problems.to_string(),
+            "environment: AISIX_PROXY__ADDR: expected an address\n\
+             config.toml:7: expected a value\n\
+             config.toml:41: models[2].provider_key: no provider key is called \"x\""
+        );
+    }
+
+    #[test]
+    fn the_nearest_name_is_offered_only_when_it_is_near() {
+        let known = ["openai-main", "anthropic", "groq"];
+        assert_eq!(nearest("opnai-main", known), Some("openai-main"));
+        assert_eq!(nearest("zzz", known), None);
+    }
+}

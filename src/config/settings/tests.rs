@@ -1,0 +1,120 @@
+use super::*;
+use crate::config::{
+    tests::{SHIPPED, assert_refused, parse_plain},
+    tree,
+};
+
+/// The shipped file without its tables of settings.
+fn resources_only() -> String {
+    let mut is_kept = true;
+    let lines = SHIPPED.lines().filter(|line| {
+        if let Some(header) = line.strip_prefix('[') {
+            let name = header.split(['.', ']']).next().unwrap_or_default();
+            is_kept = !TABLES.contains(&name);
+        }
+        is_kept
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_shipped_file_shows_the_defaults() {
+    assert_eq!(*parse_plain(SHIPPED).unwrap().settings, Settings::default());
+}
+
+#[test]
+fn without_any_table_of_settings_the_settings_are_the_same() {
+    let rest = resources_only();
+    assert!(!rest.contains("[proxy]") && rest.contains("[[models]]"));
+    assert_eq!(*parse_plain(&rest).unwrap().settings, Settings::default());
+}
+
+/// The keys that a table knows, as its refusal of another one lists them.
+fn known_keys(table: &str) -> Vec<String> {
+    let text = format!("[{table}]\nzzzzzzzz = 1\n");
+    let mut problems = Problems::new("f");
+    let root = tree::parse(&text, &|_| None, &mut problems).unwrap();
+    assert!(Settings::read(&root, &mut problems).is_none());
+    let report = problems.to_string();
+    let (_, list) = report.split_once("known here: ").expect("a list of what is known");
+    list.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_shipped_file_shows_every_setting() {
+    let mut tables: Vec<String> = TABLES.iter().map(|table| (*table).to_owned()).collect();
+    let mut shown = 0;
+    while let Some(table) = tables.pop() {
+        let header = format!("\n[{table}]");
+        let (_, after) = SHIPPED.split_once(&header).unwrap_or_else(|| panic!("[{table}] is not shown"));
+        let body = after.split("\n[").next().unwrap_or_default();
+        for key in known_keys(&table) {
+            let is_shown = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} ="));
+            if body.lines().any(is_shown) {
+                shown += 1;
+            } else {
+                tables.push(format!("{table}.{key}"));
+            }
+        }
+    }
+    assert!(shown >= 35, "only {shown} settings are found");
+}
+
+#[test]
+fn zero_means_no_limit_where_the_file_says_so() {
+    let settings = Settings::default();
+    assert_eq!(settings.upstream.stream_timeout(), settings.upstream.timeout());
+    assert_eq!(settings.upstream.first_byte_timeout(), None);
+    assert_eq!(settings.upstream.max_connections_per_host(), None);
+    assert_eq!(settings.downstream.idle_timeout(), None);
+    let none = "[proxy]\nrequest_body_limit_bytes = 0\nrequest_body_timeout_ms = 0\n";
+    let config = parse_plain(none).unwrap();
+    assert_eq!(config.settings.proxy.request_body_limit(), None);
+    assert_eq!(config.settings.proxy.request_body_timeout(), None);
+    assert!(config.settings.proxy.workers() >= 1);
+}
+
+#[test]
+fn an_open_admin_api_stays_on_the_loopback() {
+    let message = "config.toml:2: admin.addr: without admin_keys the Admin API listens on a loopback address \
+                   only; add a key, use 127.0.0.1, or set admin.enabled = false";
+    assert_refused("[admin]\naddr = \"0.0.0.0:3001\"\n", &[message]);
+    assert_refused("[admin]\naddr = \"[::]:3001\"\n", &[message]);
+    for fine in [
+        "[admin]\naddr = \"0.0.0.0:3001\"\nenabled = false\n",
+        "[admin]\naddr = \"0.0.0.0:3001\"\nadmin_keys = [\"k\"]\n",
+        "[admin]\naddr = \"[::1]:3001\"\n",
+    ] {
+        parse_plain(fine).unwrap();
+    }
+}
+
+#[test]
+fn headers_that_carry_credentials_or_traces_cannot_name_a_request() {
+    assert_refused(
+        "[proxy.request_id]\naccept_headers = [\"X-Request-Id\", \"Cookie\",\n  \"traceparent\", \"a b\"]\n",
+        &[
+            "config.toml:2: proxy.request_id.accept_headers[1]: this header is reserved and cannot carry a request id",
+            "config.toml:3: proxy.request_id.accept_headers[2]: this header is reserved and cannot carry a request id",
+            "config.toml:3: proxy.request_id.accept_headers[3]: expected the name of a header",
+        ],
+    );
+}
+
+#[test]
+fn ranges_of_settings_are_checked_together() {
+    assert_refused(
+        "[upstream]\nconnect_timeout_ms = 0\nmax_response_bytes = 0\n[observability]\nservice_name = \" \"\n\
+         [admin]\naddr = \"127.0.0.1:3000\"\n",
+        &[
+            "config.toml:2: upstream.connect_timeout_ms: expected 1 or more",
+            "config.toml:3: upstream.max_response_bytes: expected 1 or more",
+            "config.toml:5: observability.service_name: must not be empty",
+            "config.toml:7: admin.addr: is the address of the proxy as well",
+        ],
+    );
+    assert_refused(
+        "[admin]\nadmin_keys = [\"\"]\n",
+        &["config.toml:2: admin.admin_keys: a key must not be empty"],
+    );
+}

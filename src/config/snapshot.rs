@@ -1,0 +1,120 @@
+//! What the request path reads: everything resolved, nothing to parse or to look up twice.
+//!
+//! A request keeps the snapshot that it started with. A reload builds another one and swaps it; nothing in here changes.
+
+mod access;
+mod model;
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use aisix_actors::provider_pool::ProviderKey;
+
+pub use self::{
+    access::{ApiKey, AppliesTo, CachePolicy, CacheScope},
+    model::{DefaultHeaders, Direct, Dispatch, Model, Routing, TimeoutRule},
+};
+use super::{Config, glob::Glob, settings::Settings, tls::TlsProfile};
+
+/// One whole configuration.
+pub struct Snapshot {
+    /// What is set once for the whole gateway.
+    pub settings: Arc<Settings>,
+    /// The first enabled policy that applies is the one that counts.
+    pub cache_policies: Vec<CachePolicy>,
+    /// What the provider pool is given.
+    pub provider_keys: Vec<ProviderKey>,
+    /// Trust by `TlsProfileId`: 0 is `[upstream.tls]`, equal profiles are shared.
+    pub tls_profiles: Vec<TlsProfile>,
+    api_keys: HashMap<[u8; 32], Arc<ApiKey>>,
+    models: Vec<Arc<Model>>,
+    by_name: HashMap<Arc<str>, Arc<Model>>,
+    /// Most particular pattern first, then in order of declaration.
+    wildcards: Vec<(Glob, Arc<Model>)>,
+}
+
+/// A model that a caller's name stands for.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The declared model.
+    pub model: Arc<Model>,
+    /// What the `*` of its name stands for, where it has one.
+    pub capture: Option<Box<str>>,
+}
+
+impl Snapshot {
+    /// Builds the lookups over a checked configuration.
+    pub fn build(config: Config) -> Self {
+        let resolved = config.resolved;
+        let mut by_name = HashMap::new();
+        let mut wildcards = Vec::new();
+        for model in &resolved.models {
+            match Glob::parse(&model.name) {
+                Some(glob @ Glob::Around { .. }) => wildcards.push((glob, model.clone())),
+                _ => {
+                    by_name.insert(model.name.clone(), model.clone());
+                }
+            }
+        }
+        wildcards.sort_by_key(|(glob, _)| std::cmp::Reverse(glob.literal_len()));
+        let api_keys = resolved.api_keys.into_iter();
+        Self {
+            settings: config.settings,
+            cache_policies: resolved.cache_policies,
+            provider_keys: resolved.provider_keys,
+            tls_profiles: resolved.tls_profiles,
+            api_keys: api_keys.map(|(hash, key)| (hash.0, key)).collect(),
+            models: resolved.models,
+            by_name,
+            wildcards,
+        }
+    }
+
+    /// The API key with this SHA-256, expired and disabled ones included.
+    pub fn api_key(&self, sha256: &[u8; 32]) -> Option<&Arc<ApiKey>> {
+        self.api_keys.get(sha256)
+    }
+
+    /// The model that a name stands for: the exact name first, then the wildcard with the longest literal part.
+    pub fn resolve(&self, name: &str) -> Option<Resolved> {
+        if let Some(model) = self.by_name.get(name) {
+            return Some(Resolved { model: model.clone(), capture: None });
+        }
+        self.wildcards.iter().find_map(|(glob, model)| {
+            glob.capture(name).map(|capture| Resolved { model: model.clone(), capture: Some(capture.into()) })
+        })
+    }
+
+    /// Every model in order of declaration, wildcards included.
+    pub fn models(&self) -> impl Iterator<Item = &Arc<Model>> {
+        self.models.iter()
+    }
+
+    /// What is declared, in a few words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!(
+            "{} models, {} API keys, {} provider keys",
+            self.models.len(),
+            self.api_keys.len(),
+            self.provider_keys.len()
+        )
+    }
+
+    /// The policy under which a request for `model` (the name that was sent) is cached.
+    pub fn cache_policy(&self, model: &str, api_key: &ApiKey) -> Option<&CachePolicy> {
+        self.cache_policies.iter().find(|policy| policy.enabled && policy.applies_to.is_match(model, api_key))
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("models", &self.models.len())
+            .field("api_keys", &self.api_keys.len())
+            .field("provider_keys", &self.provider_keys.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! What callers ask for: a model with an upstream of its own, or a choice among such models.
+
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+use aisix_actors::{budget_ledger::Budget, candidate_router::Group, rate_limiter::Scope};
+
+use crate::{config::price::Price, providers::Provider};
+
+/// A name that callers send, and everything that follows from it.
+#[derive(Debug)]
+pub struct Model {
+    /// The id: UUIDv5 of the name.
+    pub id: Arc<str>,
+    /// The display name; may hold one `*`.
+    pub name: Arc<str>,
+    /// The model's limits, shared by its callers; nothing when there are none.
+    pub rate_limit: Option<Arc<Scope>>,
+    /// The deadline of a whole answer.
+    pub timeout: TimeoutRule,
+    /// The longest gap between two parts of a stream.
+    pub stream_timeout: TimeoutRule,
+    /// Budgets of this model.
+    pub budgets: Vec<Arc<Budget>>,
+    /// What the router is asked with; a direct model is its own only target.
+    pub group: Arc<Group>,
+    /// When this configuration was loaded, in seconds since the Unix epoch.
+    pub created: u64,
+    /// How a request is served.
+    pub dispatch: Dispatch,
+}
+
+impl Model {
+    /// Whether the name stands for many.
+    pub fn is_wildcard(&self) -> bool {
+        self.name.contains('*')
+    }
+}
+
+/// How a model serves a request.
+#[derive(Debug)]
+pub enum Dispatch {
+    /// By one upstream.
+    Direct(Direct),
+    /// By the first of several models that can.
+    Routing(Routing),
+}
+
+/// One upstream.
+pub struct Direct {
+    /// The code that knows the provider's API.
+    pub provider: &'static dyn Provider,
+    /// The vendor id, for labels.
+    pub provider_label: Arc<str>,
+    /// The provider's name for the model; a `*` is filled by the capture.
+    pub upstream_model: Arc<str>,
+    /// The id by which the provider pool leases.
+    pub provider_key: Arc<str>,
+    /// The display name of that provider key.
+    pub provider_key_name: Arc<str>,
+    /// Budgets of that provider key.
+    pub provider_key_budgets: Vec<Arc<Budget>>,
+    /// Tries again at this target; nothing to take the group's or the default.
+    pub retries: Option<u32>,
+    /// What tokens cost; nothing when unknown.
+    pub price: Option<Price>,
+    /// Headers that every request carries.
+    pub default_headers: DefaultHeaders,
+}
+
+impl Direct {
+    /// The provider's name for the model, with what the `*` of the caller's name stood for.
+    pub fn upstream_model_for(&self, capture: Option<&str>) -> Cow<'_, str> {
+        match (capture, self.upstream_model.contains('*')) {
+            (Some(capture), true) => self.upstream_model.replacen('*', capture, 1).into(),
+            _ => Cow::Borrowed(&self.upstream_model),
+        }
+    }
+}
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct")
+            .field("provider", &self.provider.name())
+            .field("upstream_model", &self.upstream_model)
+            .field("provider_key", &self.provider_key_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Headers by lower-case name. Values may be credentials and are not printed.
+#[derive(Clone, Default)]
+pub struct DefaultHeaders(pub Vec<(Arc<str>, Arc<str>)>);
+
+impl fmt::Debug for DefaultHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// A choice among direct models.
+#[derive(Debug)]
+pub struct Routing {
+    /// The targets, in the order of the group's.
+    pub members: Vec<Arc<Model>>,
+    /// Tries again at a target that says nothing itself.
+    pub retries: Option<u32>,
+    /// Whether a 429 is tried again and moves on.
+    pub retry_on_429: bool,
+    /// Further statuses that are tried again and move on.
+    pub fallback_on_statuses: Vec<u16>,
+}
+
+/// What a model says about a time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutRule {
+    /// Nothing: the next wider rule holds.
+    Inherit,
+    /// No limit.
+    None,
+    /// This limit.
+    After(Duration),
+}

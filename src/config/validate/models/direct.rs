@@ -1,0 +1,151 @@
+//! Models with one upstream of their own.
+
+use std::{sync::Arc, time::Duration};
+
+use aisix_actors::candidate_router::{CooldownRule, Group, Strategy, Target, WhenAllUnavailable};
+
+use super::{Context, assemble, check_statuses, is_wildcard, model_id};
+use crate::config::{
+    price::{Decimal, Price},
+    problem::{Place, Problems},
+    resources::shapes::{CooldownShape, CostShape, ModelShape},
+    snapshot::{Direct, Dispatch, Model},
+    validate::provider_keys::CheckedKey,
+};
+
+/// Longest vendor id.
+const MAX_PROVIDER: usize = 64;
+
+/// Resolves one direct model; `None` when a problem with it, or with its provider key, is reported.
+pub(super) fn resolve(
+    place: Place<'_>,
+    shape: &ModelShape,
+    context: &Context<'_>,
+    problems: &mut Problems,
+) -> Option<Model> {
+    let upstream_model = upstream_model(place, shape, problems);
+    let price = shape.cost.as_ref().and_then(|cost| price(place, cost, problems));
+    let cooldown = cooldown(place, shape.cooldown.as_ref(), problems);
+    let is_label = shape.provider.as_deref().is_none_or(is_vendor_id);
+    if !is_label {
+        let message = "expected 1 to 64 lower-case letters, digits, \".\", \"_\" or \"-\"";
+        place.report("provider", message, problems);
+    }
+    let key = provider_key(place, shape, context, problems)?;
+    let id = model_id(shape);
+    let group = Group {
+        id: id.clone(),
+        strategy: Strategy::Failover,
+        targets: vec![Arc::new(Target { id, cooldown })],
+        max_fallbacks: None,
+        // A model that is asked for by name is always tried: there is nothing else to choose.
+        when_all_unavailable: WhenAllUnavailable::TryAnyway,
+    };
+    let direct = Direct {
+        provider: key.provider,
+        provider_label: shape.provider.as_deref().map_or_else(|| key.label.clone(), Into::into),
+        upstream_model: upstream_model?.into(),
+        provider_key: key.key.id.clone(),
+        provider_key_name: key.key.name.clone(),
+        provider_key_budgets: key.budgets.clone(),
+        retries: shape.retries,
+        price,
+        default_headers: key.default_headers.clone(),
+    };
+    Some(assemble(shape, group, Dispatch::Direct(direct), context))
+}
+
+fn upstream_model<'s>(place: Place<'_>, shape: &'s ModelShape, problems: &mut Problems) -> Option<&'s str> {
+    let is_wildcard = is_wildcard(place, shape, problems);
+    match shape.model_name.as_deref() {
+        Some("") => place.report("model_name", "must not be empty", problems),
+        Some(name) if name.contains('*') && !is_wildcard => {
+            let message = "holds a \"*\", but display_name holds none to fill it with";
+            place.report("model_name", message, problems);
+        }
+        Some(name) if name.matches('*').count() > 1 => {
+            place.report("model_name", "may hold one \"*\", not more", problems);
+        }
+        Some(name) => return Some(name),
+        None if shape.provider_key.is_none() && shape.provider_key_id.is_none() => {
+            let message = "either \"provider_key\" and \"model_name\", or \"routing\" is required";
+            place.report("", message, problems);
+        }
+        None => place.report("", "\"model_name\" is required", problems),
+    }
+    None
+}
+
+fn provider_key<'c>(
+    place: Place<'_>,
+    shape: &ModelShape,
+    context: &'c Context<'_>,
+    problems: &mut Problems,
+) -> Option<&'c CheckedKey> {
+    let (field, reference) = match (&shape.provider_key, &shape.provider_key_id) {
+        (Some(name), None) => ("provider_key", name),
+        (None, Some(id)) => ("provider_key_id", id),
+        (Some(_), Some(_)) => {
+            let message = "names the provider key a second time; keep one of the two";
+            place.report("provider_key_id", message, problems);
+            return None;
+        }
+        (None, None) => {
+            // Without a model name either, the report says so already.
+            if shape.model_name.is_some() {
+                place.report("", "\"provider_key\" is required", problems);
+            }
+            return None;
+        }
+    };
+    let id = context.names.provider_keys.look_up(place, field, reference, problems)?;
+    context.provider_keys.iter().find(|checked| checked.key.id == id)
+}
+
+fn price(place: Place<'_>, cost: &CostShape, problems: &mut Problems) -> Option<Price> {
+    let mut of = |field: &str, amount: &Decimal| {
+        let price = amount.per_million();
+        if price.is_none() {
+            let message = "expected at most nine decimal places and a reasonable amount";
+            place.report(&format!("cost.{field}"), message, problems);
+        }
+        price
+    };
+    let input = of("input_per_1k", &cost.input_per_1k);
+    let output = of("output_per_1k", &cost.output_per_1k);
+    let cached_input = match &cost.cached_input_per_1k {
+        Some(amount) => of("cached_input_per_1k", amount),
+        None => input,
+    };
+    let cache_write = match &cost.cache_write_per_1k {
+        Some(amount) => of("cache_write_per_1k", amount),
+        None => input,
+    };
+    Some(Price { input: input?, output: output?, cached_input: cached_input?, cache_write: cache_write? })
+}
+
+fn cooldown(place: Place<'_>, shape: Option<&CooldownShape>, problems: &mut Problems) -> CooldownRule {
+    let usual = CooldownRule::default();
+    let Some(shape) = shape else { return usual };
+    if shape.max_seconds == Some(0) {
+        place.report("cooldown.max_seconds", "expected 1 or more", problems);
+    }
+    let statuses = shape.trigger_statuses.as_deref().unwrap_or_default();
+    check_statuses(place, "cooldown.trigger_statuses", statuses, 100..=599, problems);
+    CooldownRule {
+        enabled: shape.enabled.unwrap_or(usual.enabled),
+        default: shape.default_seconds.map_or(usual.default, Duration::from_secs),
+        max: shape.max_seconds.map_or(usual.max, Duration::from_secs),
+        honor_retry_after: shape.honor_retry_after.unwrap_or(usual.honor_retry_after),
+        trigger_statuses: shape.trigger_statuses.clone().unwrap_or(usual.trigger_statuses),
+        trigger_on_timeout: shape.trigger_on_timeout.unwrap_or(usual.trigger_on_timeout),
+        trigger_on_transport: shape.trigger_on_transport.unwrap_or(usual.trigger_on_transport),
+    }
+}
+
+fn is_vendor_id(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    (1..=MAX_PROVIDER).contains(&text.len())
+        && text.bytes().all(is_inner)
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+}

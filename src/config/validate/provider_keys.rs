@@ -1,0 +1,206 @@
+//! Provider keys: which code serves them, where they point to, what they authenticate with and whom they trust.
+
+use std::sync::Arc;
+
+use aisix_actors::{
+    budget_ledger::{Budget, BudgetScope},
+    provider_pool::{ProviderKey, Secret, TlsProfileId},
+};
+
+use super::{budgets::BudgetIndex, id_of};
+use crate::{
+    config::{
+        headers,
+        problem::{Place, Problems, did_you_mean},
+        resources::{
+            Declared,
+            shapes::{ProviderKeyShape, TlsShape},
+        },
+        snapshot::DefaultHeaders,
+        tls::{Profiles, TlsProfile, roots_from_file, roots_from_pem},
+    },
+    providers::{self, Provider},
+};
+
+/// A resolved provider key, with what its models take from it.
+pub(super) struct CheckedKey {
+    /// What the provider pool is given.
+    pub(super) key: ProviderKey,
+    /// The code that knows the provider's API.
+    pub(super) provider: &'static dyn Provider,
+    /// The vendor id, for labels.
+    pub(super) label: Arc<str>,
+    /// Headers that every request carries.
+    pub(super) default_headers: DefaultHeaders,
+    /// Budgets of this key.
+    pub(super) budgets: Vec<Arc<Budget>>,
+}
+
+/// Resolves the provider keys and reports all that is wrong with them.
+pub(super) fn resolve(
+    declared: &[Declared<ProviderKeyShape>],
+    budgets: &BudgetIndex,
+    profiles: &mut Profiles,
+    problems: &mut Problems,
+) -> Vec<CheckedKey> {
+    let resolved = declared.iter().filter_map(|entry| {
+        let (place, shape) = (entry.place(), entry.shape.as_ref()?);
+        let tls = tls_profile(place, shape.tls.as_ref(), profiles, problems);
+        resolve_one(place, shape, tls, problems).map(|mut checked| {
+            checked.budgets = budgets.of(BudgetScope::ProviderKey, Some(&checked.key.id));
+            checked
+        })
+    });
+    resolved.collect()
+}
+
+fn resolve_one(
+    place: Place<'_>,
+    shape: &ProviderKeyShape,
+    tls: Option<TlsProfileId>,
+    problems: &mut Problems,
+) -> Option<CheckedKey> {
+    if shape.max_in_flight == Some(0) {
+        place.report("max_in_flight", "expected 1 or more; leave it out for no limit", problems);
+    }
+    let default_headers = default_headers(place, shape, problems);
+    let provider = provider(place, shape, problems)?;
+    let base_url = base_url(place, shape, provider, problems);
+    let credential = credential(place, shape, provider, problems);
+    Some(CheckedKey {
+        key: ProviderKey {
+            id: id_of("provider_keys", &shape.display_name),
+            name: shape.display_name.as_str().into(),
+            base_url: base_url?,
+            credential: credential?,
+            tls: tls?,
+            max_in_flight: shape.max_in_flight,
+        },
+        provider,
+        label: shape.provider.as_deref().unwrap_or_else(|| provider.name()).into(),
+        default_headers,
+        budgets: Vec::new(),
+    })
+}
+
+fn provider(
+    place: Place<'_>,
+    shape: &ProviderKeyShape,
+    problems: &mut Problems,
+) -> Option<&'static dyn Provider> {
+    let name = shape.provider.as_deref().unwrap_or_default();
+    let adapter = shape.adapter.as_deref();
+    let found = providers::find(name, adapter);
+    if found.is_some() {
+        return found;
+    }
+    match (name, adapter) {
+        ("", None) => place.report("", "\"provider\" or \"adapter\" is required", problems),
+        (_, Some(_)) => place.report("adapter", "there is no such adapter; \"openai\" is one", problems),
+        (name, None) if place.is_quotable("provider") => {
+            let hint = did_you_mean(name, providers::names());
+            let message = format!(
+                "no provider is called \"{name}\"{hint}; for an API like OpenAI's add adapter = \"openai\""
+            );
+            place.report("provider", message, problems);
+        }
+        (_, None) => place.report("provider", "no provider is called what this variable says", problems),
+    }
+    None
+}
+
+fn base_url(
+    place: Place<'_>,
+    shape: &ProviderKeyShape,
+    provider: &dyn Provider,
+    problems: &mut Problems,
+) -> Option<Arc<str>> {
+    match (shape.api_base.as_deref(), provider.api_base()) {
+        (Some(written), _) if is_url(written.trim()) => Some(providers::root_of(written).into()),
+        (Some(_), _) => {
+            place.report("api_base", "expected an address such as https://api.example.com/v1", problems);
+            None
+        }
+        (None, Some(usual)) => Some(usual.into()),
+        (None, None) if provider.is_in_process() => Some("".into()),
+        (None, None) => {
+            place.report("", "\"api_base\" is required: this provider has no usual address", problems);
+            None
+        }
+    }
+}
+
+/// Whether a text is an absolute HTTP address of a host, without a user, a query or a fragment.
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with(':') && !host.contains('@'))
+        && text.bytes().all(is_plain)
+}
+
+/// The credential, if there is one: `Some(None)` is none, `None` a reported problem.
+#[allow(clippy::option_option)]
+fn credential(
+    place: Place<'_>,
+    shape: &ProviderKeyShape,
+    provider: &dyn Provider,
+    problems: &mut Problems,
+) -> Option<Option<Secret>> {
+    match shape.api_key.as_ref().map(|key| key.expose().trim()) {
+        Some("") => place.report("api_key", "must not be empty", problems),
+        None if provider.needs_credential() => place.report("", "\"api_key\" is required", problems),
+        None => return Some(None),
+        Some(text) => return Some(Some(Secret::new(text.to_owned()))),
+    }
+    None
+}
+
+fn default_headers(place: Place<'_>, shape: &ProviderKeyShape, problems: &mut Problems) -> DefaultHeaders {
+    let mut headers = Vec::new();
+    for (written, value) in &shape.request.default_headers {
+        let field = format!("request.default_headers.{written}");
+        let name = written.to_ascii_lowercase();
+        if !headers::is_name(&name) {
+            place.report(&field, "expected the name of a header", problems);
+        } else if headers::is_reserved(&name) || headers::is_owned(&name) {
+            place.report(&field, "this header is reserved", problems);
+        } else if !headers::is_value(value.expose()) {
+            place.report(&field, "a header must not hold line breaks or control characters", problems);
+        } else {
+            headers.push((name.into(), value.expose().into()));
+        }
+    }
+    DefaultHeaders(headers)
+}
+
+fn tls_profile(
+    place: Place<'_>,
+    shape: Option<&TlsShape>,
+    profiles: &mut Profiles,
+    problems: &mut Problems,
+) -> Option<TlsProfileId> {
+    let Some(shape) = shape else {
+        return Some(TlsProfileId(0));
+    };
+    let (field, own) = match (&shape.ca_cert, &shape.ca_file) {
+        (None, None) => ("tls", Ok(Vec::new())),
+        (Some(pem), None) => ("tls.ca_cert", roots_from_pem(pem.as_bytes())),
+        (None, Some(file)) => ("tls.ca_file", roots_from_file(profiles.folder(), file)),
+        (Some(_), Some(_)) => ("tls", Err("expected ca_cert or ca_file, not both".into())),
+    };
+    let mut roots = profiles.shared_roots().to_vec();
+    match own {
+        Ok(own) => roots.extend(own),
+        Err(message) => {
+            place.report(field, message, problems);
+            return None;
+        }
+    }
+    let profile = TlsProfile { roots, verify: shape.verify };
+    let number = profiles.number_of(profile);
+    if number.is_none() {
+        place.report("tls", "there are too many different tls tables", problems);
+    }
+    number
+}

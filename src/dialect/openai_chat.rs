@@ -1,0 +1,326 @@
+//! OpenAI's chat dialect, as providers answer it: whole replies, stream chunks, usage and errors.
+//!
+//! Wire facts: OpenAI API reference, "Create chat completion" and "The chat completion chunk object", checked against
+//! recorded answers of the providers that speak it. Members that are not read here survive byte for byte.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::raw::{RawObject, range_in};
+use super::sse::Frame;
+use super::Usage;
+use crate::error::{UpstreamError, UpstreamRefusal};
+
+/// Longest text that is taken over from a provider's error, in bytes (§3.6).
+const MAX_ERROR_TEXT: usize = 1024;
+
+/// The member that asks for usage in a stream, as `(name, raw JSON)`.
+pub const INCLUDE_USAGE: (&str, &str) = ("stream_options", r#"{"include_usage":true}"#);
+
+/// A whole reply, ready for the caller.
+#[derive(Debug)]
+pub struct Reply {
+    /// The provider's body with the model that the caller named.
+    pub body: Bytes,
+    /// What the provider counted.
+    pub usage: Option<Usage>,
+}
+
+/// Reads a whole reply and names the model as the caller did.
+///
+/// `model` is raw JSON. The body stays as the provider wrote it otherwise.
+///
+/// # Errors
+/// The body is not a JSON object, or it is an error under a status of success.
+pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
+    let object = RawObject::parse(body).map_err(|_| UpstreamError::Undecodable {
+        reason: Cow::Borrowed("it is not a JSON object"),
+    })?;
+    if let Some(raw) = object.member("error").filter(|raw| *raw != "null")
+        && object.member("choices").is_none()
+    {
+        return Err(in_band(raw));
+    }
+    let usage = object.member("usage").and_then(read_usage);
+    let named_already = object.member("model").is_none_or(|own| own == model);
+    let body = if named_already { object.bytes().clone() } else { object.patched("model", model, None) };
+    Ok(Reply { body, usage })
+}
+
+/// What one frame of a stream is, to the relay.
+#[derive(Debug)]
+pub enum Chunk {
+    /// Hand it on; `finished` tells that a choice ended, `text_bytes` how much text it carried.
+    Content {
+        /// The frame for the caller.
+        bytes: Bytes,
+        /// What the provider counted so far.
+        usage: Option<Usage>,
+        /// Whether it carried a finish reason.
+        finished: bool,
+        /// Bytes of text in its deltas.
+        text_bytes: u64,
+    },
+    /// Only usage: for callers who asked for it.
+    Usage {
+        /// The frame for the caller.
+        bytes: Bytes,
+        /// What the provider counted.
+        usage: Usage,
+    },
+    /// A comment, or an event without data.
+    Comment(Bytes),
+    /// `[DONE]`.
+    Done(Bytes),
+    /// The provider gave up.
+    Failed(UpstreamError),
+    /// Not JSON: to be skipped and counted.
+    Malformed,
+}
+
+#[derive(Deserialize)]
+struct ChunkMembers<'a> {
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    choices: Option<Vec<Choice<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow, default)]
+    finish_reason: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    delta: Option<&'a RawValue>,
+}
+
+/// Bytes of a delta that are not text: `{"content":""}`.
+const DELTA_FRAME_BYTES: usize = 14;
+
+/// Reads one frame and names the model as the caller did; `model` is raw JSON.
+pub fn read_frame(frame: &Frame, model: &str) -> Chunk {
+    let Some(data) = frame.data() else { return Chunk::Comment(frame.bytes.clone()) };
+    if data.trim_ascii() == b"[DONE]" {
+        return Chunk::Done(frame.bytes.clone());
+    }
+    let Ok(text) = std::str::from_utf8(&data) else { return Chunk::Malformed };
+    let Ok(members) = serde_json::from_str::<ChunkMembers<'_>>(text) else {
+        return unread(frame, text);
+    };
+    let is_error_event = frame.event() == Some(b"error");
+    if let Some(error) = members.error {
+        return Chunk::Failed(in_band(error.get()));
+    }
+    if is_error_event {
+        return Chunk::Failed(in_band(text));
+    }
+    let usage = members.usage.and_then(|raw| read_usage(raw.get()));
+    let bytes = match members.model {
+        Some(own) if own.get() != model => renamed(frame, &data, text, own, model),
+        _ => frame.bytes.clone(),
+    };
+    match (members.choices, usage) {
+        (Some(choices), Some(usage)) if choices.is_empty() => Chunk::Usage { bytes, usage },
+        (choices, usage) => {
+            let choices = choices.unwrap_or_default();
+            let text_bytes = |choice: &Choice<'_>| {
+                choice.delta.map_or(0, |delta| delta.get().len().saturating_sub(DELTA_FRAME_BYTES) as u64)
+            };
+            Chunk::Content {
+                bytes,
+                usage,
+                finished: choices.iter().any(|choice| choice.finish_reason.is_some()),
+                text_bytes: choices.iter().map(text_bytes).sum(),
+            }
+        }
+    }
+}
+
+/// A frame whose members have other types than the dialect says: handed on if it is JSON, else malformed.
+fn unread(frame: &Frame, text: &str) -> Chunk {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(_) => Chunk::Content { bytes: frame.bytes.clone(), usage: None, finished: false, text_bytes: 0 },
+        Err(_) => Chunk::Malformed,
+    }
+}
+
+/// The frame with another model in it. Where the data spans several lines, it is written as one.
+fn renamed(frame: &Frame, data: &Bytes, text: &str, own: &RawValue, model: &str) -> Bytes {
+    let range = range_in(text, own.get());
+    let frame_range = range_of(&frame.bytes, data);
+    let mut out = BytesMut::with_capacity(frame.bytes.len() + model.len());
+    match frame_range {
+        Some(start) => {
+            out.extend_from_slice(&frame.bytes[..start + range.start]);
+            out.extend_from_slice(model.as_bytes());
+            out.extend_from_slice(&frame.bytes[start + range.end..]);
+        }
+        None => {
+            out.extend_from_slice(b"data: ");
+            for part in [&data[..range.start], model.as_bytes(), &data[range.end..]] {
+                out.extend(part.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+            }
+            out.extend_from_slice(b"\n\n");
+        }
+    }
+    out.freeze()
+}
+
+/// Where `data` starts in `frame`, when it is a piece of it.
+fn range_of(frame: &Bytes, data: &Bytes) -> Option<usize> {
+    let start = (data.as_ptr() as usize).checked_sub(frame.as_ptr() as usize)?;
+    (start + data.len() <= frame.len()).then_some(start)
+}
+
+#[derive(Deserialize, Default)]
+struct UsageMembers {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+/// Reads a `usage` object; `None` where it is null, of another shape, or all zero.
+fn read_usage(raw: &str) -> Option<Usage> {
+    let members: UsageMembers = serde_json::from_str::<Option<UsageMembers>>(raw).ok()??;
+    let prompt = members.prompt_tokens.unwrap_or(0);
+    let completion = members.completion_tokens.unwrap_or(0);
+    let details = members.prompt_tokens_details.unwrap_or_default();
+    let usage = Usage {
+        prompt,
+        completion,
+        cached: details.cached_tokens.or(members.prompt_cache_hit_tokens).unwrap_or(0).min(prompt),
+        cache_write: details.cache_write_tokens.unwrap_or(0).min(prompt),
+        reasoning: members.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0),
+        total: members.total_tokens.unwrap_or_else(|| prompt.saturating_add(completion)),
+        is_estimated: false,
+    };
+    (usage.total > 0).then_some(usage)
+}
+
+#[derive(Deserialize)]
+struct ErrorMembers<'a> {
+    #[serde(borrow, default)]
+    message: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    param: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    code: Option<&'a RawValue>,
+}
+
+/// Message, param, code and embedded status of an `error` value: an object, or only a text.
+fn read_error_value(raw: &str) -> UpstreamRefusal {
+    if let Ok(text) = serde_json::from_str::<String>(raw) {
+        return UpstreamRefusal { message: shortened(&text), ..UpstreamRefusal::default() };
+    }
+    let Ok(members) = serde_json::from_str::<ErrorMembers<'_>>(raw) else {
+        return UpstreamRefusal { message: shortened(raw), ..UpstreamRefusal::default() };
+    };
+    let code = members.code.map(RawValue::get);
+    let as_text = code.and_then(|raw| serde_json::from_str::<String>(raw).ok());
+    let number = as_text.as_deref().or(code).and_then(|text| text.parse::<u16>().ok());
+    UpstreamRefusal {
+        status: number.filter(|status| (400..=599).contains(status)),
+        message: shortened(members.message.as_deref().unwrap_or(raw)),
+        param: members.param.map(|text| shortened(&text)),
+        code: as_text.filter(|_| number.is_none()).map(|text| shortened(&text)),
+        ..UpstreamRefusal::default()
+    }
+}
+
+/// An error where an answer belongs (§3.7): the embedded status decides what the caller gets.
+fn in_band(raw: &str) -> UpstreamError {
+    let mut refusal = UpstreamRefusal { in_band: true, ..read_error_value(raw) };
+    if refusal.status.is_none_or(|status| status >= 500) {
+        hide(&mut refusal);
+    }
+    UpstreamError::Refused(Box::new(refusal))
+}
+
+/// Takes out what a provider's own failure may tell about accounts and machines.
+fn hide(refusal: &mut UpstreamRefusal) {
+    refusal.message = match refusal.status {
+        Some(status) => format!("upstream returned {status}"),
+        None => "the provider reported an error in its answer".to_owned(),
+    };
+    refusal.param = None;
+    refusal.code = None;
+}
+
+/// Reads an error answer (§3.6): words, param and code for 4xx, nothing of the provider's otherwise.
+#[must_use]
+pub fn read_error(status: u16, retry_after: Option<Duration>, body: &[u8]) -> UpstreamError {
+    let text = String::from_utf8_lossy(body);
+    let mut refusal = match error_member(&text) {
+        Some(raw) => read_error_value(raw),
+        None => UpstreamRefusal { message: shortened(text.trim()), ..UpstreamRefusal::default() },
+    };
+    refusal.status = Some(status);
+    refusal.retry_after = retry_after;
+    if !(400..=499).contains(&status) {
+        hide(&mut refusal);
+    } else if refusal.message.is_empty() {
+        refusal.message = format!("upstream returned {status}");
+    }
+    UpstreamError::Refused(Box::new(refusal))
+}
+
+/// The part of an error body that speaks: `error`, or the object itself where its words lie bare; Google's
+/// OpenAI-compatible endpoint wraps either in an array.
+fn error_member(text: &str) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow, default)]
+        error: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        message: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        detail: Option<&'a RawValue>,
+    }
+    let text = text.trim();
+    if text.starts_with('[') {
+        let items = serde_json::from_str::<Vec<&RawValue>>(text).ok()?;
+        return items.first().and_then(|item| error_member(item.get()));
+    }
+    let body: Body<'_> = serde_json::from_str(text).ok()?;
+    match (body.error, body.message, body.detail) {
+        (Some(error), _, _) => Some(error.get()),
+        (None, Some(_), _) => Some(text),
+        (None, None, Some(detail)) => Some(detail.get()),
+        (None, None, None) => None,
+    }
+}
+
+/// A provider's text, cut at a character border.
+fn shortened(text: &str) -> String {
+    if text.len() <= MAX_ERROR_TEXT {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(MAX_ERROR_TEXT);
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+#[path = "openai_chat/tests.rs"]
+mod tests;

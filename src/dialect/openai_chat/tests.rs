@@ -1,0 +1,93 @@
+//! Replies, chunks and errors, by table.
+
+use super::*;
+
+fn frame(text: &str) -> Frame {
+    Frame { bytes: Bytes::copy_from_slice(text.as_bytes()) }
+}
+
+fn refusal(error: UpstreamError) -> UpstreamRefusal {
+    match error {
+        UpstreamError::Refused(refusal) => *refusal,
+        other => panic!("not a refusal: {other:?}"),
+    }
+}
+
+#[test]
+fn a_reply_changes_its_model_only() {
+    let body = r#"{"id":"x", "model":"gpt-4o-2024","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":1}},"new":1.0}"#;
+    let reply = read_reply(Bytes::from(body), "\"mine\"").expect("reads");
+    assert_eq!(reply.body, body.replace("\"gpt-4o-2024\"", "\"mine\"").as_bytes());
+    let usage = Usage { prompt: 3, completion: 4, cached: 2, reasoning: 1, total: 7, ..Usage::default() };
+    assert_eq!(reply.usage, Some(usage));
+}
+
+#[test]
+fn an_error_under_a_status_of_success_is_an_error() {
+    let error = read_reply(Bytes::from_static(br#"{"error":{"message":"slow down","code":429}}"#), "\"m\"");
+    let refusal = refusal(error.expect_err("an error"));
+    assert_eq!((refusal.status, refusal.message.as_str(), refusal.in_band), (Some(429), "slow down", true));
+}
+
+#[test]
+fn a_chunk_keeps_its_bytes_but_for_the_model() {
+    let text = "data: {\"id\":\"1\",\"model\":\"a\",\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":null}]}\r\n\r\n";
+    let Chunk::Content { bytes, finished, text_bytes, .. } = read_frame(&frame(text), "\"mine\"") else {
+        panic!("content")
+    };
+    assert_eq!(bytes, text.replace("\"model\":\"a\"", "\"model\":\"mine\"").as_bytes());
+    assert_eq!((finished, text_bytes), (false, 2));
+}
+
+#[test]
+fn frames_are_told_apart() {
+    type Is = fn(&Chunk) -> bool;
+    let cases: [(&str, Is); 8] = [
+        (": ping\n\n", |chunk| matches!(chunk, Chunk::Comment(_))),
+        ("data: [DONE]\n\n", |chunk| matches!(chunk, Chunk::Done(_))),
+        ("data: {not json\n\n", |chunk| matches!(chunk, Chunk::Malformed)),
+        ("data: {\"error\":{\"message\":\"x\"}}\n\n", |chunk| matches!(chunk, Chunk::Failed(_))),
+        ("event: error\ndata: {\"message\":\"x\"}\n\n", |chunk| matches!(chunk, Chunk::Failed(_))),
+        ("data: {\"choices\":[],\"usage\":{\"total_tokens\":3}}\n\n", |chunk| matches!(chunk, Chunk::Usage { .. })),
+        ("data: {\"choices\":[],\"usage\":null}\n\n", |chunk| matches!(chunk, Chunk::Content { .. })),
+        ("data: {\"choices\":\"odd\"}\n\n", |chunk| matches!(chunk, Chunk::Content { .. })),
+    ];
+    for (text, is) in cases {
+        let chunk = read_frame(&frame(text), "\"m\"");
+        assert!(is(&chunk), "{text}: {chunk:?}");
+    }
+}
+
+#[test]
+fn data_over_several_lines_stays_one_event() {
+    let chunk = read_frame(&frame("data: {\"model\":\"a\",\ndata: \"choices\":[]}\n\n"), "\"b\"");
+    let Chunk::Content { bytes, .. } = chunk else { panic!("content") };
+    assert_eq!(bytes, &b"data: {\"model\":\"b\", \"choices\":[]}\n\n"[..]);
+}
+
+#[test]
+fn error_bodies_of_any_shape_give_their_words_for_4xx_and_nothing_for_5xx() {
+    for (status, body, message, code, param) in [
+        (400, r#"{"error":{"message":"bad","type":"x","param":"n","code":"c"}}"#, "bad", Some("c"), Some("n")),
+        (401, r#"{"error":{"message":"bad","code":401}}"#, "bad", None, None),
+        (404, r#"{"error":"model missing"}"#, "model missing", None, None),
+        (422, r#"{"message":"bad","code":"c"}"#, "bad", Some("c"), None),
+        (422, r#"{"detail":"bad"}"#, "bad", None, None),
+        (400, r#"[{"error":{"message":"bad"}}]"#, "bad", None, None),
+        (403, "<html>no</html>", "<html>no</html>", None, None),
+        (429, "", "upstream returned 429", None, None),
+        (500, r#"{"error":{"message":"secret host","code":"c","param":"p"}}"#, "upstream returned 500", None, None),
+        (302, "moved to http://internal", "upstream returned 302", None, None),
+    ] {
+        let refusal = refusal(read_error(status, None, body.as_bytes()));
+        assert_eq!(refusal.message, message, "{body}");
+        assert_eq!((refusal.code.as_deref(), refusal.param.as_deref()), (code, param), "{body}");
+    }
+}
+
+#[test]
+fn long_words_are_cut_at_a_character() {
+    let body = format!("{{\"error\":\"{}\"}}", "ü".repeat(2000));
+    let message = refusal(read_error(400, None, body.as_bytes())).message;
+    assert!(message.ends_with('…') && message.len() <= MAX_ERROR_TEXT + '…'.len_utf8());
+}

@@ -1,0 +1,312 @@
+//! A JSON object kept as written: the bytes, and where each top-level member lies.
+//!
+//! Members that the gateway does not know survive byte for byte, with their order and number spelling. A repeated
+//! member is refused (a caller must not be authorised for one model and served another), and so is deep nesting.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use derive_more::{Display, Error};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use smallvec::SmallVec;
+
+/// Deepest nesting accepted: more than any real request has, less than any reader's stack.
+pub const MAX_DEPTH: usize = 128;
+
+/// Text longer than this and without a space near its start is data (base64), not prose.
+const OPAQUE_BYTES: usize = 1024;
+/// What a piece of opaque data counts towards the prompt, in bytes of text: about what providers bill for a picture.
+const OPAQUE_COUNTS_AS: u64 = 4096;
+
+/// Why a body is not usable as a JSON object.
+#[derive(Debug, Display, Error, PartialEq, Eq)]
+pub enum RawError {
+    /// No bytes.
+    #[display("the request body is empty; a JSON object is expected")]
+    Empty,
+    /// Not UTF-8.
+    #[display("the request body is not valid UTF-8")]
+    NotUtf8,
+    /// Not JSON, or not an object.
+    #[display("the request body is not a valid JSON object (line {line}, column {column})")]
+    NotAnObject {
+        /// 1-based line of the error.
+        line: usize,
+        /// 1-based column of the error.
+        column: usize,
+    },
+    /// The same member twice.
+    #[display("the member \"{_0}\" stands more than once in the request body")]
+    Repeated(#[error(not(source))] String),
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[display("the request body is nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+}
+
+#[derive(Debug, Clone)]
+struct Member {
+    name: Cow<'static, str>,
+    name_range: Range<usize>,
+    value: Range<usize>,
+}
+
+impl Member {
+    fn name<'a>(&'a self, text: &'a str) -> &'a str {
+        if self.name_range.is_empty() { &self.name } else { text.get(self.name_range.clone()).unwrap_or_default() }
+    }
+}
+
+/// A JSON object as written, with its top-level members found.
+#[derive(Debug, Clone)]
+pub struct RawObject {
+    bytes: Bytes,
+    members: SmallVec<[Member; 12]>,
+    text_bytes: u64,
+}
+
+impl RawObject {
+    /// Finds the members of a JSON object.
+    ///
+    /// # Errors
+    /// See [`RawError`]. The whole text is checked, nested values included.
+    pub fn parse(bytes: Bytes) -> Result<Self, RawError> {
+        if bytes.is_empty() {
+            return Err(RawError::Empty);
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|_| RawError::NotUtf8)?;
+        let text_bytes = measure(&bytes)?;
+        let mut finder = Finder { text, members: SmallVec::new(), repeated: None };
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let outcome = reader.deserialize_map(&mut finder).and_then(|()| reader.end());
+        if let Some(name) = finder.repeated {
+            return Err(RawError::Repeated(name));
+        }
+        outcome.map_err(|error| RawError::NotAnObject { line: error.line(), column: error.column() })?;
+        let members = finder.members;
+        Ok(Self { bytes, members, text_bytes })
+    }
+
+    fn text(&self) -> &str {
+        // Checked once in `parse`; a second check per look-up would cost more than all look-ups together.
+        std::str::from_utf8(&self.bytes).unwrap_or_default()
+    }
+
+    /// The raw JSON of a member.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&str> {
+        let range = self.range(name)?;
+        std::str::from_utf8(self.bytes.get(range)?).ok()
+    }
+
+    fn range(&self, name: &str) -> Option<Range<usize>> {
+        let bytes = &self.bytes;
+        let is_it = |member: &&Member| {
+            if member.name_range.is_empty() {
+                member.name == name
+            } else {
+                bytes.get(member.name_range.clone()) == Some(name.as_bytes())
+            }
+        };
+        self.members.iter().find(is_it).map(|member| member.value.clone())
+    }
+
+    /// Names and raw JSON of all members, in their order.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = self.text();
+        self.members.iter().map(move |member| {
+            (member.name(text), text.get(member.value.clone()).unwrap_or_default())
+        })
+    }
+
+    /// The bytes as they came.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Bytes of prose in the whole text: what a guess of the prompt's tokens is made of.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        self.text_bytes
+    }
+
+    /// The object with one member's value replaced and, where given, one member added at its end.
+    ///
+    /// Everything else is copied as it stands. `value` and the addition's value are raw JSON.
+    #[must_use]
+    pub fn patched(&self, name: &str, value: &str, addition: Option<(&str, &str)>) -> Bytes {
+        let grown = value.len() + addition.map_or(0, |(name, value)| name.len() + value.len() + 4);
+        let mut out = BytesMut::with_capacity(self.bytes.len() + grown);
+        let close = memchr::memrchr(b'}', &self.bytes).unwrap_or(self.bytes.len());
+        let mut rest = 0;
+        if let Some(range) = self.range(name) {
+            out.extend_from_slice(&self.bytes[..range.start]);
+            out.extend_from_slice(value.as_bytes());
+            rest = range.end;
+        }
+        out.extend_from_slice(&self.bytes[rest..close]);
+        if let Some((name, value)) = addition {
+            for part in [if self.members.is_empty() { "\"" } else { ",\"" }, name, "\":", value] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+        out.extend_from_slice(&self.bytes[close..]);
+        out.freeze()
+    }
+}
+
+struct Finder<'a> {
+    text: &'a str,
+    members: SmallVec<[Member; 12]>,
+    repeated: Option<String>,
+}
+
+impl<'de> Visitor<'de> for &mut Finder<'de> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<Key<'de>>()? {
+            let value: &'de RawValue = map.next_value()?;
+            let (name, name_range) = match name.0 {
+                Cow::Borrowed(name) if !name.is_empty() => (Cow::Borrowed(""), range_in(self.text, name)),
+                other => (Cow::Owned(other.into_owned()), 0..0),
+            };
+            let member = Member { name, name_range, value: range_in(self.text, value.get()) };
+            if self.members.iter().any(|other| other.name(self.text) == member.name(self.text)) {
+                self.repeated = Some(member.name(self.text).chars().take(64).collect());
+                return Err(serde::de::Error::custom("repeated member"));
+            }
+            self.members.push(member);
+        }
+        Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Where a piece that was borrowed from `text` lies in it.
+pub(crate) fn range_in(text: &str, piece: &str) -> Range<usize> {
+    let start = (piece.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+    start..start.wrapping_add(piece.len())
+}
+
+/// Walks the text once, outside of any grammar: bounds the depth, and counts the bytes of prose in strings.
+fn measure(bytes: &[u8]) -> Result<u64, RawError> {
+    let (mut depth, mut prose, mut at) = (0usize, 0u64, 0usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                let start = at + 1;
+                at = end_of_string(bytes, start);
+                prose = prose.saturating_add(weight(&bytes[start..at]));
+            }
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(RawError::TooDeep);
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(prose)
+}
+
+/// The place of the quote that ends a string, or the end of the text.
+fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        match memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+            None => return bytes.len(),
+            Some(found) if bytes[at + found] == b'"' => return at + found,
+            Some(found) => at = (at + found + 2).min(bytes.len()),
+        }
+    }
+}
+
+fn weight(string: &[u8]) -> u64 {
+    let is_opaque = string.len() > OPAQUE_BYTES && memchr::memchr(b' ', &string[..OPAQUE_BYTES]).is_none();
+    if is_opaque { OPAQUE_COUNTS_AS } else { string.len() as u64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn object(text: &str) -> Result<RawObject, RawError> {
+        RawObject::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn members_are_found_as_they_are_written() {
+        let raw = object("{ \"a\" : 1.50 ,\"mo\\u0064el\":\"x\",\"\":[ 1 , 2 ],\"n\":null}").expect("parses");
+        let members: Vec<_> = raw.members().collect();
+        assert_eq!(members, [("a", "1.50"), ("model", "\"x\""), ("", "[ 1 , 2 ]"), ("n", "null")]);
+        assert_eq!(raw.member("model"), Some("\"x\""));
+    }
+
+    #[test]
+    fn only_the_patched_member_changes() {
+        for (text, patched) in [
+            (r#"{"a":1.0,"model":"x","b":{"model":"x"}}"#, r#"{"a":1.0,"model":"new","b":{"model":"x"},"s":{}}"#),
+            (r#"{"model":"x"}"#, r#"{"model":"new","s":{}}"#),
+            (" {\"model\" : \"x\" } \n", " {\"model\" : \"new\" ,\"s\":{}} \n"),
+            ("{}", r#"{"s":{}}"#),
+        ] {
+            let raw = object(text).expect(text);
+            assert_eq!(raw.patched("model", "\"new\"", Some(("s", "{}"))), patched.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_refused_with_its_reason() {
+        assert_eq!(object("").expect_err("empty"), RawError::Empty);
+        assert_eq!(object("{\"a\":1,\"\\u0061\":2}").expect_err("twice"), RawError::Repeated("a".into()));
+        assert_eq!(object(&"[".repeat(100_000)).expect_err("deep"), RawError::TooDeep);
+        assert_eq!(object(&format!("{{\"a\":{}}}", "[".repeat(100_000))).expect_err("deep"), RawError::TooDeep);
+        for text in ["[]", "1", "{", "{\"a\":}", "{\"a\":1}x", "{\"a\":1,}", "nul"] {
+            assert!(matches!(object(text), Err(RawError::NotAnObject { .. })), "{text}");
+        }
+        let broken = RawObject::parse(Bytes::from_static(b"{\"a\":\"\xff\"}"));
+        assert_eq!(broken.expect_err("not utf-8"), RawError::NotUtf8);
+    }
+
+    #[test]
+    fn data_counts_as_a_picture_and_prose_as_prose() {
+        let data = format!("{{\"a\":\"{}\"}}", "A".repeat(1 << 20));
+        assert_eq!(object(&data).expect("parses").text_bytes(), OPAQUE_COUNTS_AS + 1);
+        let prose = format!("{{\"a\":\"{}\"}}", "word ".repeat(1000));
+        assert_eq!(object(&prose).expect("parses").text_bytes(), 5001);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = RawObject::parse(Bytes::from(bytes));
+        }
+
+        #[test]
+        fn a_patch_changes_one_member_only(
+            before in prop::collection::btree_map("[a-l]{1,6}", any::<i64>(), 0..6),
+            model in "\\PC*",
+        ) {
+            let mut value = serde_json::to_value(&before).expect("serialises");
+            value["model"] = model.clone().into();
+            let raw = object(&value.to_string()).expect("parses");
+            let patched = raw.patched("model", "\"new\"", None);
+            value["model"] = "new".into();
+            let back: serde_json::Value = serde_json::from_slice(&patched).expect("stays valid");
+            prop_assert_eq!(back, value);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The error bodies, and the frames that carry an error inside a stream. Only this file writes them.
+//!
+//! Shapes: `headers-and-error-codes` of the specification and §3.1–§3.3, §3.8 of the behaviour reference.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::{HttpResponse, ResponseError};
+use bytes::Bytes;
+use derive_more::Display;
+use serde::Serialize;
+
+use crate::error::{BudgetError, GatewayError, RequestError};
+
+/// `x-aisix-request-id`: on every response of the proxy.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-aisix-request-id");
+/// `x-aisix-call-id`: on every chat-completions response, same value.
+pub const CALL_ID: HeaderName = HeaderName::from_static("x-aisix-call-id");
+/// `application/json`, ready made.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The shape of an error body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Envelope {
+    /// `{"error": {"message", "type", "param"?, "code"?, …}}`
+    OpenAi,
+    /// `{"type": "error", "error": {"type", "message"}}`
+    Anthropic,
+    /// `{"error_msg": "…"}`
+    Admin,
+}
+
+impl Envelope {
+    /// The body for an error of this envelope.
+    #[must_use]
+    pub fn body(self, error: &GatewayError) -> Bytes {
+        let text = error.to_string();
+        let body = match self {
+            Self::OpenAi => to_json(&OpenAiBody { error: OpenAiError::new(error, &text) }),
+            Self::Anthropic => to_json(&AnthropicBody {
+                r#type: "error",
+                error: AnthropicError { r#type: anthropic_type(error.status()), message: &text },
+            }),
+            Self::Admin => to_json(&AdminBody { error_msg: &text }),
+        };
+        Bytes::from(body)
+    }
+
+    /// The SSE frame for an error after the 200 has gone out (§3.8). Nothing follows it.
+    #[must_use]
+    pub fn stream_frame(self, error: &GatewayError) -> Bytes {
+        let text = error.to_string();
+        let r#type = error.kind().openai_type();
+        let data = match self {
+            Self::OpenAi | Self::Admin => to_json(&OpenAiBody { error: OpenAiError::bare(r#type, &text) }),
+            Self::Anthropic => {
+                to_json(&AnthropicBody { r#type: "error", error: AnthropicError { r#type, message: &text } })
+            }
+        };
+        let mut frame = Vec::with_capacity(data.len() + 24);
+        frame.extend_from_slice(b"event: error\ndata: ");
+        frame.extend_from_slice(&data);
+        frame.extend_from_slice(b"\n\n");
+        Bytes::from(frame)
+    }
+}
+
+fn to_json(body: &impl Serialize) -> Vec<u8> {
+    // These shapes hold only strings and integers, which always serialise.
+    serde_json::to_vec(body).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct OpenAiBody<'a> {
+    error: OpenAiError<'a>,
+}
+
+#[derive(Serialize, Default)]
+struct OpenAiError<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    param: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(flatten)]
+    budget: Option<BudgetFields<'a>>,
+}
+
+#[derive(Serialize)]
+struct BudgetFields<'a> {
+    scope: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope_ref: Option<&'a str>,
+    limit_usd: String,
+    spent_usd: String,
+    period: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period_resets_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
+}
+
+impl<'a> OpenAiError<'a> {
+    fn bare(r#type: &'a str, message: &'a str) -> Self {
+        Self { message, r#type, ..Self::default() }
+    }
+
+    fn new(error: &'a GatewayError, message: &'a str) -> Self {
+        Self {
+            message,
+            r#type: error.kind().openai_type(),
+            param: error.param(),
+            code: error.code(),
+            budget: budget_fields(error),
+        }
+    }
+}
+
+fn budget_fields(error: &GatewayError) -> Option<BudgetFields<'_>> {
+    let GatewayError::Budget(BudgetError::Exceeded(refusal)) = error else { return None };
+    Some(BudgetFields {
+        scope: refusal.budget.scope.as_str(),
+        scope_ref: refusal.budget.scope_ref.as_deref(),
+        limit_usd: refusal.budget.limit.to_string(),
+        spent_usd: refusal.spent.to_string(),
+        period: refusal.budget.period.as_str(),
+        period_resets_at: refusal.resets_at_rfc3339.as_deref(),
+        retry_after_seconds: error.retry_after_secs(),
+    })
+}
+
+#[derive(Serialize)]
+struct AnthropicBody<'a> {
+    r#type: &'static str,
+    error: AnthropicError<'a>,
+}
+
+#[derive(Serialize)]
+struct AnthropicError<'a> {
+    r#type: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct AdminBody<'a> {
+    error_msg: &'a str,
+}
+
+/// The nested Anthropic type for a status, as the official SDKs map them.
+#[must_use]
+pub fn anthropic_type(status: u16) -> &'static str {
+    match status {
+        400 | 422 => "invalid_request_error",
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        408 => "timeout_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 => "overloaded_error",
+        _ => "api_error",
+    }
+}
+
+/// A failure on its way out: the error, and the envelope of the route that it happened on.
+///
+/// `ResponseError` never sees the request, so what it needs of it travels here.
+#[derive(Debug, Display)]
+#[display("{error}")]
+pub struct Failure {
+    /// What went wrong.
+    pub error: GatewayError,
+    /// The envelope of the route.
+    pub envelope: Envelope,
+    /// The request id, where one was resolved.
+    pub request_id: Option<HeaderValue>,
+    /// Whether the answer also carries `x-aisix-call-id`.
+    pub is_call: bool,
+}
+
+impl Failure {
+    /// A failure outside of any exchange.
+    pub fn new(error: impl Into<GatewayError>, envelope: Envelope) -> Self {
+        Self { error: error.into(), envelope, request_id: None, is_call: false }
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::with_body(self.status_code(), self.envelope.body(&self.error));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        if let Some(seconds) = self.error.retry_after_secs() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let GatewayError::Request(RequestError::WrongMethod { allowed, .. }) = &self.error
+            && let Ok(allowed) = HeaderValue::from_str(allowed)
+        {
+            headers.insert(ALLOW, allowed);
+        }
+        if let Some(id) = &self.request_id {
+            headers.insert(REQUEST_ID, id.clone());
+            if self.is_call {
+                headers.insert(CALL_ID, id.clone());
+            }
+        }
+        response.map_into_boxed_body()
+    }
+}

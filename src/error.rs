@@ -1,0 +1,447 @@
+//! What can go wrong, as values that say what to do next.
+//!
+//! `GatewayError` keeps the facts, [`Kind`] the one table from a failure to its status, types and code. Text is for
+//! people: `Display` is what a caller may read, so no URL, credential or internal name gets into it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use aisix_actors::budget_ledger::{Budget, BudgetExceeded};
+use aisix_actors::rate_limiter::{Dimension, LimitExceeded};
+use derive_more::{Display, Error, From};
+
+/// Any failure of an exchange.
+#[derive(Debug, Display, Error, From)]
+pub enum GatewayError {
+    /// The caller sent something unusable.
+    Request(RequestError),
+    /// The caller may not.
+    Access(AccessError),
+    /// A rate limit refused.
+    Limit(#[error(not(source))] LimitRefusal),
+    /// A budget refused.
+    Budget(BudgetError),
+    /// The provider failed, or could not be reached.
+    Upstream(UpstreamError),
+    /// The gateway itself cannot serve this.
+    Fault(Fault),
+}
+
+/// An unusable request.
+#[derive(Debug, Display, Error)]
+pub enum RequestError {
+    /// A body or header that cannot be used, and which member is to blame.
+    #[display("{message}")]
+    Invalid {
+        /// What is wrong and what to do.
+        message: Cow<'static, str>,
+        /// The member at fault.
+        param: Option<&'static str>,
+    },
+    /// The body is larger than `proxy.request_body_limit_bytes`.
+    #[display("the request body exceeds the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The body did not arrive in time.
+    #[display("the request body did not arrive: nothing came for {} ms", waited.as_millis())]
+    Late {
+        /// How long nothing came.
+        waited: Duration,
+    },
+    /// A head that is not HTTP.
+    #[display("the request is not valid HTTP: conflicting Content-Length headers, or a malformed request line, header or chunk")]
+    Malformed,
+    /// A head beyond what the server reads.
+    #[display("the request's headers are too large")]
+    HeadTooLarge,
+    /// A head that did not come in time.
+    #[display("the request's headers did not arrive in time")]
+    HeadLate,
+    /// No endpoint has this path.
+    #[display("no such endpoint: {method} {path}")]
+    UnknownPath {
+        /// The method of the request.
+        method: String,
+        /// The path of the request, cut to a sane length.
+        path: String,
+    },
+    /// The path exists, the method does not.
+    #[display("{method} is not allowed here; use {allowed}")]
+    WrongMethod {
+        /// The method of the request.
+        method: String,
+        /// The method that the endpoint answers.
+        allowed: String,
+    },
+}
+
+impl RequestError {
+    /// A request whose body or headers cannot be used.
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid { message: message.into(), param: None }
+    }
+
+    /// A request with one member that cannot be used.
+    pub fn member(param: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid { message: message.into(), param: Some(param) }
+    }
+}
+
+/// A refusal of the caller.
+#[derive(Debug, Display, Error)]
+pub enum AccessError {
+    /// No usable credential.
+    #[display("missing or malformed Authorization header: send \"Authorization: Bearer <key>\" or \"x-api-key: <key>\"")]
+    MissingKey,
+    /// A key that nobody declared.
+    #[display("invalid API key")]
+    UnknownKey,
+    /// A key past its `expires_at`.
+    #[display("this API key has expired")]
+    ExpiredKey,
+    /// A key that an operator switched off.
+    #[display("this API key is disabled")]
+    DisabledKey,
+    /// A model that nobody declared.
+    #[display("the model \"{_0}\" is not configured on this gateway")]
+    UnknownModel(#[error(not(source))] Box<str>),
+    /// A model outside the key's `allowed_models`.
+    #[display("this API key may not use the model \"{_0}\"")]
+    ModelNotAllowed(#[error(not(source))] Box<str>),
+}
+
+/// A rate limit's refusal, in the caller's words.
+#[derive(Debug, Display, From)]
+#[display("{} (limit {} per {})", class(_0.dimension), _0.limit, window(_0.dimension))]
+pub struct LimitRefusal(pub LimitExceeded);
+
+fn class(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Rps | Dimension::Rpm | Dimension::Rph | Dimension::Rpd => "request limit exceeded",
+        Dimension::Tpm | Dimension::Tpd => "token limit exceeded",
+        Dimension::Concurrency => "concurrency limit exceeded",
+    }
+}
+
+fn window(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Rps => "second",
+        Dimension::Rpm | Dimension::Tpm => "minute",
+        Dimension::Rph => "hour",
+        Dimension::Rpd | Dimension::Tpd => "day",
+        Dimension::Concurrency => "moment",
+    }
+}
+
+/// A budget's refusal.
+#[derive(Debug, Display, Error)]
+pub enum BudgetError {
+    /// The budget is used up.
+    #[display("{}", describe(_0))]
+    Exceeded(#[error(not(source))] Box<BudgetExceeded>),
+    /// A hard budget applies and the model has no price, so its cost cannot be known.
+    #[display(
+        "the model \"{model}\" has no price, so the budget \"{}\" cannot cover it: set models[].cost, or budget.unpriced = \"allow\"",
+        budget.name
+    )]
+    Unpriced {
+        /// The name that the caller sent.
+        model: Box<str>,
+        /// The budget that needs a price.
+        #[error(not(source))]
+        budget: std::sync::Arc<Budget>,
+    },
+}
+
+fn describe(refusal: &BudgetExceeded) -> String {
+    let budget = &refusal.budget;
+    let of = budget.scope_ref.as_deref().map_or_else(String::new, |of| format!(" \"{of}\""));
+    let reset = refusal.resets_at_rfc3339.as_deref().map_or_else(String::new, |at| format!(", resets at {at}"));
+    format!(
+        "budget exceeded: {}{of} has spent ${} of ${} per {}{reset}",
+        budget.scope.as_str(),
+        refusal.spent,
+        budget.limit,
+        budget.period.as_str(),
+    )
+}
+
+/// A provider's failure.
+#[derive(Debug, Clone, Display, Error)]
+pub enum UpstreamError {
+    /// It answered with an error status, or sent an error where an answer belongs.
+    #[display("{_0}")]
+    Refused(#[error(not(source))] Box<UpstreamRefusal>),
+    /// No connection, or it broke before the response head.
+    #[display("the provider could not be reached")]
+    Unreachable {
+        /// The transport's words, for the log.
+        #[error(not(source))]
+        cause: String,
+    },
+    /// It took longer than allowed.
+    #[display("upstream request timed out after {}ms", after.as_millis())]
+    Late {
+        /// The limit that passed.
+        after: Duration,
+    },
+    /// Its answer cannot be read.
+    #[display("the provider's answer cannot be read: {reason}")]
+    Undecodable {
+        /// What is wrong with it.
+        reason: Cow<'static, str>,
+    },
+    /// Its stream ended before it was finished.
+    #[display("the provider's stream broke off before it was finished")]
+    BrokeOff,
+}
+
+/// What a provider said when it refused.
+#[derive(Debug, Clone, Default, Display)]
+#[display("{message}")]
+pub struct UpstreamRefusal {
+    /// The provider's status; `None` where an error inside a stream names none.
+    pub status: Option<u16>,
+    /// What the caller may read: the provider's words for 4xx, nothing of them otherwise.
+    pub message: String,
+    /// The member at fault, in the provider's words.
+    pub param: Option<String>,
+    /// The provider's code.
+    pub code: Option<String>,
+    /// When to come back.
+    pub retry_after: Option<Duration>,
+    /// Whether it came inside a stream that had begun with 200.
+    pub in_band: bool,
+}
+
+/// A failure of the gateway, or of what it was told to do.
+#[derive(Debug, Display, Error)]
+pub enum Fault {
+    /// The provider has no such operation, or it is not translated.
+    #[display("the provider \"{provider}\" does not support {operation}")]
+    NotImplemented {
+        /// The provider's name.
+        provider: &'static str,
+        /// What was asked for.
+        operation: crate::endpoints::Operation,
+    },
+    /// The provider key is gone or full.
+    #[display("the provider for the model \"{_0}\" is not available")]
+    ProviderUnavailable(#[error(not(source))] Box<str>),
+    /// Every target of a routing model is out.
+    #[display("no target of the model \"{model}\" is available")]
+    AllUnavailable {
+        /// The name that the caller sent.
+        model: Box<str>,
+        /// When the first of them may be tried again.
+        retry_after: Option<Duration>,
+    },
+    /// A panic, caught.
+    #[display("the gateway failed to serve this request")]
+    Panic,
+}
+
+/// Every failure by name: one row each of status, types and code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The request cannot be used.
+    InvalidRequest,
+    /// The body is too large.
+    TooLarge,
+    /// The body is too slow.
+    RequestTimeout,
+    /// The headers are too large.
+    HeadTooLarge,
+    /// No such path.
+    UnknownPath,
+    /// No such method on that path.
+    WrongMethod,
+    /// No credential, or an unknown one.
+    InvalidApiKey,
+    /// The key has expired.
+    ApiKeyExpired,
+    /// The key is switched off.
+    ApiKeyDisabled,
+    /// The key may not use the model.
+    PermissionDenied,
+    /// No such model.
+    ModelNotFound,
+    /// A rate limit.
+    RateLimitExceeded,
+    /// A budget.
+    BudgetExceeded,
+    /// A model without a price under a hard budget.
+    Unpriced,
+    /// The provider refused.
+    UpstreamError,
+    /// The provider refused inside its stream.
+    UpstreamInBandError,
+    /// The provider took too long.
+    Timeout,
+    /// No connection to the provider.
+    TransportError,
+    /// The provider's answer cannot be read.
+    UpstreamDecodeError,
+    /// The provider's stream broke off.
+    StreamAborted,
+    /// The provider has no such operation.
+    NotImplemented,
+    /// The provider key cannot serve.
+    ProviderUnavailable,
+    /// Every candidate is out.
+    AllCandidatesUnavailable,
+    /// A bug of the gateway.
+    Internal,
+}
+
+impl Kind {
+    /// Status, OpenAI type, and the code where it is fixed.
+    #[must_use]
+    pub const fn row(self) -> (u16, &'static str, Option<&'static str>) {
+        match self {
+            Self::InvalidRequest => (400, "invalid_request_error", None),
+            Self::TooLarge => (413, "invalid_request_error", None),
+            Self::RequestTimeout => (408, "invalid_request_error", Some("request_timeout")),
+            Self::HeadTooLarge => (431, "invalid_request_error", Some("headers_too_large")),
+            Self::UnknownPath => (404, "invalid_request_error", Some("unknown_url")),
+            Self::WrongMethod => (405, "invalid_request_error", Some("method_not_allowed")),
+            Self::InvalidApiKey => (401, "invalid_api_key", None),
+            Self::ApiKeyExpired => (401, "invalid_api_key", Some("api_key_expired")),
+            Self::ApiKeyDisabled => (401, "invalid_api_key", Some("api_key_disabled")),
+            Self::PermissionDenied => (403, "permission_denied", None),
+            Self::ModelNotFound => (404, "model_not_found", None),
+            Self::RateLimitExceeded => (429, "rate_limit_exceeded", None),
+            Self::BudgetExceeded => (429, "billing_error", Some("budget_exceeded")),
+            Self::Unpriced => (429, "billing_error", Some("model_unpriced")),
+            Self::UpstreamError => (502, "upstream_error", None),
+            Self::UpstreamInBandError => (502, "upstream_in_band_error", None),
+            Self::Timeout => (504, "timeout", None),
+            Self::TransportError => (502, "transport_error", None),
+            Self::UpstreamDecodeError => (502, "upstream_decode_error", None),
+            Self::StreamAborted => (502, "stream_aborted", None),
+            Self::NotImplemented => (501, "not_implemented", None),
+            Self::ProviderUnavailable => (503, "provider_unavailable", None),
+            Self::AllCandidatesUnavailable => (503, "all_candidates_unavailable", None),
+            Self::Internal => (500, "api_error", Some("internal_error")),
+        }
+    }
+
+    /// The OpenAI `error.type`, also the label in metrics and records.
+    #[must_use]
+    pub const fn openai_type(self) -> &'static str {
+        self.row().1
+    }
+}
+
+/// When to come back, where nothing better is known of an unavailable group (decision 3), in seconds.
+const UNAVAILABLE_RETRY_SECS: u64 = 30;
+
+impl GatewayError {
+    /// The row of the table.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Request(error) => match error {
+                RequestError::Invalid { .. } | RequestError::Malformed => Kind::InvalidRequest,
+                RequestError::TooLarge { .. } => Kind::TooLarge,
+                RequestError::Late { .. } | RequestError::HeadLate => Kind::RequestTimeout,
+                RequestError::HeadTooLarge => Kind::HeadTooLarge,
+                RequestError::UnknownPath { .. } => Kind::UnknownPath,
+                RequestError::WrongMethod { .. } => Kind::WrongMethod,
+            },
+            Self::Access(error) => match error {
+                AccessError::MissingKey | AccessError::UnknownKey => Kind::InvalidApiKey,
+                AccessError::ExpiredKey => Kind::ApiKeyExpired,
+                AccessError::DisabledKey => Kind::ApiKeyDisabled,
+                AccessError::UnknownModel(_) => Kind::ModelNotFound,
+                AccessError::ModelNotAllowed(_) => Kind::PermissionDenied,
+            },
+            Self::Limit(_) => Kind::RateLimitExceeded,
+            Self::Budget(BudgetError::Exceeded(_)) => Kind::BudgetExceeded,
+            Self::Budget(BudgetError::Unpriced { .. }) => Kind::Unpriced,
+            Self::Upstream(error) => error.kind(),
+            Self::Fault(fault) => match fault {
+                Fault::NotImplemented { .. } => Kind::NotImplemented,
+                Fault::ProviderUnavailable(_) => Kind::ProviderUnavailable,
+                Fault::AllUnavailable { .. } => Kind::AllCandidatesUnavailable,
+                Fault::Panic => Kind::Internal,
+            },
+        }
+    }
+
+    /// The HTTP status: the provider's own for its 4xx, the table's otherwise.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Upstream(UpstreamError::Refused(refusal)) => refusal.caller_status(),
+            _ => self.kind().row().0,
+        }
+    }
+
+    /// `Retry-After` in whole seconds, where the gateway has a hint.
+    #[must_use]
+    pub fn retry_after_secs(&self) -> Option<u64> {
+        match self {
+            Self::Limit(refusal) => refusal.0.retry_after.map(whole_secs),
+            Self::Budget(BudgetError::Exceeded(refusal)) => refusal.retry_after.map(whole_secs),
+            Self::Upstream(UpstreamError::Refused(refusal)) if refusal.status == Some(429) => {
+                refusal.retry_after.map(whole_secs)
+            }
+            Self::Fault(Fault::AllUnavailable { retry_after, .. }) => {
+                Some(retry_after.map_or(UNAVAILABLE_RETRY_SECS, whole_secs))
+            }
+            _ => None,
+        }
+    }
+
+    /// The `error.code` of the OpenAI envelope.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Upstream(UpstreamError::Refused(refusal)) => refusal.code.as_deref(),
+            _ => self.kind().row().2,
+        }
+    }
+
+    /// The `error.param` of the OpenAI envelope.
+    #[must_use]
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            Self::Request(RequestError::Invalid { param, .. }) => *param,
+            Self::Upstream(UpstreamError::Refused(refusal)) => refusal.param.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl UpstreamError {
+    /// The row of the table.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Refused(refusal) if refusal.in_band && refusal.status.is_none() => Kind::UpstreamInBandError,
+            Self::Refused(_) => Kind::UpstreamError,
+            Self::Unreachable { .. } => Kind::TransportError,
+            Self::Late { .. } => Kind::Timeout,
+            Self::Undecodable { .. } => Kind::UpstreamDecodeError,
+            Self::BrokeOff => Kind::StreamAborted,
+        }
+    }
+}
+
+impl UpstreamRefusal {
+    /// What the caller gets for the provider's status: 4xx as it is, everything else 502.
+    #[must_use]
+    pub fn caller_status(&self) -> u16 {
+        match self.status {
+            Some(status @ 400..=499) => status,
+            _ => 502,
+        }
+    }
+}
+
+fn whole_secs(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
+}

@@ -1,0 +1,33 @@
+//! AISIX Gateway: one place for every model call of a company.
+//!
+//! The tour, in reading order:
+//!
+//! * [`endpoints`]: the table of what callers can ask for
+//! * [`pipeline`]: the stages that every request goes through
+//! * [`dialect`]: wire formats, as pure code
+//! * [`providers`]: who is asked, where, with which credential
+//! * [`upstream`]: the only place that connects out
+//! * [`error`] and [`envelope`]: what can go wrong, and how a caller reads it
+//! * [`config`]: `config.toml`, checked and resolved into a snapshot
+//! * [`gateway`] and [`server`]: what a process and a thread hold; listeners and draining
+//! * [`telemetry`]: the log
+//! * [`mock`]: a provider in this process
+//! * [`load`]: the load test
+//! * [`cli`]: the command line
+//!
+//! The five actors live in the crate `aisix_actors`.
+
+pub mod cli;
+pub mod config;
+pub mod dialect;
+pub mod endpoints;
+pub mod envelope;
+pub mod error;
+pub mod gateway;
+pub mod load;
+pub mod mock;
+pub mod pipeline;
+pub mod providers;
+pub mod server;
+pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,89 @@
+//! The HTTP client of one worker thread.
+//!
+//! It must cost little, because it shares the machine with what it measures: one frozen request is sent again and
+//! again, without redirects, decompression, limits or timers of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_rt::net::TcpStream;
+use actix_service::ServiceExt;
+use actix_tls::connect::{ConnectInfo, Connection, ConnectorService};
+use actix_web::http::{
+    Uri,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+};
+use awc::FrozenClientRequest;
+use bytes::Bytes;
+
+use super::LoadOptions;
+
+/// Connections are kept for the whole test.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Where requests go, and what they carry.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) uri: Uri,
+    pub(super) authorization: HeaderValue,
+    pub(super) body: Bytes,
+    pub(super) timeout: Duration,
+}
+
+/// A request that can be sent many times.
+pub(super) type Client = FrozenClientRequest;
+
+impl Target {
+    /// Checks that requests can be made of the options.
+    pub(super) fn new(options: &LoadOptions) -> Result<Self, String> {
+        let uri: Uri = options.url.parse().map_err(|error| format!("{}: {error}", options.url))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+            return Err(format!("{}: not an http or https URL", options.url));
+        }
+        let authorization = HeaderValue::from_str(&format!("Bearer {}", options.key))
+            .map_err(|_| "the key holds characters that a header cannot carry".to_owned())?;
+        Ok(Self { uri, authorization, body: options.body.clone(), timeout: options.timeout })
+    }
+}
+
+/// Makes the client of this thread.
+pub(super) fn connect(target: &Target) -> Client {
+    let nodelay = ServiceExt::<ConnectInfo<Uri>>::map(ConnectorService::default(), without_delay);
+    let mut connector = awc::Connector::new()
+        .connector(nodelay)
+        .timeout(target.timeout)
+        .limit(0)
+        .conn_keep_alive(CONNECTION_LIFETIME)
+        .conn_lifetime(CONNECTION_LIFETIME);
+    if target.uri.scheme_str() == Some("https") {
+        connector = connector.rustls_0_23(Arc::new(tls()));
+    }
+    let client = awc::Client::builder()
+        .connector(connector)
+        .no_default_headers()
+        .disable_timeout()
+        .disable_redirects()
+        .finish();
+    let request = client
+        .post(target.uri.clone())
+        .insert_header((AUTHORIZATION, target.authorization.clone()))
+        .insert_header((CONTENT_TYPE, "application/json"));
+    request.freeze().expect("the target was checked when it was made")
+}
+
+/// Nagle's algorithm and delayed ACKs would add 40 ms to requests that take more than one write.
+fn without_delay(connection: Connection<Uri, TcpStream>) -> Connection<Uri, TcpStream> {
+    // A socket that refuses is slower, not wrong.
+    let _ = connection.io_ref().set_nodelay(true);
+    connection
+}
+
+fn tls() -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}

@@ -1,0 +1,154 @@
+//! The mock provider: an OpenAI-shaped answer to any request, without a network, a key or a clock.
+//!
+//! It stands behind the shipped configuration, the tests and the load tests. An answer follows from the request and
+//! the [`Hints`] alone, so the same question always gets the same answer. The name of the model chooses the
+//! behaviour (see [`Character`]); a [`Fault`] makes any model fail. Everything is pure but [`server`], which speaks
+//! HTTP.
+
+mod bench;
+mod character;
+mod chat;
+mod embeddings;
+mod error;
+mod fault;
+mod request;
+mod schema;
+pub mod server;
+mod speech;
+mod wire;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use self::{
+    character::{CHARACTERS, Character},
+    error::unknown_fault,
+    fault::{FAULTS, Fault, FaultPlan, UnknownFault},
+    wire::models,
+};
+
+/// The media type of an unstreamed answer.
+pub(crate) const JSON: &str = "application/json";
+/// The media type of a streamed answer.
+pub(crate) const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
+
+/// What an answer depends on besides the request.
+#[derive(Clone, Debug, Default)]
+pub struct Hints {
+    /// Feeds the ids of the answer; callers that want fresh ids count it up.
+    pub seed: u64,
+    /// The time of the answer in Unix seconds.
+    pub created: u64,
+    /// The pause before each event of a stream but the first.
+    pub chunk_gap: Duration,
+    /// A fault to show, whatever the model's name asks for.
+    pub fault: Option<Fault>,
+}
+
+/// An answer of the mock provider.
+#[derive(Clone, Debug)]
+pub struct MockReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The response headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// What follows the head, or instead of it.
+    pub body: MockBody,
+}
+
+/// The body of an answer, or the way in which there is none.
+#[derive(Clone, Debug)]
+pub enum MockBody {
+    /// The whole body at once.
+    Full(Bytes),
+    /// Pieces in time.
+    Stream(Vec<MockFrame>),
+    /// Nothing is ever sent, not even the head.
+    Stall,
+    /// The connection closes before the head.
+    Reset,
+}
+
+/// One piece of a streamed body.
+#[derive(Clone, Debug)]
+pub struct MockFrame {
+    /// The pause before this piece.
+    pub delay: Duration,
+    /// The piece: one SSE event, or a part of a JSON body.
+    pub bytes: Bytes,
+    /// What happens after it.
+    pub then: Then,
+}
+
+/// What follows a [`MockFrame`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Then {
+    /// The next piece, or the proper end of the body after the last.
+    Continue,
+    /// The connection breaks; later pieces are not sent.
+    Cut,
+    /// Silence without an end; later pieces are not sent.
+    Hang,
+}
+
+/// Answers one request.
+///
+/// Only the end of `operation_path` counts, so that any base path works: `/chat/completions`, `/embeddings`.
+pub fn answer(operation_path: &str, request_body: &[u8], hints: &Hints) -> MockReply {
+    if operation_path.ends_with("/chat/completions") {
+        if hints.fault.is_none() && bench::is_wanted(request_body) {
+            return bench::reply(request_body, hints);
+        }
+        return chat::answer(request_body, hints);
+    }
+    if operation_path.ends_with("/embeddings") {
+        return embeddings::answer(request_body, hints);
+    }
+    error::unknown_path(operation_path)
+}
+
+impl MockReply {
+    fn full(status: u16, body: impl Into<Bytes>) -> Self {
+        Self { status, headers: vec![("content-type", JSON.into())], body: MockBody::Full(body.into()) }
+    }
+
+    fn stream(frames: Vec<MockFrame>) -> Self {
+        Self {
+            status: 200,
+            headers: vec![("content-type", EVENT_STREAM.into())],
+            body: MockBody::Stream(frames),
+        }
+    }
+
+    fn without_head(body: MockBody) -> Self {
+        Self { status: 0, headers: Vec::new(), body }
+    }
+}
+
+impl MockFrame {
+    fn new(bytes: impl Into<Bytes>) -> Self {
+        Self { delay: Duration::ZERO, bytes: bytes.into(), then: Then::Continue }
+    }
+}
+
+/// Spreads `seed` and `bytes` over 64 bits (FNV-1a with a final mix), for ids that repeat from run to run.
+fn fingerprint(seed: u64, bytes: &[u8]) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let hash =
+        bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let mixed = (hash ^ (hash >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 29)
+}
+
+/// The last place at or before `at` where `text` may be cut.
+fn boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The mock provider as an HTTP server, with its faults on the wire.
+//!
+//! A reset is a reset, a cut stream ends without its last chunk, a stall holds the connection open: what a gateway
+//! learns from a real provider it can learn here.
+
+mod body;
+
+use std::{
+    any::Any,
+    future, io,
+    net::{SocketAddr, TcpStream as Tap},
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    dev::{Extensions, Server, ServerHandle},
+    http::StatusCode,
+    web,
+};
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use self::body::FrameBody;
+use super::{
+    Fault, FaultPlan, Hints, JSON, MockBody, MockReply, UnknownFault, answer, models, unknown_fault,
+};
+
+/// The largest request body: images arrive as text in it.
+const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// How the mock server behaves.
+#[derive(Clone, Debug)]
+pub struct MockOptions {
+    /// Where to listen; port 0 takes a free one.
+    pub addr: SocketAddr,
+    /// The number of worker threads.
+    pub workers: usize,
+    /// The pause before each answer.
+    pub latency: Duration,
+    /// The pause before each event of a stream but the first.
+    pub chunk_gap: Duration,
+    /// What goes wrong, whatever model is asked for.
+    pub faults: Option<FaultPlan>,
+    /// Feeds the ids of the answers.
+    pub seed: u64,
+}
+
+impl Default for MockOptions {
+    fn default() -> Self {
+        Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            workers: 1,
+            latency: Duration::ZERO,
+            chunk_gap: Duration::ZERO,
+            faults: None,
+            seed: 0,
+        }
+    }
+}
+
+/// A mock server that runs on the current actix system until it is stopped.
+#[derive(Debug)]
+pub struct MockServer {
+    addr: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl MockServer {
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    pub fn start(options: MockOptions) -> io::Result<Self> {
+        let (addr, server) = bind(options, false)?;
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        Ok(Self { addr, handle })
+    }
+
+    /// The address that the server is bound to.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The base URL to configure in a gateway.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.addr)
+    }
+
+    /// Stops the server without waiting for open requests.
+    pub async fn stop(&self) {
+        self.handle.stop(false).await;
+    }
+}
+
+/// Serves until a signal ends the process.
+///
+/// # Errors
+/// The address is taken or not ours, or the server fails.
+pub async fn serve(options: MockOptions) -> io::Result<()> {
+    bind(options, true)?.1.await
+}
+
+/// What the workers share.
+struct Shared {
+    options: MockOptions,
+    /// The number of requests so far.
+    requests: AtomicU64,
+}
+
+fn bind(options: MockOptions, signals: bool) -> io::Result<(SocketAddr, Server)> {
+    let (addr, workers) = (options.addr, options.workers.max(1));
+    let shared = web::Data::new(Shared { options, requests: AtomicU64::new(0) });
+    let app = move || {
+        App::new()
+            .app_data(shared.clone())
+            .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+            .default_service(web::to(handle))
+    };
+    let mut server = HttpServer::new(app)
+        .workers(workers)
+        .tcp_nodelay(true)
+        .h1_allow_half_closed(false)
+        .on_connect(keep_tap)
+        .shutdown_timeout(1)
+        .bind(addr)?;
+    if !signals {
+        server = server.disable_signals();
+    }
+    let bound = server.addrs().first().copied().unwrap_or(addr);
+    Ok((bound, server.run()))
+}
+
+async fn handle(request: HttpRequest, body: Bytes, shared: web::Data<Shared>) -> HttpResponse {
+    if request.method() == "GET" && request.path().ends_with("/models") {
+        return HttpResponse::Ok().content_type(JSON).body(models());
+    }
+    let options = &shared.options;
+    let number = shared.requests.fetch_add(1, Ordering::Relaxed);
+    let fault = match asked_fault(&request) {
+        Some(Ok(fault)) => Some(fault),
+        Some(Err(unknown)) => return respond(unknown_fault(&unknown), &request).await,
+        None => options.faults.as_ref().and_then(|plan| plan.at(number)),
+    };
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seed = options.seed.wrapping_add(number);
+    let reply = answer(request.path(), &body, &Hints { seed, created, chunk_gap: options.chunk_gap, fault });
+    if !options.latency.is_zero() {
+        actix_rt::time::sleep(options.latency).await;
+    }
+    respond(reply, &request).await
+}
+
+/// The fault that a request asks for by its header.
+fn asked_fault(request: &HttpRequest) -> Option<Result<Fault, UnknownFault>> {
+    let name = request.headers().get("x-mock-fault")?;
+    Some(name.to_str().unwrap_or_default().parse())
+}
+
+async fn respond(reply: MockReply, request: &HttpRequest) -> HttpResponse {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    for header in reply.headers {
+        response.insert_header(header);
+    }
+    match reply.body {
+        MockBody::Full(bytes) => response.body(bytes),
+        MockBody::Stream(frames) => response.body(FrameBody::new(frames)),
+        MockBody::Stall => future::pending().await,
+        MockBody::Reset => {
+            reset(request);
+            future::pending().await
+        }
+    }
+}
+
+/// Keeps a second handle of each connection, for [`reset`].
+fn keep_tap(connection: &dyn Any, data: &mut Extensions) {
+    let copy = |stream: &TcpStream| stream.as_fd().try_clone_to_owned().ok();
+    if let Some(owned) = connection.downcast_ref::<TcpStream>().and_then(copy) {
+        data.insert(Arc::new(Tap::from(owned)));
+    }
+}
+
+/// Makes the connection end in a TCP reset: nothing lingers, and the server sees the end of its input and closes.
+fn reset(request: &HttpRequest) {
+    let Some(tap) = request.conn_data::<Arc<Tap>>() else {
+        return;
+    };
+    if let Ok(stream) = tap.try_clone().and_then(TcpStream::from_std) {
+        // Without it the caller sees an orderly end instead of a reset, which is as much of a failure.
+        let _ = stream.set_zero_linger();
+    }
+    let _ = tap.shutdown(std::net::Shutdown::Read);
+}

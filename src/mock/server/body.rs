@@ -1,0 +1,79 @@
+//! A response body that sends frames in time, and breaks off or falls silent where they say so.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+    vec::IntoIter,
+};
+
+use actix_web::body::{BodySize, MessageBody};
+use bytes::Bytes;
+use tokio::time::{Sleep, sleep};
+
+use crate::mock::{MockFrame, Then};
+
+/// The pause before a cut, in which the server writes out what it has.
+const FLUSH: Duration = Duration::from_millis(2);
+
+/// The frames of a [`super::MockBody::Stream`] as a body.
+pub(super) struct FrameBody {
+    frames: IntoIter<MockFrame>,
+    /// The frame that waits for its time.
+    waiting: Option<MockFrame>,
+    timer: Option<Pin<Box<Sleep>>>,
+    then: Then,
+}
+
+impl FrameBody {
+    pub(super) fn new(frames: Vec<MockFrame>) -> Self {
+        Self { frames: frames.into_iter(), waiting: None, timer: None, then: Then::Continue }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(timer) = &mut self.timer {
+            ready!(timer.as_mut().poll(cx));
+            self.timer = None;
+        }
+        Poll::Ready(())
+    }
+
+    fn wait(&mut self, delay: Duration) {
+        self.timer = (!delay.is_zero()).then(|| Box::pin(sleep(delay)));
+    }
+}
+
+impl MessageBody for FrameBody {
+    type Error = io::Error;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
+        loop {
+            ready!(self.poll_timer(cx));
+            if let Some(frame) = self.waiting.take() {
+                self.then = frame.then;
+                if frame.then == Then::Cut {
+                    self.wait(FLUSH);
+                }
+                return Poll::Ready(Some(Ok(frame.bytes)));
+            }
+            match self.then {
+                Then::Continue => {}
+                Then::Cut => {
+                    return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+                }
+                Then::Hang => return Poll::Pending,
+            }
+            let Some(frame) = self.frames.next() else {
+                return Poll::Ready(None);
+            };
+            self.wait(frame.delay);
+            self.waiting = Some(frame);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Admit: who calls? Decided from the headers and the snapshot alone, before the body is read.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use sha2::{Digest, Sha256};
+
+use super::exchange::Exchange;
+use crate::config::snapshot::ApiKey;
+use crate::error::{AccessError, GatewayError};
+
+/// Finds the caller's key (§1.6): `Authorization: Bearer`, or `x-api-key` where there is no `Authorization`.
+///
+/// # Errors
+/// 401 without a usable credential, or with a key that is unknown, disabled or expired.
+pub fn admit(exchange: &mut Exchange, request: &HttpRequest) -> Result<Arc<ApiKey>, GatewayError> {
+    let token = credential(request.headers()).ok_or(AccessError::MissingKey)?;
+    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let key = exchange.snapshot.api_key(&digest).cloned().ok_or(AccessError::UnknownKey)?;
+    exchange.caller = Some(key.clone());
+    if key.disabled {
+        return Err(AccessError::DisabledKey.into());
+    }
+    if key.is_expired(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()) {
+        return Err(AccessError::ExpiredKey.into());
+    }
+    Ok(key)
+}
+
+fn credential(headers: &HeaderMap) -> Option<&str> {
+    let token = match headers.get(AUTHORIZATION) {
+        Some(value) => value.to_str().ok()?.strip_prefix("Bearer ")?,
+        None => headers.get("x-api-key")?.to_str().ok()?,
+    };
+    let token = token.trim();
+    (!token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn the_credential_is_read_as_the_sdks_send_it() {
+        for (headers, token) in [
+            (&[("authorization", "Bearer sk-1")][..], Some("sk-1")),
+            (&[("x-api-key", "sk-2")], Some("sk-2")),
+            (&[("authorization", "Bearer  sk-1 "), ("x-api-key", "sk-2")], Some("sk-1")),
+            (&[("authorization", "bearer sk-1"), ("x-api-key", "sk-2")], None),
+            (&[("authorization", "Basic eA=="), ("x-api-key", "sk-2")], None),
+            (&[("authorization", "Bearer "), ("x-api-key", "sk-2")], None),
+            (&[], None),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert_eq!(credential(&map), token, "{headers:?}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One request and everything owed to it: opened first, closed last, exactly once.
+//!
+//! An exchange is moved into the response body, so it outlives the handler while a stream runs. Its `Drop` settles
+//! what is held and writes the one record. The outcome starts as *abandoned*: a caller that leaves, a panic and a
+//! forgotten branch are all recorded as what they are.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::http::header::HeaderValue;
+use aisix_actors::budget_ledger::BudgetHold;
+use aisix_actors::candidate_router::{Candidate, InFlight};
+use aisix_actors::provider_pool::Lease;
+use aisix_actors::rate_limiter::{Permit, Standing};
+use aisix_actors::types::MicroUsd;
+
+use crate::config::price::Price;
+use crate::config::snapshot::{ApiKey, Model, Resolved, Snapshot};
+use crate::dialect::Usage;
+use crate::endpoints::Endpoint;
+use crate::error::{Fault, GatewayError};
+use crate::gateway::{OpenExchange, Worker};
+use crate::telemetry::access_log;
+
+/// The status that stands for a caller who left.
+pub const ABANDONED: u16 = 499;
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Default)]
+pub enum Outcome {
+    /// Nobody said how: the caller left, or the code panicked.
+    #[default]
+    Abandoned,
+    /// Answered with this status.
+    Answered(u16),
+    /// Refused, or failed in the middle of a stream.
+    Failed {
+        /// The status that the caller saw, or would have seen.
+        status: u16,
+        /// The kind of failure, as `error.type`.
+        class: &'static str,
+        /// Words for the log.
+        detail: String,
+    },
+}
+
+/// How the cache took part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// Answered from the cache.
+    Hit,
+    /// Looked up, not there.
+    Miss,
+    /// The caller asked for a fresh answer.
+    Bypass,
+}
+
+impl CacheStatus {
+    /// The value of `x-aisix-cache`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// What the target in use holds: given back when the attempt fails, kept until the answer is complete otherwise.
+pub struct Engaged {
+    /// The target's own limits, for targets of a routing model.
+    pub limits: Option<Permit>,
+    /// Budgets on the provider key or the target.
+    pub budgets: Option<BudgetHold>,
+    /// The credential and connection slot.
+    pub lease: Lease,
+    /// The count of requests in flight at the target.
+    pub in_flight: InFlight,
+    /// The target, for a report on how its stream ended.
+    pub candidate: Candidate,
+}
+
+/// See the module.
+pub struct Exchange {
+    /// This thread's actors and clients.
+    pub worker: Rc<Worker>,
+    /// The configuration that the exchange started with.
+    pub snapshot: Arc<Snapshot>,
+    /// The row of the table.
+    pub endpoint: &'static Endpoint,
+    /// The id that every record and header of this exchange carries.
+    pub request_id: HeaderValue,
+    /// Who calls.
+    pub caller: Option<Arc<ApiKey>>,
+    /// The model that the caller named.
+    pub model: Option<Resolved>,
+    /// The name of the target that answers.
+    pub served_by: Option<Arc<str>>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// How the cache took part.
+    pub cache: Option<CacheStatus>,
+    /// What the answer cost in tokens, as far as known.
+    pub usage: Option<Usage>,
+    /// What tokens cost at the target.
+    pub price: Option<Price>,
+    /// How long providers were waited for, until the last answer's head or body.
+    pub upstream_time: Duration,
+    /// Events of the provider's stream that could not be read and were left out.
+    pub malformed_events: u32,
+    /// When it was opened.
+    pub opened: Instant,
+    /// Limits of the key and the model.
+    pub limits: Option<Permit>,
+    /// Budgets of the caller and the model.
+    pub budgets: Option<BudgetHold>,
+    /// What the target in use holds.
+    pub engaged: Option<Engaged>,
+    outcome: Outcome,
+    _open: OpenExchange,
+}
+
+impl Exchange {
+    /// Opens an exchange.
+    #[must_use]
+    pub fn open(worker: &Rc<Worker>, endpoint: &'static Endpoint, request_id: HeaderValue) -> Self {
+        Self {
+            worker: worker.clone(),
+            snapshot: worker.gateway.snapshot(),
+            endpoint,
+            request_id,
+            caller: None,
+            model: None,
+            served_by: None,
+            attempts: 0,
+            cache: None,
+            usage: None,
+            price: None,
+            upstream_time: Duration::ZERO,
+            malformed_events: 0,
+            opened: Instant::now(),
+            limits: None,
+            budgets: None,
+            engaged: None,
+            outcome: Outcome::Abandoned,
+            _open: worker.open_exchange(),
+        }
+    }
+
+    /// Says how it ended; the first word counts.
+    pub fn conclude(&mut self, outcome: Outcome) {
+        if matches!(self.outcome, Outcome::Abandoned) {
+            self.outcome = outcome;
+        }
+    }
+
+    /// Says that it failed.
+    pub fn fail(&mut self, error: &GatewayError) {
+        self.conclude(Outcome::Failed {
+            status: error.status(),
+            class: error.kind().openai_type(),
+            detail: error.to_string(),
+        });
+    }
+
+    /// How it ended, as far as anybody said.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// The model that the caller named.
+    ///
+    /// # Errors
+    /// A stage forgot to resolve it.
+    pub fn named_model(&self) -> Result<Arc<Model>, GatewayError> {
+        let model = self.model.as_ref().map(|resolved| resolved.model.clone());
+        model.ok_or_else(|| Fault::Panic.into())
+    }
+
+    /// How the key's limits stand now.
+    pub async fn peek(&self) -> Option<Standing> {
+        let scope = self.caller.as_ref()?.rate_limit.clone()?;
+        Some(self.worker.actors.limiter.peek(scope).await)
+    }
+
+    /// What the answer costs, with the price of the target that gave it.
+    #[must_use]
+    pub fn cost(&self) -> MicroUsd {
+        match (&self.price, &self.usage) {
+            (Some(price), Some(usage)) => {
+                let fresh = usage.prompt.saturating_sub(usage.cached).saturating_sub(usage.cache_write);
+                price.cost(fresh, usage.completion, usage.cached, usage.cache_write)
+            }
+            _ => MicroUsd(0),
+        }
+    }
+
+    /// Settles everything that is held, and tells how the key's limits stand afterwards.
+    pub async fn settle(&mut self) -> Option<Standing> {
+        let tokens = self.tokens();
+        self.settle_money_and_target(tokens);
+        let permit = self.limits.take()?;
+        self.worker.actors.limiter.settle_now(permit, tokens).await
+    }
+
+    fn tokens(&self) -> u64 {
+        self.usage.map_or(0, |usage| usage.total)
+    }
+
+    fn settle_money_and_target(&mut self, tokens: u64) {
+        let actors = &self.worker.actors;
+        let cost = self.cost();
+        if let Some(hold) = self.budgets.take() {
+            actors.ledger.charge(hold, cost);
+        }
+        if let Some(engaged) = self.engaged.take() {
+            if let Some(hold) = engaged.budgets {
+                actors.ledger.charge(hold, cost);
+            }
+            if let Some(permit) = engaged.limits {
+                actors.limiter.settle(permit, tokens);
+            }
+            actors.pool.give_back(engaged.lease);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.conclude(Outcome::Failed { status: 500, class: "api_error", detail: "panic".to_owned() });
+        }
+        let tokens = self.tokens();
+        self.settle_money_and_target(tokens);
+        if let Some(permit) = self.limits.take() {
+            self.worker.actors.limiter.settle(permit, tokens);
+        }
+        access_log::write(self);
+    }
+}

@@ -1,0 +1,70 @@
+//! The headers of an answer: who served it, whether the cache did, and how the caller's limits stand.
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use aisix_actors::rate_limiter::Standing;
+
+use super::exchange::{CacheStatus, Exchange};
+use super::relay::server_timing;
+use crate::envelope::{CALL_ID, REQUEST_ID};
+
+const SERVED_BY: HeaderName = HeaderName::from_static("x-aisix-served-by");
+const CACHE: HeaderName = HeaderName::from_static("x-aisix-cache");
+const CACHE_LAYER: HeaderName = HeaderName::from_static("x-aisix-cache-layer");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Writes the headers of a successful answer (§2).
+pub fn write(exchange: &Exchange, standing: Option<&Standing>, headers: &mut HeaderMap) {
+    headers.insert(REQUEST_ID, exchange.request_id.clone());
+    if exchange.endpoint.operation.has_call_id() {
+        headers.insert(CALL_ID, exchange.request_id.clone());
+    }
+    if let Some(name) = exchange.served_by.as_deref() {
+        match HeaderValue::from_str(name) {
+            Ok(value) => {
+                headers.insert(SERVED_BY, value);
+            }
+            Err(_) => log::warn!("the model name {name:?} cannot stand in x-aisix-served-by; the header is left out"),
+        }
+    }
+    if let Some(cache) = exchange.cache {
+        headers.insert(CACHE, HeaderValue::from_static(cache.as_str()));
+        if cache == CacheStatus::Hit {
+            headers.insert(CACHE_LAYER, HeaderValue::from_static("exact"));
+        }
+    }
+    if let Some(standing) = standing {
+        write_standing(standing, headers);
+    }
+    if exchange.snapshot.settings.observability.server_timing {
+        let timing = server_timing(exchange.opened.elapsed(), exchange.upstream_time);
+        if let Ok(value) = HeaderValue::try_from(timing) {
+            headers.insert(SERVER_TIMING, value);
+        }
+    }
+}
+
+/// Limits of the key: only those that it has, per minute and concurrent.
+fn write_standing(standing: &Standing, headers: &mut HeaderMap) {
+    let mut put = |name: &'static str, value: HeaderValue| {
+        headers.insert(HeaderName::from_static(name), value);
+    };
+    let reset = || {
+        let mut text = itoa::Buffer::new().format(standing.minute_resets_in.as_secs()).to_owned();
+        text.push('s');
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("60s"))
+    };
+    if let Some(limit) = standing.limit.rpm {
+        put("x-ratelimit-limit-requests", limit.into());
+        put("x-ratelimit-remaining-requests", limit.saturating_sub(standing.used_requests_minute).into());
+        put("x-ratelimit-reset-requests", reset());
+    }
+    if let Some(limit) = standing.limit.tpm {
+        put("x-ratelimit-limit-tokens", limit.into());
+        put("x-ratelimit-remaining-tokens", limit.saturating_sub(standing.used_tokens_minute).into());
+        put("x-ratelimit-reset-tokens", reset());
+    }
+    if let Some(limit) = standing.limit.concurrency {
+        put("x-ratelimit-limit-concurrent", limit.into());
+        put("x-ratelimit-remaining-concurrent", limit.saturating_sub(standing.concurrent).into());
+    }
+}

@@ -1,0 +1,66 @@
+//! Reserve: a plan of candidates, then money, then limits. What a later one refuses takes nothing from an earlier one.
+//!
+//! The order is that of the specification: an unavailable group costs no slot, a refused budget takes no limit. Money
+//! comes first because a hold of the ledger is undone without a trace.
+
+use aisix_actors::candidate_router::Candidates;
+use aisix_actors::types::MicroUsd;
+use smallvec::SmallVec;
+
+use super::exchange::Exchange;
+use crate::config::settings::Unpriced;
+use crate::config::price::Price;
+use crate::config::snapshot::{ApiKey, Dispatch, Model};
+use crate::dialect::Call;
+use crate::error::{BudgetError, Fault, GatewayError, LimitRefusal};
+
+/// Plans the candidates and takes the holds of the caller and the model that it named.
+///
+/// # Errors
+/// 503 when every target is out, 429 when a budget or a limit refuses.
+pub async fn reserve(
+    exchange: &mut Exchange,
+    caller: &ApiKey,
+    call: &Call,
+    model: &Model,
+) -> Result<Candidates, GatewayError> {
+    let candidates = exchange.worker.actors.router.plan(model.group.clone()).await.map_err(|out| {
+        Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after }
+    })?;
+    let budgets: SmallVec<[_; 4]> = caller.budgets.iter().chain(&model.budgets).cloned().collect();
+    if !budgets.is_empty() {
+        let hard = budgets.iter().find(|budget| budget.hard_stop);
+        let estimate = match estimate(call, model) {
+            None if exchange.snapshot.settings.budget.unpriced == Unpriced::Deny && hard.is_some() => {
+                let budget = hard.cloned().ok_or(Fault::Panic)?;
+                return Err(BudgetError::Unpriced { model: call.model.clone(), budget }.into());
+            }
+            estimate => estimate.unwrap_or(MicroUsd(0)),
+        };
+        let hold = exchange.worker.actors.ledger.hold(budgets, estimate).await;
+        exchange.budgets = Some(hold.map_err(|refusal| BudgetError::Exceeded(Box::new(refusal)))?);
+    }
+    let scopes: SmallVec<[_; 2]> = caller.rate_limit.iter().chain(&model.rate_limit).cloned().collect();
+    if !scopes.is_empty() {
+        let permit = exchange.worker.actors.limiter.acquire(scopes, call.held_tokens()).await;
+        exchange.limits = Some(permit.map_err(LimitRefusal)?);
+    }
+    Ok(candidates)
+}
+
+/// What the call may cost at the dearest target; `None` when a target has no price.
+fn estimate(call: &Call, model: &Model) -> Option<MicroUsd> {
+    match &model.dispatch {
+        Dispatch::Direct(direct) => direct.price.as_ref().map(|price| held_cost(call, price)),
+        Dispatch::Routing(routing) => routing
+            .members
+            .iter()
+            .map(|member| estimate(call, member))
+            .try_fold(MicroUsd(0), |dearest, cost| cost.map(|cost| MicroUsd(cost.0.max(dearest.0)))),
+    }
+}
+
+/// What the call may cost at one target.
+pub fn held_cost(call: &Call, price: &Price) -> MicroUsd {
+    price.cost(call.prompt_tokens, call.held_output_tokens(), 0, 0)
+}

@@ -1,0 +1,162 @@
+//! What to do after a failed attempt. A decision of the failure's kind, the rules of the model and what was tried.
+
+use std::time::Duration;
+
+use crate::config::settings::Settings;
+use crate::config::snapshot::{Dispatch, Model, Routing};
+use crate::error::{Fault, GatewayError, UpstreamError};
+
+/// First wait before the same target is asked again; doubles each time (§6.5).
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+/// Longest of those waits.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+/// Spread of the waits, so that callers who failed together do not come back together.
+const JITTER_MS: u64 = 250;
+/// Longest hint of a provider that is waited for.
+const LONGEST_HINT: Duration = Duration::from_secs(5);
+
+/// The next step.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The caller gets the error.
+    Never,
+    /// The same target again, after a wait.
+    SameTarget(Duration),
+    /// The next candidate, at once.
+    NextCandidate,
+}
+
+/// The retry rules of one candidate.
+pub struct Rules<'a> {
+    routing: Option<&'a Routing>,
+    has_more: bool,
+    /// Tries that the operator asked for at the target or the routing model.
+    explicit: Option<u32>,
+    /// Tries that every target gets where nobody asked and nobody else is left.
+    default: u32,
+    used: u32,
+}
+
+impl<'a> Rules<'a> {
+    /// The rules for a target of a model.
+    #[must_use]
+    pub fn of(settings: &Settings, model: &'a Model, target: &Model, has_more: bool) -> Self {
+        let routing = match &model.dispatch {
+            Dispatch::Routing(routing) => Some(routing),
+            Dispatch::Direct(_) => None,
+        };
+        let own = match &target.dispatch {
+            Dispatch::Direct(direct) => direct.retries,
+            Dispatch::Routing(_) => None,
+        };
+        let explicit = own.or(routing.and_then(|routing| routing.retries));
+        let default = if has_more { 0 } else { settings.upstream.retries };
+        Self { routing, has_more, explicit, default, used: 0 }
+    }
+
+    /// Decides, and counts the try that it allows.
+    pub fn next(&mut self, error: &GatewayError) -> Next {
+        let (may_repeat, may_move) = self.allowed(error);
+        let tries = match error {
+            // A slow target stays slow: only an operator's word makes it be asked again.
+            GatewayError::Upstream(UpstreamError::Late { .. }) => self.explicit.unwrap_or(0),
+            _ => self.explicit.unwrap_or(self.default),
+        };
+        if may_repeat && self.used < tries {
+            self.used += 1;
+            return Next::SameTarget(self.wait(error));
+        }
+        if may_move { Next::NextCandidate } else { Next::Never }
+    }
+
+    /// Whether the same target, and whether another, may be asked after this failure (§6.4).
+    fn allowed(&self, error: &GatewayError) -> (bool, bool) {
+        match error {
+            GatewayError::Upstream(UpstreamError::Refused(refusal)) => match refusal.status {
+                Some(status @ 400..=499) => {
+                    let listed = self.routing.is_some_and(|rules| rules.fallback_on_statuses.contains(&status));
+                    let again = self.routing.is_some_and(|rules| status == 429 && rules.retry_on_429);
+                    (listed || again, listed || again || (status == 429 && self.has_more))
+                }
+                _ => (true, true),
+            },
+            GatewayError::Upstream(_) => (true, true),
+            // The target's own limit or budget, or what it cannot do: another target may.
+            GatewayError::Limit(_) | GatewayError::Budget(_) => (false, true),
+            GatewayError::Fault(fault) => match fault {
+                Fault::NotImplemented { .. } | Fault::ProviderUnavailable(_) => (false, true),
+                Fault::AllUnavailable { .. } | Fault::Panic => (false, false),
+            },
+            GatewayError::Request(_) | GatewayError::Access(_) => (false, false),
+        }
+    }
+
+    fn wait(&self, error: &GatewayError) -> Duration {
+        let hint = match error {
+            GatewayError::Upstream(UpstreamError::Refused(refusal)) => refusal.retry_after,
+            _ => None,
+        };
+        let base = match hint {
+            Some(hint) if !hint.is_zero() && hint <= LONGEST_HINT => hint,
+            _ => (FIRST_BACKOFF * 2u32.saturating_pow(self.used.saturating_sub(1))).min(LONGEST_BACKOFF),
+        };
+        base + Duration::from_millis(fastrand::u64(0..=JITTER_MS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{RequestError, UpstreamRefusal};
+
+    fn status(status: u16, retry_after: Option<u64>) -> GatewayError {
+        let retry_after = retry_after.map(Duration::from_secs);
+        let refusal = UpstreamRefusal { status: Some(status), retry_after, ..UpstreamRefusal::default() };
+        GatewayError::Upstream(UpstreamError::Refused(Box::new(refusal)))
+    }
+
+    fn rules(explicit: Option<u32>, has_more: bool) -> Rules<'static> {
+        Rules { routing: None, has_more, explicit, default: if has_more { 0 } else { 1 }, used: 0 }
+    }
+
+    #[test]
+    fn a_servers_failure_is_tried_again_here_and_then_elsewhere() {
+        let mut alone = rules(None, false);
+        assert!(matches!(alone.next(&status(500, None)), Next::SameTarget(_)));
+        assert_eq!(alone.next(&status(500, None)), Next::NextCandidate);
+        assert_eq!(rules(None, true).next(&status(503, None)), Next::NextCandidate);
+    }
+
+    #[test]
+    fn a_callers_mistake_is_not_repeated() {
+        for code in [400, 401, 403, 404, 422] {
+            assert_eq!(rules(Some(3), true).next(&status(code, None)), Next::Never, "{code}");
+        }
+        assert_eq!(rules(Some(3), true).next(&RequestError::invalid("x").into()), Next::Never);
+    }
+
+    #[test]
+    fn a_full_target_passes_the_request_on() {
+        assert_eq!(rules(None, true).next(&status(429, Some(9))), Next::NextCandidate);
+        assert_eq!(rules(Some(2), false).next(&status(429, None)), Next::Never);
+    }
+
+    #[test]
+    fn a_slow_target_is_asked_again_only_on_an_operators_word() {
+        let late = GatewayError::Upstream(UpstreamError::Late { after: Duration::from_secs(1) });
+        assert_eq!(rules(None, false).next(&late), Next::NextCandidate);
+        assert!(matches!(rules(Some(1), false).next(&late), Next::SameTarget(_)));
+    }
+
+    #[test]
+    fn the_wait_grows_and_follows_a_short_hint() {
+        let mut rules = rules(Some(9), false);
+        for base in [250, 500, 1000, 2000, 2000] {
+            let Next::SameTarget(wait) = rules.next(&status(500, None)) else { panic!("a retry") };
+            let base = Duration::from_millis(base);
+            assert!(wait >= base && wait <= base + Duration::from_millis(JITTER_MS), "{wait:?}");
+        }
+        let Next::SameTarget(wait) = rules.next(&status(503, Some(3))) else { panic!("a retry") };
+        assert!(wait >= Duration::from_secs(3) && wait < Duration::from_secs(4));
+    }
+}

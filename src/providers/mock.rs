@@ -1,0 +1,41 @@
+//! The provider in this process: answers without a key and without a network, for first steps and for tests.
+
+use super::Provider;
+use crate::dialect::Dialect;
+use crate::endpoints::Operation;
+
+/// The mock, as configuration names it: `provider = "mock"`.
+pub(super) static MOCK: Mock = Mock;
+
+/// See the module.
+pub(super) struct Mock;
+
+impl Provider for Mock {
+    fn name(&self) -> &'static str {
+        "mock"
+    }
+
+    fn dialect(&self, operation: Operation) -> Option<Dialect> {
+        (operation == Operation::Chat).then_some(Dialect::OpenAiChat)
+    }
+
+    fn path(&self, operation: Operation) -> &'static str {
+        if operation == Operation::Chat { "/chat/completions" } else { "" }
+    }
+
+    fn api_base(&self) -> Option<&'static str> {
+        Some("mock://in-process")
+    }
+
+    fn credential_env(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn is_in_process(&self) -> bool {
+        true
+    }
+
+    fn needs_credential(&self) -> bool {
+        false
+    }
+}

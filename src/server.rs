@@ -1,0 +1,184 @@
+//! Listeners, workers and the way out. The only place that listens.
+//!
+//! Every worker thread builds its own [`Worker`] with its own actors and clients; a request lives on the thread that
+//! accepted its connection.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::{HttpService, KeepAlive, Protocol};
+use actix_rt::net::TcpStream;
+use actix_server::{Server, ServerHandle};
+use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::App;
+use actix_web::dev::AppConfig;
+
+use crate::config::snapshot::Snapshot;
+use crate::gateway::{Gateway, Worker};
+
+mod admin;
+mod intake;
+mod proxy;
+
+use intake::Intake;
+
+/// Connections waiting to be accepted, per listener.
+const BACKLOG: u32 = 4096;
+/// Connections that one worker serves at once; more wait in the backlog.
+const MAX_CONNECTIONS: usize = 65_536;
+/// How long connections may take to close after their last answer.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
+/// How often a drain looks whether everything is done.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// Longest wait for connections to end once no exchange is open, in seconds.
+const SHUTDOWN_SECS: u64 = 5;
+
+/// A gateway with its listeners bound and nothing served yet.
+pub struct Application {
+    gateway: Arc<Gateway>,
+    proxy: TcpListener,
+    admin: Option<TcpListener>,
+}
+
+/// A gateway that serves.
+pub struct Running {
+    /// What the process shares.
+    pub gateway: Arc<Gateway>,
+    /// Where callers are served.
+    pub proxy_addr: SocketAddr,
+    /// Where administrators are served.
+    pub admin_addr: Option<SocketAddr>,
+    servers: Vec<ServerHandle>,
+}
+
+impl Application {
+    /// Binds the listeners of a configuration.
+    ///
+    /// # Errors
+    /// An address cannot be bound; the error names it and its setting.
+    pub fn build(snapshot: Snapshot) -> io::Result<Self> {
+        let settings = snapshot.settings.clone();
+        let proxy = bind(settings.proxy.addr, "proxy.addr")?;
+        let admin = match &settings.admin {
+            admin if admin.enabled => Some(bind(admin.addr, "admin.addr")?),
+            _ => None,
+        };
+        Ok(Self { gateway: Gateway::new(snapshot), proxy, admin })
+    }
+
+    /// Starts to serve on the current actix system.
+    ///
+    /// # Errors
+    /// The listeners cannot be used.
+    pub fn start(self) -> io::Result<Running> {
+        let proxy_addr = self.proxy.local_addr()?;
+        let workers = self.gateway.snapshot().settings.proxy.workers();
+        let gateway = self.gateway;
+        let proxy = listen(&gateway, "proxy", self.proxy, workers, proxy::configure)?;
+        let mut servers = vec![proxy.handle()];
+        actix_rt::spawn(proxy);
+        let mut admin_addr = None;
+        if let Some(listener) = self.admin {
+            admin_addr = Some(listener.local_addr()?);
+            let admin = listen(&gateway, "admin", listener, 1, admin::configure)?;
+            servers.push(admin.handle());
+            actix_rt::spawn(admin);
+        }
+        Ok(Running { gateway, proxy_addr, admin_addr, servers })
+    }
+}
+
+impl Running {
+    /// Drains (§14.4): probes fail at once, requests are served for `min_drain` longer, open ones finish, then the
+    /// listeners close.
+    pub async fn drain(self, min_drain: Duration) {
+        self.gateway.start_draining();
+        log::info!("draining: {} exchanges open", self.gateway.open_exchanges());
+        tokio::time::sleep(min_drain).await;
+        while self.gateway.open_exchanges() > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+        for server in &self.servers {
+            server.stop(true).await;
+        }
+    }
+
+    /// Stops at once, in the middle of whatever is open.
+    pub async fn stop(self) {
+        for server in &self.servers {
+            server.stop(false).await;
+        }
+    }
+}
+
+fn bind(addr: SocketAddr, setting: &str) -> io::Result<TcpListener> {
+    let listener = || {
+        let domain = socket2::Domain::for_address(addr);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG as i32)?;
+        socket.set_nonblocking(true)?;
+        Ok(TcpListener::from(socket))
+    };
+    listener().map_err(|error: io::Error| {
+        io::Error::new(error.kind(), format!("{setting}: cannot listen on {addr}: {error}"))
+    })
+}
+
+/// The routes of one listener, for one worker.
+type Configure = fn(Rc<Worker>, &mut actix_web::web::ServiceConfig);
+
+fn listen(
+    gateway: &Arc<Gateway>,
+    name: &str,
+    listener: TcpListener,
+    workers: usize,
+    configure: Configure,
+) -> io::Result<Server> {
+    let settings = gateway.snapshot().settings.clone();
+    let addr = listener.local_addr()?;
+    let gateway = gateway.clone();
+    let service = move || {
+        let worker = Worker::start(&gateway);
+        let app = App::new()
+            .wrap(proxy::server_header())
+            .configure(move |routes| configure(worker.clone(), routes));
+        let keep_alive = settings.downstream.idle_timeout().map_or(KeepAlive::Os, KeepAlive::Timeout);
+        let http = HttpService::build()
+            .keep_alive(keep_alive)
+            .client_request_timeout(settings.proxy.request_head_timeout().unwrap_or_default())
+            .client_disconnect_timeout(CLOSE_TIME)
+            // With half-closed connections allowed, a caller that leaves is not noticed while its answer is pending.
+            .h1_allow_half_closed(false)
+            .local_addr(addr)
+            .finish(map_config(actix_service::IntoServiceFactory::into_factory(app), move |()| {
+                AppConfig::default()
+            }));
+        fn_service(accept).and_then(http)
+    };
+    Ok(Server::build()
+        .workers(workers)
+        .backlog(BACKLOG)
+        .max_concurrent_connections(MAX_CONNECTIONS)
+        .shutdown_timeout(SHUTDOWN_SECS)
+        .disable_signals()
+        .listen(name, listener, service)?
+        .run())
+}
+
+/// Takes a connection: no delay on small writes, and the protocol told by its first bytes (RFC 9113, §3.4).
+async fn accept(
+    stream: TcpStream,
+) -> Result<(Intake<TcpStream>, Protocol, Option<SocketAddr>), actix_http::error::DispatchError> {
+    stream.set_nodelay(true)?;
+    let peer = stream.peer_addr().ok();
+    let mut start = [0; 12];
+    let seen = stream.peek(&mut start).await?;
+    let is_h2 = start.get(..seen) == Some(b"PRI * HTTP/2");
+    let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
+    Ok((Intake::new(stream), protocol, peer))
+}

@@ -1,0 +1,236 @@
+//! The only place that connects out: one HTTP client per worker and TLS profile.
+//!
+//! An `awc::Client` and its responses stay on the thread that made them, so a body streams straight through with
+//! back-pressure. awc's defaults that would get in the way are off: redirects, its connection limit, its `User-Agent`,
+//! its time limit. Dropping a response in the middle closes its connection at once.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use actix_web::http::header::{
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
+use aisix_actors::provider_pool::TlsProfileId;
+use awc::error::SendRequestError;
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+
+use crate::config::snapshot::{DefaultHeaders, Snapshot};
+use crate::envelope::{JSON, REQUEST_ID};
+use crate::error::UpstreamError;
+use crate::providers::Provider;
+
+mod connector;
+mod in_process;
+pub mod tls;
+
+use in_process::InProcess;
+
+/// What the gateway calls itself towards providers.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("aisix/", env!("CARGO_PKG_VERSION")));
+
+/// Most bytes of an error answer that are read (§3.6).
+const MAX_ERROR_BYTES: usize = 64 << 10;
+
+/// A request to a provider, ready to go.
+pub struct UpstreamRequest<'a> {
+    /// Who is asked.
+    pub provider: &'static dyn Provider,
+    /// The API's root.
+    pub base_url: &'a str,
+    /// The path below it.
+    pub path: &'a str,
+    /// The connection rules.
+    pub tls: TlsProfileId,
+    /// The header that authenticates.
+    pub authorization: Option<(HeaderName, HeaderValue)>,
+    /// Headers that the operator adds.
+    pub extra_headers: &'a DefaultHeaders,
+    /// The id of the exchange.
+    pub request_id: &'a HeaderValue,
+    /// Whether a stream is wanted.
+    pub is_stream: bool,
+    /// The JSON body.
+    pub body: Bytes,
+}
+
+/// The head of a provider's answer, and its body to come.
+pub struct UpstreamResponse {
+    /// HTTP status.
+    pub status: u16,
+    /// Whether the body says that it is JSON.
+    pub is_json: bool,
+    /// When to come back.
+    pub retry_after: Option<Duration>,
+    /// The provider's own id for this request.
+    pub provider_request_id: Option<HeaderValue>,
+    /// The body.
+    pub body: UpstreamBody,
+}
+
+/// A body that arrives chunk by chunk.
+pub enum UpstreamBody {
+    /// From the network.
+    Wire(Box<awc::ClientResponse>),
+    /// From the provider in this process.
+    InProcess(InProcess),
+}
+
+/// The clients of one worker.
+#[derive(Default)]
+pub struct Upstream {
+    clients: RefCell<Vec<Option<awc::Client>>>,
+}
+
+impl Upstream {
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// `Unreachable` when there is no connection or it breaks before the head.
+    pub async fn send(
+        &self,
+        snapshot: &Snapshot,
+        tls: &tls::TlsConfigs,
+        request: UpstreamRequest<'_>,
+    ) -> Result<UpstreamResponse, UpstreamError> {
+        if request.provider.is_in_process() {
+            return in_process::send(&request).await;
+        }
+        let client = self.client(snapshot, tls, request.tls)?;
+        let mut url = String::with_capacity(request.base_url.len() + request.path.len());
+        url.push_str(request.base_url);
+        url.push_str(request.path);
+        let mut outgoing = client.post(url).no_decompress();
+        let headers = outgoing.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(USER_AGENT, AGENT);
+        headers.insert(REQUEST_ID, request.request_id.clone());
+        headers.insert(ACCEPT, if request.is_stream { EVENT_STREAM } else { JSON });
+        for (name, value) in &request.extra_headers.0 {
+            // Configuration lets only legal names and values through.
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(&**name), HeaderValue::try_from(&**value)) {
+                headers.insert(name, value);
+            }
+        }
+        if let Some((name, value)) = request.authorization {
+            headers.insert(name, value);
+        }
+        let response = outgoing.send_body(request.body).await.map_err(unreachable)?;
+        Ok(UpstreamResponse::from_wire(response))
+    }
+
+    fn client(
+        &self,
+        snapshot: &Snapshot,
+        tls: &tls::TlsConfigs,
+        profile: TlsProfileId,
+    ) -> Result<awc::Client, UpstreamError> {
+        let index = usize::from(profile.0);
+        if let Some(client) = self.clients.borrow().get(index).and_then(Option::as_ref) {
+            return Ok(client.clone());
+        }
+        let config = tls.get(snapshot, profile).map_err(|cause| UpstreamError::Unreachable { cause })?;
+        let client = connector::client(&snapshot.settings.upstream, config);
+        let mut clients = self.clients.borrow_mut();
+        if clients.len() <= index {
+            clients.resize(index + 1, None);
+        }
+        if let Some(slot) = clients.get_mut(index) {
+            *slot = Some(client.clone());
+        }
+        Ok(client)
+    }
+}
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// The names under which providers answer with their own request id.
+const PROVIDER_ID_HEADERS: [&str; 3] = ["x-request-id", "request-id", "x-generation-id"];
+
+impl UpstreamResponse {
+    fn from_wire(response: awc::ClientResponse) -> Self {
+        let headers = response.headers();
+        let is_json = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with("application/json"));
+        Self {
+            status: response.status().as_u16(),
+            is_json,
+            retry_after: retry_after(headers),
+            provider_request_id: PROVIDER_ID_HEADERS.iter().find_map(|name| headers.get(*name)).cloned(),
+            body: UpstreamBody::Wire(Box::new(response)),
+        }
+    }
+
+    /// Reads an error answer's body, at most [`MAX_ERROR_BYTES`] of it; what cannot be read counts as empty.
+    pub async fn error_text(&mut self) -> Bytes {
+        let mut text = BytesMut::new();
+        while let Some(Ok(chunk)) = self.body.next().await {
+            let room = MAX_ERROR_BYTES.saturating_sub(text.len());
+            text.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+            if text.len() >= MAX_ERROR_BYTES {
+                break;
+            }
+        }
+        text.freeze()
+    }
+}
+
+impl UpstreamBody {
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    /// The connection broke, or the body is larger than `limit` bytes.
+    pub async fn read_all(mut self, limit: u64) -> Result<Bytes, UpstreamError> {
+        let Some(first) = self.next().await.transpose()? else { return Ok(Bytes::new()) };
+        let Some(second) = self.next().await.transpose()? else { return within(first, limit) };
+        let mut whole = BytesMut::with_capacity((first.len() + second.len()).next_power_of_two());
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&second);
+        while let Some(chunk) = self.next().await.transpose()? {
+            if (whole.len() + chunk.len()) as u64 > limit {
+                return Err(too_large());
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        within(whole.freeze(), limit)
+    }
+}
+
+fn within(body: Bytes, limit: u64) -> Result<Bytes, UpstreamError> {
+    if body.len() as u64 > limit { Err(too_large()) } else { Ok(body) }
+}
+
+fn too_large() -> UpstreamError {
+    UpstreamError::Undecodable { reason: "it is larger than upstream.max_response_bytes".into() }
+}
+
+impl Stream for UpstreamBody {
+    type Item = Result<Bytes, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::Wire(response) => {
+                response.poll_next_unpin(context).map(|chunk| chunk.map(|chunk| chunk.map_err(|_| UpstreamError::BrokeOff)))
+            }
+            Self::InProcess(body) => body.poll_next_unpin(context),
+        }
+    }
+}
+
+fn unreachable(error: SendRequestError) -> UpstreamError {
+    UpstreamError::Unreachable { cause: error.to_string() }
+}
+
+/// `Retry-After` as seconds or as an HTTP date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+}

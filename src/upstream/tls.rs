@@ -1,0 +1,110 @@
+//! TLS towards providers: who is trusted, by profile.
+//!
+//! A profile is built when it is first needed, once per process: reading the system's roots takes milliseconds that a
+//! start without HTTPS providers need not spend.
+
+use std::sync::{Arc, OnceLock};
+
+use aisix_actors::provider_pool::TlsProfileId;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::config::Snapshot;
+use crate::config::tls::TlsProfile;
+
+/// Most TLS profiles of one configuration; each holds a client and a pool per worker.
+pub const MAX_PROFILES: usize = 64;
+
+/// The TLS configurations in use, built on demand.
+pub struct TlsConfigs {
+    built: Vec<OnceLock<Result<Arc<ClientConfig>, String>>>,
+}
+
+impl Default for TlsConfigs {
+    fn default() -> Self {
+        Self { built: std::iter::repeat_with(OnceLock::new).take(MAX_PROFILES).collect() }
+    }
+}
+
+impl TlsConfigs {
+    /// The configuration of a profile.
+    ///
+    /// # Errors
+    /// The profile's certificates cannot be used, in words for the log.
+    pub fn get(&self, snapshot: &Snapshot, id: TlsProfileId) -> Result<Arc<ClientConfig>, String> {
+        let index = usize::from(id.0);
+        match (self.built.get(index), snapshot.tls_profiles.get(index)) {
+            (Some(slot), Some(profile)) => slot.get_or_init(|| build(profile)).clone(),
+            _ => Err(format!("there is no TLS profile {index}")),
+        }
+    }
+}
+
+fn build(profile: &TlsProfile) -> Result<Arc<ClientConfig>, String> {
+    let crypto = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(crypto.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let mut config = if profile.verify {
+        builder.with_root_certificates(roots(profile)?).with_no_client_auth()
+    } else {
+        let verifier = Arc::new(AcceptAnyone(crypto));
+        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The system's roots (Mozilla's where the system has none), and the profile's own on top.
+fn roots(profile: &TlsProfile) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for certificate in &profile.roots {
+        roots.add(certificate.clone()).map_err(|error| format!("a CA certificate cannot be used: {error}"))?;
+    }
+    Ok(roots)
+}
+
+/// `verify = false`: the operator's word that the network is trusted. Signatures are still checked.
+#[derive(Debug)]
+struct AcceptAnyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAnyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
