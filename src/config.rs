@@ -1,8 +1,8 @@
 //! Configuration: one TOML file, read whole, checked whole, and turned into an immutable [`Snapshot`].
 //!
-//! Text becomes a tree that knows its lines ([`tree`]), the tree becomes typed shapes ([`reader`], [`settings`],
-//! `resources`), and the shapes are resolved against each other (`validate`). Every problem of the file is reported at
-//! once, with its place. Nothing but this module reads the environment or the file.
+//! Text becomes a tree that knows its lines ([`tree`]), the tree becomes typed shapes ([`reader`],
+//! [`settings`], `resources`), and the shapes are resolved against each other (`validate`). Every problem of
+//! the file is reported at once, with its place. Nothing but this module reads the environment or the file.
 
 pub mod glob;
 pub mod price;
@@ -89,7 +89,8 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Loads a configuration file. `overrides` are environment variables; only those like `AISIX_PROXY__ADDR` count.
+/// Loads a configuration file. `overrides` are environment variables; only those like `AISIX_PROXY__ADDR`
+/// count.
 ///
 /// # Errors
 ///
@@ -112,7 +113,8 @@ pub fn load(
     parse(&name, &text, environment, overrides)
 }
 
-/// Checks the text of a configuration; `file_name` stands in messages, and certificate files are relative to its folder.
+/// Checks the text of a configuration; `file_name` stands in messages, and certificate files are relative to
+/// its folder.
 ///
 /// # Errors
 ///

@@ -121,8 +121,8 @@ fn budget_fields(error: &GatewayError) -> Option<BudgetFields<'_>> {
     Some(BudgetFields {
         scope: refusal.budget.scope.as_str(),
         scope_ref: refusal.budget.scope_ref.as_deref(),
-        limit_usd: refusal.budget.limit.to_string(),
-        spent_usd: refusal.spent.to_string(),
+        limit_usd: refusal.budget.limit.to_usd_exact(),
+        spent_usd: refusal.spent.to_usd_exact(),
         period: refusal.budget.period.as_str(),
         period_resets_at: refusal.resets_at_rfc3339.as_deref(),
         retry_after_seconds: error.retry_after_secs(),

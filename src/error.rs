@@ -157,13 +157,13 @@ pub enum BudgetError {
 
 fn describe(refusal: &BudgetExceeded) -> String {
     let budget = &refusal.budget;
-    let of = budget.scope_ref.as_deref().map_or_else(String::new, |of| format!(" \"{of}\""));
-    let reset = refusal.resets_at_rfc3339.as_deref().map_or_else(String::new, |at| format!(", resets at {at}"));
+    let reset = refusal.resets_at_rfc3339.as_deref().map_or_else(String::new, |at| format!("; it resets at {at}"));
     format!(
-        "budget exceeded: {}{of} has spent ${} of ${} per {}{reset}",
+        "budget \"{}\" ({} scope) is used up: ${} of ${} spent, period {}{reset}",
+        budget.name,
         budget.scope.as_str(),
-        refusal.spent,
-        budget.limit,
+        refusal.spent.to_usd_exact(),
+        budget.limit.to_usd_exact(),
         budget.period.as_str(),
     )
 }

@@ -14,22 +14,19 @@ mod meter;
 mod pace;
 mod report;
 
-use std::{thread, time::Duration};
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{join_all, select};
 
+use self::client::Target;
+use self::exchange::{Failure, exchange};
+pub use self::live::Live;
+use self::meter::{Meter, SharedMeter};
+use self::pace::{Due, Pace, Pacer};
 pub(crate) use self::report::grouped;
-use self::{
-    client::Target,
-    exchange::{Failure, exchange},
-    meter::{Meter, SharedMeter},
-    pace::{Due, Pace, Pacer},
-};
-pub use self::{
-    live::Live,
-    report::{Percentiles, Report},
-};
+pub use self::report::{Percentiles, Report};
 
 /// The pause of a connection after it could not connect, so that a gateway that is down is not hammered.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(20);

@@ -21,12 +21,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use self::{
-    character::{CHARACTERS, Character},
-    error::unknown_fault,
-    fault::{FAULTS, Fault, FaultPlan, UnknownFault},
-    wire::models,
-};
+pub use self::character::{CHARACTERS, Character};
+pub use self::error::unknown_fault;
+pub use self::fault::{FAULTS, Fault, FaultPlan, UnknownFault};
+pub use self::wire::models;
 
 /// The media type of an unstreamed answer.
 pub(crate) const JSON: &str = "application/json";

@@ -1,6 +1,7 @@
 //! The set of five actors that a worker runs, and the books that all workers share.
 //!
-//! [`Books`] is made once per process and handed to every worker, which makes its own [`Actors`] from it.
+//! [`Books`] is made once per process and handed to every worker, which makes its own [`Actors`]
+//! from it.
 
 use std::sync::Arc;
 

@@ -1,7 +1,9 @@
-//! Money by budget and period; asked for a hold before an upstream call, told the true cost afterwards.
+//! Money by budget and period; asked for a hold before an upstream call, told the true cost
+//! afterwards.
 //!
-//! Every budget of a request must admit, or none is held in. When the actor is gone, the handle turns to the book itself,
-//! so callers see a hold or a refusal and nothing else. A hold that is lost gives itself back.
+//! Every budget of a request must admit, or none is held in. When the actor is gone, the handle
+//! turns to the book itself, so callers see a hold or a refusal and nothing else. A hold that is
+//! lost gives itself back.
 
 mod account;
 mod book;
@@ -18,7 +20,7 @@ pub use budget::{Budget, BudgetExceeded, BudgetScope, Period, Spend, TimeZone, t
 use crate::types::{MicroUsd, Now};
 use crate::worker::{Local, MAILBOX, crashable};
 
-// ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── messages ─────────────────────────────────────────────────────────────────────────────────────
 
 /// Sets an estimate aside in all budgets: a hold, or the tightest budget that is used up.
 #[derive(Debug, Clone)]
@@ -55,7 +57,7 @@ impl Message for Inspect {
     type Result = LedgerCounters;
 }
 
-// ── handle ────────────────────────────────────────────────────────────────────────────────────────────────
+// ── handle ───────────────────────────────────────────────────────────────────────────────────────
 
 /// The worker's access to the budgets.
 #[derive(Clone)]
@@ -122,7 +124,7 @@ impl BudgetLedgerHandle {
     }
 }
 
-// ── actor ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── actor ────────────────────────────────────────────────────────────────────────────────────────
 
 struct BudgetLedger {
     book: Arc<Ledger>,

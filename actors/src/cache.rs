@@ -1,7 +1,8 @@
 //! Finished answers by key; asked before an upstream call, told the answer afterwards.
 //!
-//! Identical misses are filled by one upstream call, across workers. Waiting happens in the caller's own task with
-//! its own deadline, never in the actor. A cache that cannot answer is a miss: callers then go upstream alone.
+//! Identical misses are filled by one upstream call, across workers. Waiting happens in the
+//! caller's own task with its own deadline, never in the actor. A cache that cannot answer is a
+//! miss: callers then go upstream alone.
 
 mod book;
 mod fill;
@@ -26,11 +27,12 @@ pub enum Recalled {
     Hit(Arc<Entry>),
     /// No answer: call upstream, then store or abandon.
     Fill(Fill),
-    /// No answer: call upstream and keep the answer to yourself; another caller is filling this key.
+    /// No answer: call upstream and keep the answer to yourself; another caller is filling this
+    /// key.
     Alone,
 }
 
-// ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── messages ─────────────────────────────────────────────────────────────────────────────────────
 
 /// Looks up a key: an entry, a fill, or a place in the line.
 #[derive(Debug, Clone)]
@@ -64,7 +66,7 @@ impl Message for Inspect {
     type Result = CacheCounters;
 }
 
-// ── handle ────────────────────────────────────────────────────────────────────────────────────────────────
+// ── handle ───────────────────────────────────────────────────────────────────────────────────────
 
 /// The worker's access to the cache.
 #[derive(Clone)]
@@ -123,7 +125,7 @@ impl CacheHandle {
     }
 }
 
-// ── actor ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── actor ────────────────────────────────────────────────────────────────────────────────────────
 
 struct CacheActor {
     book: Arc<CacheBook>,

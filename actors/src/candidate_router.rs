@@ -1,7 +1,8 @@
-//! Which targets to try and in which order; asked once a request, told the outcome of every attempt.
+//! Which targets to try and in which order; asked once a request, told the outcome of every
+//! attempt.
 //!
-//! When the actor is gone, the handle turns to the book itself, so callers see a plan or a refusal and nothing else. A
-//! report that is lost on its way is recorded when it is dropped.
+//! When the actor is gone, the handle turns to the book itself, so callers see a plan or a refusal
+//! and nothing else. A report that is lost on its way is recorded when it is dropped.
 
 mod book;
 mod group;
@@ -21,7 +22,7 @@ pub use group::{
 use crate::types::Now;
 use crate::worker::{Local, MAILBOX, crashable};
 
-// ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── messages ─────────────────────────────────────────────────────────────────────────────────────
 
 /// Chooses the candidates of a group.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl Message for Inspect {
     type Result = RouterCounters;
 }
 
-// ── handle ────────────────────────────────────────────────────────────────────────────────────────────────
+// ── handle ───────────────────────────────────────────────────────────────────────────────────────
 
 /// The worker's access to the router.
 #[derive(Clone)]
@@ -93,7 +94,7 @@ impl CandidateRouterHandle {
     }
 }
 
-// ── actor ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── actor ────────────────────────────────────────────────────────────────────────────────────────
 
 struct CandidateRouter {
     book: Arc<Health>,

@@ -1,9 +1,10 @@
 //! The five long-lived actors of the gateway and the books they keep.
 //!
-//! Every worker thread runs its own set of [`Actors`], so that asking one never crosses a thread. The actors of one
-//! kind share one book ([`Books`]), which is exact across workers: the book holds the truth, the actor is its desk.
-//! Whatever is taken from a book (a permit, a hold, a fill, a lease, an in-flight count) is a value that gives
-//! itself back when dropped, so a caller that leaves and an actor that dies leak nothing.
+//! Every worker thread runs its own set of [`Actors`], so that asking one never crosses a thread.
+//! The actors of one kind share one book ([`Books`]), which is exact across workers: the book holds
+//! the truth, the actor is its desk. Whatever is taken from a book (a permit, a hold, a fill, a
+//! lease, an in-flight count) is a value that gives itself back when dropped, so a caller that
+//! leaves and an actor that dies leak nothing.
 //!
 //! This crate knows no HTTP, no JSON and no provider.
 //!

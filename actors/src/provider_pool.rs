@@ -1,7 +1,8 @@
 //! Credentials and slots of provider keys; asked before every attempt, told when it is over.
 //!
-//! The pool leases, it does not connect. When the actor is gone, the handle turns to the book itself, so callers see a lease
-//! or a refusal and nothing else. A lease that is lost gives its slot back.
+//! The pool leases, it does not connect. When the actor is gone, the handle turns to the book
+//! itself, so callers see a lease or a refusal and nothing else. A lease that is lost gives its
+//! slot back.
 
 mod book;
 
@@ -14,7 +15,7 @@ pub use book::{Lease, LeaseRefused, PoolBook, PoolCounters, ProviderKey, Secret,
 
 use crate::worker::{Local, MAILBOX, crashable};
 
-// ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── messages ─────────────────────────────────────────────────────────────────────────────────────
 
 /// Takes a slot of a key.
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ impl Message for Inspect {
     type Result = PoolCounters;
 }
 
-// ── handle ────────────────────────────────────────────────────────────────────────────────────────────────
+// ── handle ───────────────────────────────────────────────────────────────────────────────────────
 
 /// The worker's access to the provider keys.
 #[derive(Clone)]
@@ -85,7 +86,7 @@ impl ProviderPoolHandle {
     }
 }
 
-// ── actor ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── actor ────────────────────────────────────────────────────────────────────────────────────────
 
 struct ProviderPool {
     book: Arc<PoolBook>,

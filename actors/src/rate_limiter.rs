@@ -1,7 +1,9 @@
-//! Limits of requests, tokens and concurrency by scope; asked before every upstream call, told afterwards.
+//! Limits of requests, tokens and concurrency by scope; asked before every upstream call, told
+//! afterwards.
 //!
-//! All scopes of a request are taken as one step or not at all. When the actor is gone, the handle turns to the book
-//! itself, so callers see an admission or a refusal and nothing else. A permit that is lost gives itself back.
+//! All scopes of a request are taken as one step or not at all. When the actor is gone, the handle
+//! turns to the book itself, so callers see an admission or a refusal and nothing else. A permit
+//! that is lost gives itself back.
 
 mod book;
 mod counts;
@@ -21,7 +23,7 @@ pub use permit::Permit;
 use crate::types::Now;
 use crate::worker::{Local, MAILBOX, crashable};
 
-// ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── messages ─────────────────────────────────────────────────────────────────────────────────────
 
 /// Takes one request and a token hold from all scopes: a permit, or the refusal of one of them.
 #[derive(Debug, Clone)]
@@ -66,7 +68,7 @@ impl Message for Inspect {
     type Result = LimitCounters;
 }
 
-// ── handle ────────────────────────────────────────────────────────────────────────────────────────────────
+// ── handle ───────────────────────────────────────────────────────────────────────────────────────
 
 /// The worker's access to the limits.
 #[derive(Clone)]
@@ -86,7 +88,8 @@ impl RateLimiterHandle {
     /// Takes one request and a hold of `tokens` from all scopes as one step.
     ///
     /// # Errors
-    /// The refusal of the first scope, in the order given, that does not admit; nothing is taken then.
+    /// The refusal of the first scope, in the order given, that does not admit; nothing is taken
+    /// then.
     pub async fn acquire(&self, scopes: Scopes, tokens: u64) -> Result<Permit, LimitExceeded> {
         let ask = self.actor.ask(Acquire { scopes: scopes.clone(), tokens });
         match ask.await {
@@ -101,7 +104,8 @@ impl RateLimiterHandle {
         self.actor.tell(Release(permit));
     }
 
-    /// Replaces the hold by the tokens truly used, and returns where the caller's key stands afterwards.
+    /// Replaces the hold by the tokens truly used, and returns where the caller's key stands
+    /// afterwards.
     ///
     /// Gives `None` when the key has no limits.
     pub async fn settle_now(&self, mut permit: Permit, tokens: u64) -> Option<Standing> {
@@ -113,7 +117,8 @@ impl RateLimiterHandle {
         }
     }
 
-    /// Gives back the slot and the hold of a request that used no tokens; the request stays counted.
+    /// Gives back the slot and the hold of a request that used no tokens; the request stays
+    /// counted.
     pub fn release(&self, permit: Permit) {
         self.actor.tell(Release(permit));
     }
@@ -138,7 +143,7 @@ impl RateLimiterHandle {
     }
 }
 
-// ── actor ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── actor ────────────────────────────────────────────────────────────────────────────────────────
 
 struct RateLimiter {
     book: Arc<LimitBook>,

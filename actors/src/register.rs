@@ -1,7 +1,8 @@
 //! A shared register of named states, and locks that outlive a panic.
 //!
-//! A lock poisoned by a panic is taken all the same: books change a state only after all checks, so a state
-//! is never left half changed, and a gateway that refuses everything after one panic would be worse.
+//! A lock poisoned by a panic is taken all the same: books change a state only after all checks, so
+//! a state is never left half changed, and a gateway that refuses everything after one panic would
+//! be worse.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -21,7 +22,8 @@ pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// States by id, made at first use. Bounded by the ids that the configuration names, through [`Register::retain`].
+/// States by id, made at first use. Bounded by the ids that the configuration names, through
+/// [`Register::retain`].
 #[derive(Debug)]
 pub(crate) struct Register<T> {
     entries: RwLock<Entries<T>>,

@@ -1,7 +1,7 @@
 //! The time and the money that the books reckon in.
 //!
-//! Books never read a clock: every method that needs the time is given a [`Now`], so that tests need no sleep.
-//! Money is an integer of micro-dollars, so that sums are exact.
+//! Books never read a clock: every method that needs the time is given a [`Now`], so that tests
+//! need no sleep. Money is an integer of micro-dollars, so that sums are exact.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -19,7 +19,8 @@ const PLACES: usize = 6;
 /// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// Time since the Unix epoch; may step when the system's clock is set. Windows and periods use it.
+    /// Time since the Unix epoch; may step when the system's clock is set. Windows and periods use
+    /// it.
     pub unix: Duration,
     /// Monotonic time since a process-wide start. Waiting times and cooldowns use it.
     pub steady: Duration,
@@ -61,7 +62,8 @@ impl MicroUsd {
     /// The largest amount that can be expressed.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// Reads a decimal number of dollars such as `12.5`; digits beyond the sixth place round half up.
+    /// Reads a decimal number of dollars such as `12.5`; digits beyond the sixth place round half
+    /// up.
     ///
     /// Gives `None` for signs, exponents, missing digits and amounts too large.
     pub fn from_usd_str(text: &str) -> Option<Self> {
@@ -75,7 +77,8 @@ impl MicroUsd {
         dollars.checked_mul(MICROS)?.checked_add(micros)?.checked_add(u64::from(rounds_up)).map(Self)
     }
 
-    /// Converts a floating number of dollars, rounding half up; `None` when negative, not finite or too large.
+    /// Converts a floating number of dollars, rounding half up; `None` when negative, not finite or
+    /// too large.
     pub fn from_usd_f64(usd: f64) -> Option<Self> {
         let micros = (usd * MICROS as f64).round();
         (0.0..u64::MAX as f64).contains(&micros).then_some(Self(micros as u64))

@@ -1,7 +1,8 @@
 //! The worker's end of an actor: starts it at first use and again after a panic.
 //!
-//! A panic ends an actix actor for good, and callers would get a closed mailbox for ever. What an actor knows is in
-//! its book, so a new one over the same book loses nothing: [`Local`] starts it on the current arbiter and asks again, once.
+//! A panic ends an actix actor for good, and callers would get a closed mailbox for ever. What an
+//! actor knows is in its book, so a new one over the same book loses nothing: [`Local`] starts it
+//! on the current arbiter and asks again, once.
 
 use std::cell::RefCell;
 
@@ -10,8 +11,9 @@ use actix::{Actor, Addr, Context, Handler, Message};
 
 /// Messages that may wait for one actor.
 ///
-/// A worker serves at most 25,000 connections (actix-web's default), each with one ask to an actor at a time, so no ask
-/// ever finds the mailbox full; what is told is bounded by the values that are told about.
+/// A worker serves at most 25,000 connections (actix-web's default), each with one ask to an actor
+/// at a time, so no ask ever finds the mailbox full; what is told is bounded by the values that are
+/// told about.
 pub(crate) const MAILBOX: usize = 32_768;
 
 /// The actor panicked twice on one question, or its thread is ending.
@@ -44,7 +46,8 @@ impl<A: Actor<Context = Context<A>>> Local<A> {
         }
     }
 
-    /// Asks with a message that cannot be repeated because it carries a guard; the guard settles itself when lost.
+    /// Asks with a message that cannot be repeated because it carries a guard; the guard settles
+    /// itself when lost.
     pub(crate) async fn ask_once<M>(&self, message: M) -> Result<M::Result, Gone>
     where
         A: Handler<M>,
@@ -58,8 +61,8 @@ impl<A: Actor<Context = Context<A>>> Local<A> {
 
     /// Tells without waiting.
     ///
-    /// What is told carries a guard that settles itself when dropped: with no actor alive it does so here and now, so that
-    /// nothing is started, and nothing lost, on a thread that is ending.
+    /// What is told carries a guard that settles itself when dropped: with no actor alive it does
+    /// so here and now, so that nothing is started, and nothing lost, on a thread that is ending.
     pub(crate) fn tell<M>(&self, message: M)
     where
         A: Handler<M>,

@@ -1,15 +1,12 @@
 //! `aisix load`: a load test from the command line.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    num::NonZeroUsize,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use bytes::Bytes;
 use clap::Args;
@@ -25,7 +22,7 @@ const KEY_VARIABLE: &str = "AISIX_LOAD_KEY";
 
 /// Load a running gateway, or its actors alone, and report rates, latencies and errors.
 #[derive(Args, Clone, Debug)]
-pub struct LoadArgs {
+pub(super) struct LoadArgs {
     /// Endpoint to send to
     #[arg(long, default_value = "http://127.0.0.1:3000/v1/chat/completions")]
     url: String,
@@ -77,7 +74,7 @@ pub struct LoadArgs {
 }
 
 /// Runs the test; fails when no request succeeded.
-pub fn run(args: LoadArgs) -> ExitCode {
+pub(super) fn run(args: LoadArgs) -> ExitCode {
     let live = Arc::new(Live::default());
     let test = match args.test() {
         Ok(test) => test,

@@ -1,23 +1,20 @@
 //! `aisix mock`: the mock provider as a server.
 
-use std::{
-    io::{self, Write as _},
-    net::SocketAddr,
-    process::ExitCode,
-    time::Duration,
-};
+use std::io;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
-use crate::mock::{
-    CHARACTERS, FAULTS, Fault, FaultPlan,
-    server::{MockOptions, serve},
-};
+use crate::mock::server::{MockOptions, serve};
+use crate::mock::{CHARACTERS, FAULTS, Fault, FaultPlan};
 
 /// Run a mock provider that speaks OpenAI's chat dialect.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = names())]
-pub struct MockArgs {
+pub(super) struct MockArgs {
     /// Address to listen on
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9100")]
     addr: SocketAddr,
@@ -48,7 +45,7 @@ pub struct MockArgs {
 }
 
 /// Serves until a signal arrives.
-pub fn run(args: MockArgs) -> ExitCode {
+pub(super) fn run(args: MockArgs) -> ExitCode {
     let options = args.options();
     let mut stderr = io::stderr();
     // There is nobody to tell when standard error is closed.

@@ -1,4 +1,5 @@
-//! The one pattern of the product: text with at most one `*`, which stands for any text, the empty one included.
+//! The one pattern of the product: text with at most one `*`, which stands for any text, the empty one
+//! included.
 
 use serde::Deserialize;
 

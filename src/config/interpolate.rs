@@ -1,7 +1,8 @@
 //! References to environment variables inside string values: `${VAR}`, `${VAR:-default}` and `$$`.
 //!
-//! Secrets stay out of the file this way. A bare `$NAME` is left alone, because passwords and prompts hold dollar signs;
-//! a reference that cannot be filled is a problem that names the variable, never an empty string.
+//! Secrets stay out of the file this way. A bare `$NAME` is left alone, because passwords and prompts hold
+//! dollar signs; a reference that cannot be filled is a problem that names the variable, never an empty
+//! string.
 
 /// What a string became, or why it could not.
 pub(super) struct Interpolated {

@@ -1,7 +1,8 @@
-//! Settings from environment variables: `AISIX_PROXY__ADDR` is `proxy.addr`, with two underscores between levels.
+//! Settings from environment variables: `AISIX_PROXY__ADDR` is `proxy.addr`, with two underscores between
+//! levels.
 //!
-//! Only settings can be overridden, not resources. A variable that looks like an override and means nothing is a
-//! problem, because a misspelt one would otherwise be ignored in silence.
+//! Only settings can be overridden, not resources. A variable that looks like an override and means nothing
+//! is a problem, because a misspelt one would otherwise be ignored in silence.
 
 use super::{
     problem::{Problems, nearest},

@@ -1,7 +1,7 @@
 //! Providers that are there because their credential is in the environment: `OPENAI_API_KEY` and its like.
 //!
-//! A preset is a provider key `<provider>` and a wildcard model `<provider>/*`, as if they were written in the file. What
-//! the file declares under those names takes precedence.
+//! A preset is a provider key `<provider>` and a wildcard model `<provider>/*`, as if they were written in
+//! the file. What the file declares under those names takes precedence.
 
 use std::collections::BTreeMap;
 

@@ -13,7 +13,8 @@ const TOKENS: u128 = 1_000_000;
 
 /// A decimal number of US dollars as written, such as `0.0025`, from a string or a number.
 ///
-/// A TOML or JSON number passes through `f64`; its shortest spelling is the number as written, up to 15 digits.
+/// A TOML or JSON number passes through `f64`; its shortest spelling is the number as written, up to 15
+/// digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decimal(String);
 
@@ -23,7 +24,8 @@ impl Decimal {
         &self.0
     }
 
-    /// Micro-dollars per million tokens, for a price in dollars per thousand; `None` when that is no whole number.
+    /// Micro-dollars per million tokens, for a price in dollars per thousand; `None` when that is no whole
+    /// number.
     pub fn per_million(&self) -> Option<u64> {
         let (whole, fraction) = self.0.split_once('.').unwrap_or((&self.0, ""));
         let fraction = fraction.trim_end_matches('0');

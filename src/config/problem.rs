@@ -1,7 +1,7 @@
 //! What is wrong with a configuration: one [`Problem`] per finding, all of them together in [`Problems`].
 //!
-//! Everything is checked before anything is reported, so that an operator repairs a file in one go. A message names
-//! places and names; it never quotes a value that may be a secret.
+//! Everything is checked before anything is reported, so that an operator repairs a file in one go. A message
+//! names places and names; it never quotes a value that may be a secret.
 
 use std::{fmt, sync::Arc};
 
@@ -10,8 +10,9 @@ use super::tree::{Node, Origin};
 /// The file that stands for the process environment in a [`Problem`].
 const ENVIRONMENT: &str = "environment";
 
-/// Names further away than this many tenths of likeness are not offered as "did you mean".
-const LIKENESS_FLOOR: f64 = 0.7;
+/// Names with a different beginning or more than a few changed letters are offered only when they are this
+/// much alike.
+const LIKENESS_FLOOR: f64 = 0.85;
 
 /// One finding, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +21,8 @@ pub struct Problem {
     pub file: Arc<str>,
     /// 1-based line in the file, when the finding has one.
     pub line: Option<usize>,
-    /// The setting, such as `models[2].provider_key`, or the name of the environment variable. Empty for the whole file.
+    /// The setting, such as `models[2].provider_key`, or the name of the environment variable. Empty for the
+    /// whole file.
     pub path: String,
     /// What is wrong and, where possible, what is right.
     pub message: String,
@@ -113,7 +115,8 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// One declared thing (an entry of an array, or the settings), so that a finding about a field of it has a place.
+/// One declared thing (an entry of an array, or the settings), so that a finding about a field of it has a
+/// place.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The thing as written.
@@ -134,14 +137,15 @@ impl Place<'_> {
     }
 }
 
-/// The name among `known` that `name` was probably meant to be.
+/// The name among `known` that `name` was probably meant to be: one letter in three may be wrong.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let bearable = name.chars().count().saturating_add(1) / 3;
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness >= LIKENESS_FLOOR)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, candidate)| candidate)
+        .map(|known| (strsim::osa_distance(name, known), strsim::jaro_winkler(name, known), known))
+        .filter(|(distance, likeness, _)| *distance <= bearable || *likeness >= LIKENESS_FLOOR)
+        .min_by(|left, right| left.0.cmp(&right.0).then(right.1.total_cmp(&left.1)))
+        .map(|(_, _, known)| known)
 }
 
 /// ` (did you mean "…"?)` for the nearest known name, or nothing.
@@ -171,6 +175,9 @@ mod tests {
     fn the_nearest_name_is_offered_only_when_it_is_near() {
         let known = ["openai-main", "anthropic", "groq"];
         assert_eq!(nearest("opnai-main", known), Some("openai-main"));
+        assert_eq!(nearest("gorq", known), Some("groq"));
+        assert_eq!(nearest("anthropic-main", known), Some("anthropic"));
+        assert_eq!(nearest("x", ["a"]), None);
         assert_eq!(nearest("zzz", known), None);
     }
 }

@@ -1,7 +1,8 @@
 //! From a tree of values to a typed shape, with every mismatch of a section and not only the first.
 //!
-//! serde stops at the first mismatch. So the offending value is reported, taken out of a copy of the tree, and the rest
-//! is read again, until nothing is found. A value that is already reported elsewhere (an unset variable) stays silent.
+//! serde stops at the first mismatch. So the offending value is reported, taken out of a copy of the tree,
+//! and the rest is read again, until nothing is found. A value that is already reported elsewhere (an unset
+//! variable) stays silent.
 
 mod mismatch;
 mod source;
@@ -57,8 +58,9 @@ impl Repair {
     fn is_news(&self, mismatch: &Mismatch, path: &str) -> bool {
         let is_unavailable =
             at(&self.node, &mismatch.segments()).is_some_and(|node| matches!(node.value, Value::Unavailable));
-        let is_about_value = !matches!(mismatch.kind, Kind::UnknownField { .. });
-        !(is_about_value && is_unavailable) && !self.reported.contains(&missing_path(mismatch, path))
+        let is_about_name = matches!(mismatch.kind, Kind::UnknownField { .. });
+        let is_reported = self.reported.contains(&missing_path(mismatch, path));
+        !is_reported && (is_about_name || !is_unavailable)
     }
 
     /// Changes the copy so that the mismatch does not come up again; `false` when that cannot be done.

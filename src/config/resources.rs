@@ -77,7 +77,7 @@ fn list<T: DeserializeOwned>(
         .map(|(index, node)| {
             let path = format!("{kind}[{index}]");
             let shape = read(Place { node, path: &path }, problems);
-            Declared { node: node.clone(), path, name: node.get_str(identity).map(str::to_owned), shape }
+            Declared { node: node.clone(), path, name: node.text(identity).map(str::to_owned), shape }
         })
         .collect()
 }

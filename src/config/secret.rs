@@ -1,6 +1,7 @@
 //! Secrets between the file and the program: plain text that cannot be printed, and the hash of a key.
 //!
-//! Keys that callers and administrators present are hashed as they are read; their plain text is nowhere afterwards.
+//! Keys that callers and administrators present are hashed as they are read; their plain text is nowhere
+//! afterwards.
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
 //! The settings: every table of the file that is not a list of resources.
 //!
-//! A setting out of range is refused here, with its line, so that what runs never has to ask again. Units stand in the
-//! keys of the file; methods turn them into a [`Duration`](std::time::Duration) or an explicit *no limit*.
+//! A setting out of range is refused here, with its line, so that what runs never has to ask again. Units
+//! stand in the keys of the file; methods turn them into a [`Duration`](std::time::Duration) or an explicit
+//! *no limit*.
 
 mod tables;
 mod upstream;

@@ -1,6 +1,7 @@
 //! What the request path reads: everything resolved, nothing to parse or to look up twice.
 //!
-//! A request keeps the snapshot that it started with. A reload builds another one and swaps it; nothing in here changes.
+//! A request keeps the snapshot that it started with. A reload builds another one and swaps it; nothing in
+//! here changes.
 
 mod access;
 mod model;
@@ -74,7 +75,8 @@ impl Snapshot {
         self.api_keys.get(sha256)
     }
 
-    /// The model that a name stands for: the exact name first, then the wildcard with the longest literal part.
+    /// The model that a name stands for: the exact name first, then the wildcard with the longest literal
+    /// part.
     pub fn resolve(&self, name: &str) -> Option<Resolved> {
         if let Some(model) = self.by_name.get(name) {
             return Some(Resolved { model: model.clone(), capture: None });

@@ -1,4 +1,5 @@
-//! The whole way from text to a configuration: the shipped file, overrides, presets, and files that are broken.
+//! The whole way from text to a configuration: the shipped file, overrides, presets, and files that are
+//! broken.
 
 use super::*;
 
@@ -187,8 +188,12 @@ log_level = "${L}"
 [[provider_keys]]
 display_name = "p"
 provider = "${P}"
-api_key = ["sk-secret-2"]
+api_key = "sk-secret-2"
 request = { default_headers = { authorization = "sk-secret-3", "x y" = "sk-secret-4", x-ok = "sk-secret-5\n" } }
+[[provider_keys]]
+display_name = "q"
+provider = "openai"
+api_key = ["sk-secret-2"]
 [[models]]
 display_name = "m"
 provider_key = "${K}"
@@ -205,8 +210,14 @@ allowed_models = []
 expires_at = "sk-secret-9"
 "#;
     let problems = parse("config.toml", text, &environment, &[]).map(drop).unwrap_err();
-    assert!(problems.len() >= 9, "{problems}");
+    assert!(problems.len() >= 11, "{problems}");
     assert!(!problems.to_string().contains("sk-secret"), "{problems}");
+    for line in
+        ["api_key = sk-secret", "api_key = \"sk-secret", "api_key sk-secret", "= sk-secret", "[sk-secret"]
+    {
+        let problems = parse_plain(line).map(drop).unwrap_err();
+        assert!(!problems.to_string().contains("sk-secret"), "{problems}");
+    }
 }
 
 /// A small generator with a fixed start, so that a failure comes again.

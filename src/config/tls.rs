@@ -87,3 +87,54 @@ pub(super) fn roots_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     }
     Ok(roots)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A self-signed root, good for a hundred years.
+    const ROOT: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBgDCCASWgAwIBAgIUe1+jIgLgO+xulo3DHMOpBefb19AwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJVGVzdCByb290MCAXDTI2MTEyMjEzMjMwM1oYDzIxMjYxMDI5
+MTMyMzAzWjAUMRIwEAYDVQQDDAlUZXN0IHJvb3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARnTgZjsWvn2Ay79duJD9414fiZhbEMYIiaq3iLMc5qsnIgFJk0dQx0
+cue/gXpUl1kbxK1ob2y67oy9qQkeb0a2o1MwUTAdBgNVHQ4EFgQUintcNcHdIfgV
+QhcrFH4j6faL+KcwHwYDVR0jBBgwFoAUintcNcHdIfgVQhcrFH4j6faL+KcwDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEA5P+KLF1d33BHhbN3HZcY
+QSoLyFS6gne8X3R2j/cTUFQCIQDplQdoVfVzHdxZYsNLVFEPaOUghTYp1slXirTI
+Ti3vfw==
+-----END CERTIFICATE-----
+";
+
+    #[test]
+    fn roots_are_read_from_pem_and_anything_else_is_refused() {
+        assert_eq!(roots_from_pem(ROOT.as_bytes()).unwrap().len(), 1);
+        assert_eq!(roots_from_pem([ROOT, ROOT].concat().as_bytes()).unwrap().len(), 2);
+        let cases = [
+            (String::new(), "holds no PEM certificate"),
+            ("some text".into(), "holds no PEM certificate"),
+            (ROOT.replace("MIIB", "M!IB"), "holds a damaged PEM certificate"),
+            (ROOT.replace("MIIB", "MIIC"), "holds a certificate that cannot serve as a root"),
+        ];
+        for (pem, message) in cases {
+            assert_eq!(roots_from_pem(pem.as_bytes()).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn an_absent_file_is_a_message() {
+        let message = roots_from_file(Path::new("/nowhere"), Path::new("ca.pem")).unwrap_err();
+        assert!(message.starts_with("cannot read the file: "), "{message}");
+    }
+
+    #[test]
+    fn a_profile_has_one_number_however_often_it_is_asked_for() {
+        let usual = TlsProfile { roots: Vec::new(), verify: true };
+        let own = TlsProfile { roots: roots_from_pem(ROOT.as_bytes()).unwrap(), verify: true };
+        let mut profiles = Profiles::new(Path::new(""), usual.clone());
+        let numbers = [&own, &usual, &own].map(|profile| profiles.number_of(profile.clone()));
+        assert_eq!(numbers, [1, 0, 1].map(|number| Some(TlsProfileId(number))));
+        assert_eq!(profiles.into_list(), [usual, own]);
+    }
+}

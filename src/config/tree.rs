@@ -1,8 +1,8 @@
 //! A configuration as written: a tree of values that know where they stand.
 //!
-//! Syntax is settled here, once, with every error of the file and not only the first; what the values mean is for
-//! `reader` and `validate`. A tree can be made without a file (the Admin API's JSON, environment overrides), so a line
-//! is optional.
+//! Syntax is settled here, once, with every error of the file and not only the first; what the values mean is
+//! for `reader` and `validate`. A tree can be made without a file (the Admin API's JSON, environment
+//! overrides), so a line is optional.
 
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ impl Node {
     }
 
     /// The text of a string member called `name`.
-    pub fn get_str(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         match &self.get(name)?.value {
             Value::Str { text, .. } => Some(text),
             _ => None,
@@ -152,8 +152,8 @@ impl Node {
 ///
 /// # Errors
 ///
-/// Every syntax error. A file with one of them is not read further: what a broken table header made of the lines below
-/// it would only hide the cause.
+/// Every syntax error. A file with one of them is not read further: what a broken table header made of the
+/// lines below it would only hide the cause.
 pub fn parse(
     text: &str,
     environment: &dyn Fn(&str) -> Option<String>,
@@ -263,7 +263,7 @@ mod tests {
 
     fn tree(text: &str) -> (Node, Problems) {
         let mut problems = Problems::new("config.toml");
-        let node = parse(text, &|_| None, &mut problems);
+        let node = parse(text, &|_| None, &mut problems).unwrap();
         (node, problems)
     }
 
@@ -290,7 +290,8 @@ mod tests {
 
     #[test]
     fn all_syntax_errors_are_reported() {
-        let (_, problems) = tree("a = \nb = 1\nc = ]\nb = 2\n");
+        let text = "a = \nb = 1\nc = ]\nb = 2\n";
+        let problems = parse(text, &|_| None, &mut Problems::new("config.toml")).unwrap_err();
         let lines: Vec<Option<usize>> = problems.sorted().iter().map(|problem| problem.line).collect();
         assert!(
             lines.contains(&Some(1)) && lines.contains(&Some(3)) && lines.contains(&Some(4)),
@@ -309,6 +310,21 @@ mod tests {
             root.get("provider_keys").unwrap().elements()[0].get("api_key").unwrap().value,
             Value::Unavailable
         ));
+    }
+
+    #[test]
+    fn deep_nesting_is_a_problem_and_not_a_crash() {
+        let deep = [
+            format!("a = {}1{}", "[".repeat(50_000), "]".repeat(50_000)),
+            format!("{}x = 1", "a.".repeat(40)),
+            format!("[{}x]", "a.".repeat(40)),
+        ];
+        for text in deep {
+            let mut problems = Problems::new("config.toml");
+            let problems =
+                parse(&text, &|_| None, &mut problems).map_or_else(|found| found, |_| problems.clone());
+            assert!(!problems.is_empty(), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! From declared to resolved: names are looked up, combinations and ranges are checked, defaults are filled in.
+//! From declared to resolved: names are looked up, combinations and ranges are checked, defaults are filled
+//! in.
 //!
-//! Whatever leaves here can be used without asking again. An entry with a problem is left out; what refers to it is left
-//! out in silence, because the report already has the cause.
+//! Whatever leaves here can be used without asking again. An entry with a problem is left out; what refers to
+//! it is left out in silence, because the report already has the cause.
 
 mod api_keys;
 mod budgets;
@@ -63,13 +64,13 @@ pub(super) fn resolve(resources: &Resources, around: &Surroundings<'_>, problems
     let budgets = BudgetIndex::resolve(&resources.budgets, &names, problems);
     let mut profiles = Profiles::new(around.folder, upstream_profile(around, problems));
     let provider_keys = provider_keys::resolve(&resources.provider_keys, &budgets, &mut profiles, problems);
-    let context = models::Context {
+    let known = models::Known {
         names: &names,
         budgets: &budgets,
         provider_keys: &provider_keys,
         loaded_at: around.loaded_at,
     };
-    let models = models::resolve(&resources.models, &context, problems);
+    let models = models::resolve(&resources.models, &known, problems);
     let api_keys = api_keys::resolve(&resources.api_keys, &budgets, problems);
     let cache_policies = cache_policies::resolve(&resources.cache_policies, &names, problems);
     Resolved {

@@ -4,24 +4,21 @@
 //! set of actors of its own over books that all share, so the result is what the gateway's workers could do if
 //! there were nothing else to a request.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use aisix_actors::{
-    Actors, Books, CacheBook, Health, Ledger, LimitBook, MicroUsd, PoolBook,
-    budget_ledger::{Budget, BudgetScope, NoJournal, Period, TimeZone},
-    cache::{Key, Recalled},
-    candidate_router::{AttemptOutcome, CooldownRule, Group, Strategy, Target, WhenAllUnavailable},
-    provider_pool::{ProviderKey, TlsProfileId},
-    rate_limiter::{Layer, RateLimit, Scope},
+use aisix_actors::budget_ledger::{Budget, BudgetScope, NoJournal, Period, TimeZone};
+use aisix_actors::cache::{Key, Recalled};
+use aisix_actors::candidate_router::{
+    AttemptOutcome, CooldownRule, Group, Strategy, Target, WhenAllUnavailable,
 };
+use aisix_actors::provider_pool::{ProviderKey, TlsProfileId};
+use aisix_actors::rate_limiter::{Layer, RateLimit, Scope};
+use aisix_actors::{Actors, Books, CacheBook, Health, Ledger, LimitBook, MicroUsd, PoolBook};
 
-use super::{Live, Pace, Report, Timing, exchange::Failure, spread};
+use super::exchange::Failure;
+use super::{Live, Pace, Report, Timing, spread};
 
 /// The actors that a request asks and waits for.
 const ASKS: f64 = 5.0;

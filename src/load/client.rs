@@ -3,15 +3,14 @@
 //! It must cost little, because it shares the machine with what it measures: one frozen request is sent again and
 //! again, without redirects, decompression, limits or timers of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix_rt::net::TcpStream;
 use actix_service::ServiceExt;
 use actix_tls::connect::{ConnectInfo, Connection, ConnectorService};
-use actix_web::http::{
-    Uri,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
-};
+use actix_web::http::Uri;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use awc::FrozenClientRequest;
 use bytes::Bytes;
 

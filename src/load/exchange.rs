@@ -1,22 +1,17 @@
 //! One request and its answer, measured.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::fmt;
+use std::time::{Duration, Instant};
 
+use actix_web::error::ParseError;
 use actix_web::http::header::CONTENT_TYPE;
-use awc::{
-    ClientResponse,
-    error::{ConnectError, SendRequestError},
-};
+use awc::ClientResponse;
+use awc::error::{ConnectError, SendRequestError};
 use futures::StreamExt as _;
 
-use super::{
-    client::{Client, Target},
-    events::EventReader,
-    meter::SharedMeter,
-};
+use super::client::{Client, Target};
+use super::events::EventReader;
+use super::meter::SharedMeter;
 
 /// The most of an error body that is read for its type.
 const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -80,6 +75,7 @@ fn failure(error: &SendRequestError) -> Failure {
         SendRequestError::Connect(ConnectError::Disconnected) => Failure::ConnectionLost,
         SendRequestError::Connect(_) | SendRequestError::Url(_) => Failure::Connect,
         SendRequestError::Timeout => Failure::Timeout,
+        SendRequestError::Response(ParseError::Io(_) | ParseError::Incomplete) => Failure::ConnectionLost,
         SendRequestError::Response(_) => Failure::BadAnswer,
         _ => Failure::ConnectionLost,
     }

@@ -1,10 +1,8 @@
 //! What one worker thread has measured.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 

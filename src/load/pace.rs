@@ -2,13 +2,12 @@
 //!
 //! In a closed loop a request is due when a connection is free. In an open loop the k-th request is due at
 //! `start + k / rate`, whether or not a connection is free: a thread of its own lets requests go at their time
-//! (the timers of the runtime are a millisecond coarse), and one that finds no connection keeps its due time.
+//! (the runtime's timers are a millisecond coarse, this is true to about 0.1 ms), and one that finds no connection
+//! keeps its due time.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    thread,
-    time::{Duration, Instant},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 

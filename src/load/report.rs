@@ -1,13 +1,13 @@
 //! The result of a load test, for people and as JSON.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{
-    meter::{Meter, Times},
-    pace::Pace,
-};
+use super::meter::{Meter, Times};
+use super::pace::Pace;
 
 /// The result of a load test.
 #[derive(Clone, Debug, Serialize)]
@@ -109,7 +109,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rps = grouped(self.rps.round() as u64);
         writeln!(f, "requests     {} in {:.1} s, {rps} a second", grouped(self.requests), self.seconds)?;
-        writeln!(f, "latency      {}", self.latency_ms)?;
+        if self.succeeded > 0 {
+            writeln!(f, "latency      {}", self.latency_ms)?;
+        }
         if let Some(first_event) = &self.first_event_ms {
             writeln!(f, "first event  {first_event}")?;
         }
@@ -132,17 +134,9 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Percentiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = [
-            ("p50", self.p50),
-            ("p90", self.p90),
-            ("p99", self.p99),
-            ("p99.9", self.p999),
-            ("max", self.max),
-        ];
-        for (name, value) in named {
-            write!(f, "{name} {:<11}", millis(value))?;
-        }
-        Ok(())
+        let named = [("p50", self.p50), ("p90", self.p90), ("p99", self.p99), ("p99.9", self.p999)];
+        named.iter().try_for_each(|(name, value)| write!(f, "{name} {:<11}", millis(*value)))?;
+        write!(f, "max {}", millis(self.max))
     }
 }
 
@@ -226,6 +220,7 @@ mod tests {
     fn nothing_measured_is_zero_and_not_infinite() {
         let report = Report::of(&Meter::new(), Duration::ZERO, 0);
         assert!(report.rps == 0.0 && report.latency_ms.p99 == 0.0 && report.gap_ms.is_none());
+        assert!(!report.to_string().contains("latency"));
         assert!(serde_json::to_string(&report).is_ok_and(|json| !json.contains("null")));
     }
 

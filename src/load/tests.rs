@@ -1,10 +1,8 @@
 //! Load against the mock provider on a port of its own.
 
 use super::*;
-use crate::mock::{
-    Fault, FaultPlan,
-    server::{MockOptions, MockServer},
-};
+use crate::mock::server::{MockOptions, MockServer};
+use crate::mock::{Fault, FaultPlan};
 
 const HUNDRED: Timing =
     Timing { connections: 4, threads: 2, rate: None, until: Until::Requests(100), warmup: Duration::ZERO };

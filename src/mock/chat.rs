@@ -4,12 +4,10 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{
-    Character, Fault, Hints, MockFrame, MockReply, fingerprint,
-    request::Request,
-    speech::{Call, Content, Speech},
-    wire::{Choice, ChunkWriter, Completion, Delta, Head, Message, ToolCall, Usage, pieces, slices},
-};
+use super::request::Request;
+use super::speech::{Call, Content, Speech};
+use super::wire::{Choice, ChunkWriter, Completion, Delta, Head, Message, ToolCall, Usage, pieces, slices};
+use super::{Character, Fault, Hints, MockFrame, MockReply, fingerprint};
 
 /// The bytes of tool arguments that go into one chunk.
 const ARGUMENT_PIECE: usize = 8;

@@ -4,7 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Hints, MockBody, MockReply, error, fingerprint, request::tokens};
+use super::request::tokens;
+use super::{Hints, MockBody, MockReply, error, fingerprint};
 
 const DEFAULT_DIMENSIONS: usize = 64;
 const MAX_DIMENSIONS: u64 = 4096;

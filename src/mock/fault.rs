@@ -3,11 +3,14 @@
 //! Each is a failure seen at real providers that a gateway has to come out of in a known way. A fault is a name, so
 //! that a model, a header and a command line can all ask for it.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{MockBody, MockFrame, MockReply, Then, error, fingerprint, request::Request};
+use super::request::Request;
+use super::{MockBody, MockFrame, MockReply, Then, error, fingerprint};
 
 /// The number of content events before a stream breaks, where the name does not say it.
 const EVENTS_BEFORE_BREAK: usize = 5;
@@ -24,6 +27,7 @@ pub const FAULTS: &[(&str, &str)] = &[
     ("hang[-<n>]", "falls silent after n content events (5)"),
     ("garbage", "one malformed event in the middle of a stream"),
     ("no-done", "ends a stream without [DONE]"),
+    ("no-finish", "ends a stream before the finish reason"),
     ("context-length", "400: the prompt is too long"),
     ("prompt-filter", "400: the prompt is against the content policy"),
     ("content-filter", "stops in the middle with finish reason content_filter"),
@@ -49,6 +53,8 @@ pub enum Fault {
     Garbage,
     /// No `[DONE]`.
     NoDone,
+    /// The stream ends, properly for HTTP, before the finish reason.
+    NoFinish,
     /// The prompt is too long.
     ContextLength,
     /// The prompt is refused by a filter.
@@ -94,6 +100,7 @@ impl FromStr for Fault {
             ("stall", None) => Ok(Self::Stall),
             ("garbage", None) => Ok(Self::Garbage),
             ("no-done", None) => Ok(Self::NoDone),
+            ("no-finish", None) => Ok(Self::NoFinish),
             ("context-length", None) => Ok(Self::ContextLength),
             ("prompt-filter", None) => Ok(Self::PromptFilter),
             ("content-filter", None) => Ok(Self::ContentFilter),
@@ -118,6 +125,7 @@ impl Fault {
             | Self::Hang(_)
             | Self::Garbage
             | Self::NoDone
+            | Self::NoFinish
             | Self::ContentFilter => None,
         }
     }
@@ -134,7 +142,14 @@ impl Fault {
                 frames.insert((content.start + content.end) / 2, broken);
             }
             Self::NoDone => drop(frames.pop()),
-            _ => {}
+            Self::NoFinish => frames.truncate(content.end),
+            Self::Status(_)
+            | Self::Reset
+            | Self::Stall
+            | Self::ContextLength
+            | Self::PromptFilter
+            | Self::ContentFilter
+            | Self::NoPrefill => {}
         }
     }
 
@@ -147,7 +162,15 @@ impl Fault {
             Self::Cut(_) => piece(half, Duration::ZERO, Then::Cut),
             Self::Hang(_) => piece(half, Duration::ZERO, Then::Hang),
             Self::Garbage => MockBody::Full(half),
-            _ => MockBody::Full(body),
+            Self::Status(_)
+            | Self::Reset
+            | Self::Stall
+            | Self::NoDone
+            | Self::NoFinish
+            | Self::ContextLength
+            | Self::PromptFilter
+            | Self::ContentFilter
+            | Self::NoPrefill => MockBody::Full(body),
         }
     }
 }

@@ -142,7 +142,11 @@ mod tests {
     fn an_object_has_its_required_members_and_no_others() {
         let schema = json!({
             "type": "object",
-            "properties": {"unit": {"enum": ["celsius", "kelvin"]}, "city": {"type": "string"}, "note": {"type": "string"}},
+            "properties": {
+                "unit": {"enum": ["celsius", "kelvin"]},
+                "city": {"type": "string"},
+                "note": {"type": "string"},
+            },
             "required": ["city", "unit"],
         });
         check(schema, json!({"city": "mock", "unit": "celsius"}));

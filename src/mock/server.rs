@@ -5,24 +5,17 @@
 
 mod body;
 
-use std::{
-    any::Any,
-    future, io,
-    net::{SocketAddr, TcpStream as Tap},
-    os::fd::AsFd,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::any::Any;
+use std::net::{SocketAddr, TcpStream as Tap};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{future, io, panic};
 
-use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
-    dev::{Extensions, Server, ServerHandle},
-    http::StatusCode,
-    web,
-};
+use actix_web::dev::{Extensions, Server, ServerHandle};
+use actix_web::http::StatusCode;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
@@ -173,10 +166,7 @@ async fn respond(reply: MockReply, request: &HttpRequest) -> HttpResponse {
         MockBody::Full(bytes) => response.body(bytes),
         MockBody::Stream(frames) => response.body(FrameBody::new(frames)),
         MockBody::Stall => future::pending().await,
-        MockBody::Reset => {
-            reset(request);
-            future::pending().await
-        }
+        MockBody::Reset => reset(request),
     }
 }
 
@@ -188,14 +178,13 @@ fn keep_tap(connection: &dyn Any, data: &mut Extensions) {
     }
 }
 
-/// Makes the connection end in a TCP reset: nothing lingers, and the server sees the end of its input and closes.
-fn reset(request: &HttpRequest) {
-    let Some(tap) = request.conn_data::<Arc<Tap>>() else {
-        return;
-    };
-    if let Ok(stream) = tap.try_clone().and_then(TcpStream::from_std) {
+/// Makes the connection end in a TCP reset instead of a response.
+fn reset(request: &HttpRequest) -> ! {
+    let tap = request.conn_data::<Arc<Tap>>().and_then(|tap| tap.try_clone().ok());
+    if let Some(stream) = tap.and_then(|tap| TcpStream::from_std(tap).ok()) {
         // Without it the caller sees an orderly end instead of a reset, which is as much of a failure.
         let _ = stream.set_zero_linger();
     }
-    let _ = tap.shutdown(std::net::Shutdown::Read);
+    // Unwinding is the one way to make the server drop a connection without a word; this does not report a panic.
+    panic::resume_unwind(Box::new("reset"))
 }

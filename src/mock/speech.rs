@@ -3,11 +3,8 @@
 //! A conversation with tools comes to its end as with a real model: a user's message is answered by a call, the
 //! call's result by a text that quotes it.
 
-use super::{
-    Character, boundary,
-    request::{Format, Request, Role, Tool, tokens},
-    schema,
-};
+use super::request::{Format, Request, Role, Tool, tokens};
+use super::{Character, boundary, schema};
 
 const REFUSAL: &str = "I'm sorry, but I can't assist with that.";
 /// The longest quote of the caller's words, in characters.

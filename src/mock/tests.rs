@@ -244,6 +244,9 @@ fn faults_spoil_a_stream_where_they_say() {
     assert_eq!(spoilt("hang-1").iter().position(|frame| frame.then == Then::Hang), Some(1));
     assert_eq!(spoilt("late-70")[0].delay, Duration::from_millis(70));
     assert!(spoilt("no-done").iter().all(|frame| data(frame) != "[DONE]"));
+    assert!(
+        spoilt("no-finish").iter().all(|frame| !data(frame).contains("\"stop\"") && data(frame) != "[DONE]")
+    );
     let broken = spoilt("garbage");
     let bad = broken.iter().filter(|frame| serde_json::from_str::<Value>(&data(frame)).is_err());
     assert_eq!(bad.count(), 2, "the malformed event and [DONE]");

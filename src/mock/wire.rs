@@ -5,8 +5,10 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::json;
 
-use super::{CHARACTERS, MockFrame, boundary, speech::Call};
+use super::speech::Call;
+use super::{CHARACTERS, MockFrame, boundary};
 
 /// The most content chunks of one choice; longer texts go out in larger pieces.
 const MAX_PIECES: usize = 4096;
@@ -225,8 +227,8 @@ fn split_at(text: &str, cuts: impl Iterator<Item = usize>) -> Vec<&str> {
 
 /// The body of the list of models.
 pub fn models() -> Bytes {
-    let model = |(name, _): &(&str, &str)| serde_json::json!({"id": name, "object": "model", "created": 0, "owned_by": "mock"});
-    let plain = CHARACTERS.iter().filter(|(name, _)| !name.contains('<'));
-    let list = serde_json::json!({"object": "list", "data": plain.map(model).collect::<Vec<_>>()});
+    let plain = CHARACTERS.iter().map(|(name, _)| *name).filter(|name| !name.contains('<'));
+    let model = |id: &str| json!({"id": id, "object": "model", "created": 0, "owned_by": "mock"});
+    let list = json!({"object": "list", "data": plain.map(model).collect::<Vec<_>>()});
     list.to_string().into()
 }

@@ -32,6 +32,9 @@ impl Flush {
     }
 }
 
+/// What libraries have to say below this is not an operator's concern.
+const QUIET: &str = "actix_server=warn,actix_http=warn,rustls=warn";
+
 /// Starts the log at `level` unless `RUST_LOG` says otherwise.
 ///
 /// # Errors
@@ -42,7 +45,7 @@ pub fn start(level: &str) -> io::Result<Flush> {
     let queue = Queue { sender: sender.clone(), dropped: dropped.clone() };
     std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&receiver, &dropped))?;
     let style = if io::IsTerminal::is_terminal(&io::stderr()) { WriteStyle::Always } else { WriteStyle::Never };
-    let started = env_logger::Builder::from_env(Env::default().default_filter_or(level))
+    let started = env_logger::Builder::from_env(Env::default().default_filter_or(format!("{level},{QUIET}")))
         .write_style(style)
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(queue)))

@@ -1,7 +1,8 @@
 //! One budget's account: what is spent in the current period and what is held.
 //!
-//! A period never goes back: when the clock is set back, spend stays in the period already begun, so that no money
-//! is ever forgotten. Holds belong to no period; a charge belongs to the one current when it is made.
+//! A period never goes back: when the clock is set back, spend stays in the period already begun,
+//! so that no money is ever forgotten. Holds belong to no period; a charge belongs to the one
+//! current when it is made.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -103,7 +104,8 @@ impl Account {
         self.held
     }
 
-    /// Returns the period of now, begun if the kept one is over or the budget has changed its calendar.
+    /// Returns the period of now, begun if the kept one is over or the budget has changed its
+    /// calendar.
     fn open(&mut self, budget: &Arc<Budget>, now: Now) -> &mut Open {
         let next = match &self.open {
             Some(open) => open.next(budget, now),

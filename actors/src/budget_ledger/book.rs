@@ -1,7 +1,8 @@
-//! The ledger: every budget's account, the holds that settle themselves, and the journal that outlives the process.
+//! The ledger: every budget's account, the holds that settle themselves, and the journal that
+//! outlives the process.
 //!
-//! All budgets of a request are locked in one order (by account id), all are checked, then all are held in. So spend and
-//! holds together never pass a limit unseen, whatever the number of workers.
+//! All budgets of a request are locked in one order (by account id), all are checked, then all are
+//! held in. So spend and holds together never pass a limit unseen, whatever the number of workers.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -33,7 +34,8 @@ pub struct ChargeEntry {
 
 /// Where charges are written so that they outlive the process.
 pub trait Journal: Send + Sync {
-    /// Accepts an entry. Called on the hot path: an implementation hands it to a thread of its own and does not wait.
+    /// Accepts an entry. Called on the hot path: an implementation hands it to a thread of its own
+    /// and does not wait.
     fn record(&self, entry: &ChargeEntry);
 }
 
@@ -92,7 +94,8 @@ impl Ledger {
         }
     }
 
-    /// Adds what the journal kept, before the first request; an entry that comes twice is added once.
+    /// Adds what the journal kept, before the first request; an entry that comes twice is added
+    /// once.
     pub fn replay(&self, entries: impl Iterator<Item = ChargeEntry>) {
         let from = self.next_charge.load(Relaxed);
         for entry in entries.filter(|entry| entry.charge >= from) {

@@ -170,7 +170,7 @@ fn threads_never_pass_a_limit_unseen() {
         let orders = [[Arc::clone(&wide), Arc::clone(&tight)], [Arc::clone(&tight), wide]];
         let admitted: u64 = thread::scope(|threads| {
             let spender = |number: u64| {
-                let (ledger, budgets) = (&ledger, &orders[usize::from(number % 2 == 0)]);
+                let (ledger, budgets) = (&ledger, &orders[usize::from(number.is_multiple_of(2))]);
                 move || {
                     let holds =
                         (0..limit / 2 + 10).filter_map(|_| ledger.hold(budgets, MicroUsd(1), NOON).ok());

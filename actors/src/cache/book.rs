@@ -1,7 +1,8 @@
 //! Finished answers by key, bounded in bytes, and who is filling which miss.
 //!
-//! Of identical misses one is filled upstream and the others wait for it: at most one [`Fill`] exists for a key. A fill that
-//! is dropped passes the turn to one waiter, so waiters never wait for nobody.
+//! Of identical misses one is filled upstream and the others wait for it: at most one [`Fill`]
+//! exists for a key. A fill that is dropped passes the turn to one waiter, so waiters never wait
+//! for nobody.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,7 +18,8 @@ use super::fill::Fill;
 use crate::register::lock;
 use crate::types::Now;
 
-/// Callers that may wait for one fill; more go upstream themselves, which bounds what one slow key can hold up.
+/// Callers that may wait for one fill; more go upstream themselves, which bounds what one slow key
+/// can hold up.
 const WAITERS: usize = 1_024;
 
 /// What an entry costs beside its body: the key, the counts and moka's own bookkeeping.
@@ -91,7 +93,8 @@ struct Tally {
     oversized: AtomicU64,
 }
 
-/// An entry and when it is over; moka forgets it then, and lookups by the book's own time do not see it any more.
+/// An entry and when it is over; moka forgets it then, and lookups by the book's own time do not
+/// see it any more.
 #[derive(Debug, Clone)]
 struct Kept {
     entry: Arc<Entry>,

@@ -158,23 +158,58 @@ proptest! {
 #[test]
 fn threads_that_miss_the_same_key_call_upstream_once() {
     let book = book();
-    let calls: usize = thread::scope(|threads| {
-        let caller = || match book.lookup(KEY, START) {
-            Found::Fill(fill) => {
-                book.store(fill, entry(10), SOON, START);
-                1
-            }
-            Found::Wait(turn) => {
-                assert!(matches!(futures::executor::block_on(turn), Ok(Turn::Entry(_))));
-                0
-            }
-            Found::Hit(_) => 0,
-            Found::Crowded => panic!("eight are no crowd"),
-        };
-        let callers: Vec<_> = (0..8).map(|_| threads.spawn(caller)).collect();
-        callers.into_iter().map(|caller| caller.join().unwrap()).sum()
-    });
-    assert_eq!(calls, 1);
+    for round in 0..5_000_u16 {
+        let mut key = KEY;
+        key[..2].copy_from_slice(&round.to_le_bytes());
+        let calls: usize = thread::scope(|threads| {
+            let caller = || match book.lookup(key, START) {
+                Found::Fill(fill) => {
+                    book.store(fill, entry(10), SOON, START);
+                    1
+                }
+                Found::Wait(turn) => {
+                    let turn = futures::executor::block_on(turn);
+                    assert!(matches!(turn, Ok(Turn::Entry(_))));
+                    0
+                }
+                Found::Hit(_) => 0,
+                Found::Crowded => panic!("two are no crowd"),
+            };
+            let other = threads.spawn(caller);
+            caller() + other.join().unwrap()
+        });
+        assert_eq!(calls, 1);
+    }
+}
+
+#[test]
+fn threads_that_give_up_pass_the_turn_until_one_stores() {
+    for round in 0..200_u8 {
+        let book = book();
+        let stored: usize = thread::scope(|threads| {
+            let caller = |gives_up: bool| {
+                let book = &book;
+                move || {
+                    let fill = match book.lookup([round; 32], START) {
+                        Found::Fill(fill) => Some(fill),
+                        Found::Wait(turn) => match futures::executor::block_on(turn) {
+                            Ok(Turn::Fill(fill)) => Some(fill),
+                            Ok(Turn::Entry(_)) => None,
+                            Err(_) => panic!("nobody fills what this thread waits for"),
+                        },
+                        Found::Hit(_) => None,
+                        Found::Crowded => panic!("eight are no crowd"),
+                    };
+                    let fill = fill.filter(|_| !gives_up);
+                    fill.map(|fill| book.store(fill, entry(1), SOON, START)).map_or(0, |()| 1)
+                }
+            };
+            let callers: Vec<_> = (0..8).map(|n| threads.spawn(caller(n % 4 != 3))).collect();
+            callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+        });
+        assert_eq!(stored, 1);
+        assert_eq!(book.counters().filling, 0);
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The health of all targets: cooldowns, failed checks, attempts under way, latencies.
 //!
-//! Each target is a handful of atomics, so a plan takes one shared lock and waits for nobody, and a report takes none
-//! but that. A cooldown and its reason are one word, so that they are never read apart.
+//! Each target is a handful of atomics, so a plan takes one shared lock and waits for nobody, and a
+//! report takes none but that. A cooldown and its reason are one word, so that they are never read
+//! apart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -55,9 +56,11 @@ impl Health {
         Self::default()
     }
 
-    /// Chooses the candidates of a group: the healthy ones, otherwise the cooling ones, otherwise as its policy says.
+    /// Chooses the candidates of a group: the healthy ones, otherwise the cooling ones, otherwise
+    /// as its policy says.
     ///
-    /// The list is cut to `1 + max_fallbacks` targets before anything is left out. A group of one is always planned.
+    /// The list is cut to `1 + max_fallbacks` targets before anything is left out. A group of one
+    /// is always planned.
     ///
     /// # Errors
     /// When all are unhealthy and the group's policy is to fail, or when it has no targets.
@@ -161,7 +164,8 @@ impl Health {
 #[derive(Debug, Default)]
 pub(super) struct TargetState {
     in_flight: AtomicU32,
-    /// The end of the cooldown in steady milliseconds, above [`REASON_BITS`] bits of reason; zero for none.
+    /// The end of the cooldown in steady milliseconds, above [`REASON_BITS`] bits of reason; zero
+    /// for none.
     cooldown: AtomicU64,
     is_unhealthy: AtomicBool,
     /// Zero for none.
@@ -190,7 +194,8 @@ impl TargetState {
         let mean = self.latency_micros.load(Relaxed);
         let old = if mean == 0 { micros } else { mean };
         let sum = old.saturating_mul(7).saturating_add(micros.saturating_mul(3));
-        // Two reports at the same moment may lose one sample of a mean; that is cheaper than a loop.
+        // Two reports at the same moment may lose one sample of a mean; that is cheaper than a
+        // loop.
         self.latency_micros.store((sum / 10).max(1), Relaxed);
     }
 

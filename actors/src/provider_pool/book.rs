@@ -1,7 +1,7 @@
 //! Provider keys and the slots of each: how many requests are under way with it.
 //!
-//! The set of keys is replaced whole, so a reader sees the old one or the new one. A key that stays keeps its count, and a
-//! lease of a key that went still gives back its slot.
+//! The set of keys is replaced whole, so a reader sees the old one or the new one. A key that stays
+//! keeps its count, and a lease of a key that went still gives back its slot.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,7 +1,8 @@
 //! The book of limits: the counts of every scope.
 //!
-//! All scopes of a request are locked in one stable order, all are checked, then all are taken from. So limits are
-//! exact whatever the number of workers, and a refusal leaves no trace. A scope that is idle is swept when its shard grows.
+//! All scopes of a request are locked in one stable order, all are checked, then all are taken
+//! from. So limits are exact whatever the number of workers, and a refusal leaves no trace. A scope
+//! that is idle is swept when its shard grows.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -16,7 +17,8 @@ use super::permit::{Ending, Permit};
 use crate::register::lock;
 use crate::types::Now;
 
-/// Shards of the map of scopes: enough that workers rarely meet, few enough that sweeping one is short.
+/// Shards of the map of scopes: enough that workers rarely meet, few enough that sweeping one is
+/// short.
 const SHARDS: usize = 64;
 
 /// Scopes in a shard below which sweeping is not worth it.
@@ -208,8 +210,9 @@ impl LimitBook {
 impl Shard {
     /// Forgets idle scopes once the shard has doubled since the last time.
     ///
-    /// A state is reached only through this map, whose lock is held, or through a permit, which counts as a reference: so
-    /// a state with one reference cannot be taken from while it is removed.
+    /// A state is reached only through this map, whose lock is held, or through a permit, which
+    /// counts as a reference: so a state with one reference cannot be taken from while it is
+    /// removed.
     fn sweep(&mut self, now: Now) {
         if self.scopes.len() < self.sweep_at.max(SWEEP_FROM) {
             return;

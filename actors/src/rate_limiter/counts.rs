@@ -1,7 +1,8 @@
 //! The counts of one scope: check first, then take, then give back.
 //!
-//! `check` changes nothing but windows that are over, so several scopes can be checked before one is taken from.
-//! Only limited dimensions are counted: a scope without a day limit is idle a minute after its last request.
+//! `check` changes nothing but windows that are over, so several scopes can be checked before one
+//! is taken from. Only limited dimensions are counted: a scope without a day limit is idle a minute
+//! after its last request.
 
 use std::time::Duration;
 
@@ -103,8 +104,8 @@ impl Counts {
 
     /// Gives back everything that is still in the window that it was taken from.
     ///
-    /// The steady rate is restored only when nobody came since: how much a request in the middle delayed the later
-    /// ones is no longer known, and giving back too much would admit too many.
+    /// The steady rate is restored only when nobody came since: how much a request in the middle
+    /// delayed the later ones is no longer known, and giving back too much would admit too many.
     pub(super) fn cancel(&mut self, taken: &Taken) {
         self.release(taken);
         self.minute.give_back(taken.minute);
@@ -175,8 +176,8 @@ struct Window<const SECONDS: u64> {
 impl<const SECONDS: u64> Window<SECONDS> {
     /// Begins the window of now if the kept one is over.
     ///
-    /// A worker that read the clock just before the turn and came second finds the window after its own: it counts
-    /// in that one. A clock set back further than that begins afresh.
+    /// A worker that read the clock just before the turn and came second finds the window after its
+    /// own: it counts in that one. A clock set back further than that begins afresh.
     fn roll(&mut self, now: Now) {
         let index = now.unix.as_secs().checked_div(SECONDS).unwrap_or_default();
         if index > self.index || index.saturating_add(1) < self.index {

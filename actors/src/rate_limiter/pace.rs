@@ -1,7 +1,8 @@
 //! The steady rate behind `rps`: GCRA by the `governor` crate, as a pure function.
 //!
-//! A limiter of `governor` owns its clock and its state and takes a cell as it checks. Here several scopes
-//! must agree before any is taken from, so the state is handed in and the next one handed out; storing it is taking.
+//! A limiter of `governor` owns its clock and its state and takes a cell as it checks. Here several
+//! scopes must agree before any is taken from, so the state is handed in and the next one handed
+//! out; storing it is taking.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;

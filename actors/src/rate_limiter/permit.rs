@@ -1,6 +1,7 @@
 //! A permit: what one admitted request took from the book, giving itself back.
 //!
-//! It is closed exactly once, by a settlement or by its drop, so no slot and no token hold outlives its request.
+//! It is closed exactly once, by a settlement or by its drop, so no slot and no token hold outlives
+//! its request.
 
 use std::sync::Arc;
 
@@ -42,7 +43,8 @@ impl Permit {
 
     /// Gives back everything, because a later check refused the request.
     ///
-    /// A window that is over stays as it is, and so does the steady rate once another request came since.
+    /// A window that is over stays as it is, and so does the steady rate once another request came
+    /// since.
     pub fn cancel(mut self) {
         self.ending = Ending::Cancelled;
     }

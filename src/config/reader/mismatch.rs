@@ -1,7 +1,8 @@
-//! Why a value does not fit, kept apart by kind so that a message can be made from it and nothing has to be parsed.
+//! Why a value does not fit, kept apart by kind so that a message can be made from it and nothing has to be
+//! parsed.
 //!
-//! No kind carries a value, because any value may be a secret. The one exception, the name of an unknown variant, is
-//! shown only where the tree says that it may be quoted.
+//! No kind carries a value, because any value may be a secret. The one exception, the name of an unknown
+//! variant, is shown only where the tree says that it may be quoted.
 
 use std::fmt;
 

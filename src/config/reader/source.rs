@@ -1,7 +1,8 @@
 //! The serde side of a tree: hands a [`Node`] to a visitor.
 //!
-//! Two values have no type of their own. The text of an environment override takes the type that is asked for. A value
-//! that could not be had gives an empty one, so that the rest of its table can still be checked; the reader is told.
+//! Two values have no type of their own. The text of an environment override takes the type that is asked
+//! for. A value that could not be had gives an empty one, so that the rest of its table can still be checked;
+//! the reader is told.
 
 use std::cell::Cell;
 
@@ -130,11 +131,12 @@ impl<'de> Deserializer<'de> for Source<'de> {
     }
 
     forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier ignored_any
+        i128 u128 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct
+        identifier ignored_any
     }
 }
 
-/// The elements of a list.
+/// The elements of a list; those that could not be had are left out.
 struct Elements<'de> {
     source: Source<'de>,
     rest: std::iter::Enumerate<std::slice::Iter<'de, Node>>,
@@ -144,7 +146,13 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
     type Error = Mismatch;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Mismatch> {
-        let Some((index, node)) = self.rest.next() else {
+        let met_unavailable = self.source.met_unavailable;
+        let is_there = |(_, node): &(usize, &Node)| {
+            let is_there = !matches!(node.value, Value::Unavailable);
+            met_unavailable.set(met_unavailable.get() || !is_there);
+            is_there
+        };
+        let Some((index, node)) = self.rest.find(is_there) else {
             return Ok(None);
         };
         seed.deserialize(self.source.at(node))

@@ -1,3 +1,5 @@
+//! Every mismatch at once, with its path and line.
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -93,7 +95,7 @@ fn a_value_that_could_not_be_had_hides_nothing_else_and_is_not_reported_twice() 
             "f:1: name: environment variable NOPE is not set or empty",
             "f:2: size: environment variable NOPE is not set or empty",
             "f:3: mode: environment variable NOPE is not set or empty",
-            "f:4: outer.extra: no setting is called \"extra\"; known here: name, size, mode, items, item, labels",
+            "f:4: outer.extra: no setting is called \"extra\"; known here: name, size, mode, item, items, labels",
         ],
     );
 }

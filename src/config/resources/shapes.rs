@@ -1,6 +1,7 @@
 //! The shape of each resource in the file: unknown keys are refused, nothing is resolved.
 //!
-//! What a field means is said where its resolved form is declared, in `snapshot`; what it may hold, in `validate`.
+//! What a field means is said where its resolved form is declared, in `snapshot`; what it may hold, in
+//! `validate`.
 
 use std::{collections::BTreeMap, path::PathBuf};
 

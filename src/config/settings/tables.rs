@@ -96,6 +96,13 @@ impl Default for Admin {
     }
 }
 
+impl Admin {
+    /// Whether an administrator may enter with what was presented; without any key everybody may.
+    pub fn accepts(&self, presented: &str) -> bool {
+        self.admin_keys.is_empty() || self.admin_keys.contains(&KeyHash::of(presented))
+    }
+}
+
 /// `[observability]`: logs and what is told about a request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

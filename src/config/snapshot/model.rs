@@ -49,7 +49,7 @@ pub enum Dispatch {
 pub struct Direct {
     /// The code that knows the provider's API.
     pub provider: &'static dyn Provider,
-    /// The vendor id, for labels.
+    /// The provider id, for labels.
     pub provider_label: Arc<str>,
     /// The provider's name for the model; a `*` is filled by the capture.
     pub upstream_model: Arc<str>,

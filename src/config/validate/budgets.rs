@@ -89,7 +89,6 @@ fn resolve_one(
 }
 
 /// What the budget is for: `Some(None)` is the organisation, `None` a reported problem.
-#[allow(clippy::option_option)]
 fn scope_ref(
     place: Place<'_>,
     shape: &BudgetShape,

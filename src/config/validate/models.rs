@@ -18,7 +18,7 @@ use crate::config::{
 };
 
 /// What models are resolved against.
-pub(super) struct Context<'a> {
+pub(super) struct Known<'a> {
     pub(super) names: &'a Names,
     pub(super) budgets: &'a BudgetIndex,
     pub(super) provider_keys: &'a [CheckedKey],
@@ -28,7 +28,7 @@ pub(super) struct Context<'a> {
 /// Resolves the models, in the order of declaration, and reports all that is wrong with them.
 pub(super) fn resolve(
     declared: &[Declared<ModelShape>],
-    context: &Context<'_>,
+    known: &Known<'_>,
     problems: &mut Problems,
 ) -> Vec<Arc<Model>> {
     let mut resolved: HashMap<&str, Arc<Model>> = HashMap::new();
@@ -36,14 +36,14 @@ pub(super) fn resolve(
         declared.iter().filter_map(|entry| Some((entry.name.as_deref()?, entry))).collect();
     for entry in declared.iter().filter(|entry| !is_routing(entry)) {
         let Some(shape) = &entry.shape else { continue };
-        if let Some(model) = direct::resolve(entry.place(), shape, context, problems) {
+        if let Some(model) = direct::resolve(entry.place(), shape, known, problems) {
             resolved.insert(&shape.display_name, Arc::new(model));
         }
     }
     for entry in declared.iter().filter(|entry| is_routing(entry)) {
         let Some(shape) = &entry.shape else { continue };
         let members = routing::Members { declared: &kinds, resolved: &resolved };
-        if let Some(model) = routing::resolve(entry.place(), shape, &members, context, problems) {
+        if let Some(model) = routing::resolve(entry.place(), shape, &members, known, problems) {
             resolved.insert(&shape.display_name, Arc::new(model));
         }
     }
@@ -57,7 +57,7 @@ fn is_routing(entry: &Declared<ModelShape>) -> bool {
 }
 
 /// What direct and routing models have in common.
-fn assemble(shape: &ModelShape, group: Group, dispatch: Dispatch, context: &Context<'_>) -> Model {
+fn assemble(shape: &ModelShape, group: Group, dispatch: Dispatch, known: &Known<'_>) -> Model {
     let scope_id = format!("model:{}", shape.display_name);
     Model {
         name: shape.display_name.as_str().into(),
@@ -71,10 +71,10 @@ fn assemble(shape: &ModelShape, group: Group, dispatch: Dispatch, context: &Cont
             None | Some(0) => TimeoutRule::Inherit,
             Some(limit) => TimeoutRule::After(Duration::from_millis(limit)),
         },
-        budgets: context.budgets.of(BudgetScope::Model, Some(&group.id)),
+        budgets: known.budgets.of(BudgetScope::Model, Some(&group.id)),
         id: group.id.clone(),
         group: Arc::new(group),
-        created: context.loaded_at,
+        created: known.loaded_at,
         dispatch,
     }
 }

@@ -1,4 +1,5 @@
-//! Provider keys: which code serves them, where they point to, what they authenticate with and whom they trust.
+//! Provider keys: which code serves them, where they point to, what they authenticate with and whom they
+//! trust.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub(super) struct CheckedKey {
     pub(super) key: ProviderKey,
     /// The code that knows the provider's API.
     pub(super) provider: &'static dyn Provider,
-    /// The vendor id, for labels.
+    /// The provider id, for labels.
     pub(super) label: Arc<str>,
     /// Headers that every request carries.
     pub(super) default_headers: DefaultHeaders,
@@ -140,7 +141,6 @@ fn is_url(text: &str) -> bool {
 }
 
 /// The credential, if there is one: `Some(None)` is none, `None` a reported problem.
-#[allow(clippy::option_option)]
 fn credential(
     place: Place<'_>,
     shape: &ProviderKeyShape,

@@ -1,13 +1,11 @@
 //! A response body that sends frames in time, and breaks off or falls silent where they say so.
 
-use std::{
-    future::Future,
-    io,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-    vec::IntoIter,
-};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use std::vec::IntoIter;
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;

@@ -1,4 +1,5 @@
-//! Any interleaving of the ledger's calls: spend is the sum of the charges, and holds return to zero.
+//! Any interleaving of the ledger's calls: spend is the sum of the charges, and holds return to
+//! zero.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,5 @@
-//! Any interleaving of the book's calls against a naive model that recounts its whole history for every question.
+//! Any interleaving of the book's calls against a naive model that recounts its whole history for
+//! every question.
 
 use proptest::prelude::*;
 

@@ -7,7 +7,8 @@ use super::*;
 
 const THREADS: u64 = 8;
 
-/// Lets all threads acquire until each is refused `tries` times in all, holding what they get, and counts it.
+/// Lets all threads acquire until each is refused `tries` times in all, holding what they get, and
+/// counts it.
 fn admitted(limit: RateLimit, tries: u64) -> u64 {
     let book = Arc::new(LimitBook::new());
     let scopes = [scope("model:m", Layer::Model, limit.clone()), scope("key", Layer::ApiKey, limit)];
@@ -79,4 +80,32 @@ fn no_more_than_the_limit_are_ever_in_flight() {
         assert_eq!(counters.held, 0);
         assert_eq!(book.peek(&limit[0], START).concurrent, 0);
     }
+}
+
+#[test]
+fn sweeping_never_splits_a_scope_in_two() {
+    let book = Arc::new(LimitBook::new());
+    let one = [key(RateLimit { concurrency: Some(1), ..RateLimit::default() })];
+    let (in_flight, rounds) = (AtomicU64::new(0), 100_000);
+    thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                for _ in 0..rounds {
+                    if let Ok(permit) = book.acquire(&one, 1, START) {
+                        assert_eq!(in_flight.fetch_add(1, SeqCst), 0);
+                        in_flight.fetch_sub(1, SeqCst);
+                        drop(permit);
+                    }
+                }
+            });
+        }
+        threads.spawn(|| {
+            let limit = RateLimit { concurrency: Some(1), ..RateLimit::default() };
+            for number in 0..rounds {
+                let other = scope(&number.to_string(), Layer::ApiKey, limit.clone());
+                drop(book.acquire(&[other], 1, START).unwrap());
+            }
+        });
+    });
+    assert!(book.counters().scopes < 10_000);
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use aisix_actors::candidate_router::{CooldownRule, Group, Strategy, Target, WhenAllUnavailable};
 
-use super::{Context, assemble, check_statuses, is_wildcard, model_id};
+use super::{Known, assemble, check_statuses, is_wildcard, model_id};
 use crate::config::{
     price::{Decimal, Price},
     problem::{Place, Problems},
@@ -13,25 +13,25 @@ use crate::config::{
     validate::provider_keys::CheckedKey,
 };
 
-/// Longest vendor id.
+/// Longest provider id.
 const MAX_PROVIDER: usize = 64;
 
 /// Resolves one direct model; `None` when a problem with it, or with its provider key, is reported.
 pub(super) fn resolve(
     place: Place<'_>,
     shape: &ModelShape,
-    context: &Context<'_>,
+    known: &Known<'_>,
     problems: &mut Problems,
 ) -> Option<Model> {
     let upstream_model = upstream_model(place, shape, problems);
     let price = shape.cost.as_ref().and_then(|cost| price(place, cost, problems));
     let cooldown = cooldown(place, shape.cooldown.as_ref(), problems);
-    let is_label = shape.provider.as_deref().is_none_or(is_vendor_id);
+    let is_label = shape.provider.as_deref().is_none_or(is_provider_id);
     if !is_label {
         let message = "expected 1 to 64 lower-case letters, digits, \".\", \"_\" or \"-\"";
         place.report("provider", message, problems);
     }
-    let key = provider_key(place, shape, context, problems)?;
+    let key = provider_key(place, shape, known, problems)?;
     let id = model_id(shape);
     let group = Group {
         id: id.clone(),
@@ -52,7 +52,7 @@ pub(super) fn resolve(
         price,
         default_headers: key.default_headers.clone(),
     };
-    Some(assemble(shape, group, Dispatch::Direct(direct), context))
+    Some(assemble(shape, group, Dispatch::Direct(direct), known))
 }
 
 fn upstream_model<'s>(place: Place<'_>, shape: &'s ModelShape, problems: &mut Problems) -> Option<&'s str> {
@@ -79,7 +79,7 @@ fn upstream_model<'s>(place: Place<'_>, shape: &'s ModelShape, problems: &mut Pr
 fn provider_key<'c>(
     place: Place<'_>,
     shape: &ModelShape,
-    context: &'c Context<'_>,
+    known: &'c Known<'_>,
     problems: &mut Problems,
 ) -> Option<&'c CheckedKey> {
     let (field, reference) = match (&shape.provider_key, &shape.provider_key_id) {
@@ -98,8 +98,8 @@ fn provider_key<'c>(
             return None;
         }
     };
-    let id = context.names.provider_keys.look_up(place, field, reference, problems)?;
-    context.provider_keys.iter().find(|checked| checked.key.id == id)
+    let id = known.names.provider_keys.look_up(place, field, reference, problems)?;
+    known.provider_keys.iter().find(|checked| checked.key.id == id)
 }
 
 fn price(place: Place<'_>, cost: &CostShape, problems: &mut Problems) -> Option<Price> {
@@ -143,7 +143,7 @@ fn cooldown(place: Place<'_>, shape: Option<&CooldownShape>, problems: &mut Prob
     }
 }
 
-fn is_vendor_id(text: &str) -> bool {
+fn is_provider_id(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     (1..=MAX_PROVIDER).contains(&text.len())
         && text.bytes().all(is_inner)

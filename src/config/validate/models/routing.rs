@@ -7,7 +7,7 @@ use std::{
 
 use aisix_actors::candidate_router::Group;
 
-use super::{Context, assemble, check_statuses, is_routing, is_wildcard, model_id};
+use super::{Known, assemble, check_statuses, is_routing, is_wildcard, model_id};
 use crate::config::{
     problem::{Place, Problems},
     resources::{
@@ -30,7 +30,7 @@ pub(super) fn resolve(
     place: Place<'_>,
     shape: &ModelShape,
     members: &Members<'_>,
-    context: &Context<'_>,
+    known: &Known<'_>,
     problems: &mut Problems,
 ) -> Option<Model> {
     let routing = shape.routing.as_ref()?;
@@ -40,7 +40,7 @@ pub(super) fn resolve(
     }
     let statuses = &routing.fallback_on_statuses;
     check_statuses(place, "routing.fallback_on_statuses", statuses, 400..=599, problems);
-    let targets = targets(place, routing, members, context, problems)?;
+    let targets = targets(place, routing, members, known, problems)?;
     let group = Group {
         id: model_id(shape),
         strategy: routing.strategy,
@@ -54,7 +54,7 @@ pub(super) fn resolve(
         retry_on_429: routing.retry_on_429,
         fallback_on_statuses: statuses.clone(),
     };
-    Some(assemble(shape, group, Dispatch::Routing(routing), context))
+    Some(assemble(shape, group, Dispatch::Routing(routing), known))
 }
 
 fn refuse_direct_fields(place: Place<'_>, shape: &ModelShape, problems: &mut Problems) {
@@ -81,7 +81,7 @@ fn targets(
     place: Place<'_>,
     routing: &RoutingShape,
     members: &Members<'_>,
-    context: &Context<'_>,
+    known: &Known<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<Arc<Model>>> {
     if routing.targets.is_empty() {
@@ -97,7 +97,7 @@ fn targets(
             place.report(&field, "this model is a target already", problems);
         }
         match members.declared.get(name) {
-            None => place.report(&field, context.names.models.unknown(place, &field, name), problems),
+            None => place.report(&field, known.names.models.unknown(place, &field, name), problems),
             Some(entry) if is_routing(entry) => {
                 let message = "is a routing model itself; a target must be a direct model";
                 place.report(&field, message, problems);

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Compares the gateway with a bare actix-web + awc proxy and with the provider asked directly.
+
+Builds the release binary, pins the server under test to one core and the load with the mock provider to another, and
+prints a Markdown table: requests per second, CPU time of the server per request, added latency against the provider
+asked directly. Everything runs on loopback and ends by itself.
+
+    benches/throughput.py [--seconds 6] [--rounds 3] [--connections 1,16,64,256] [--profile release]
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SERVER_CORE, LOAD_CORE = "0", "1"
+MOCK, BARE, GATEWAY, ADMIN = 19300, 19301, 19302, 19303
+CONFIG = f"""
+[proxy]
+addr = "127.0.0.1:{GATEWAY}"
+workers = 1
+[admin]
+addr = "127.0.0.1:{ADMIN}"
+[observability]
+access_log = ACCESS_LOG
+[[provider_keys]]
+display_name = "upstream"
+provider = "openai"
+api_key = "sk-upstream"
+api_base = "http://127.0.0.1:{MOCK}/v1"
+[[models]]
+display_name = "bench"
+provider_key = "upstream"
+model_name = "bench"
+rate_limit = {{ rpm = 1000000000, tpm = 1000000000000 }}
+cost = {{ input_per_1k = "0.001", output_per_1k = "0.002" }}
+[[api_keys]]
+display_name = "load"
+key = "sk-load"
+allowed_models = ["*"]
+rate_limit = {{ rps = 10000000, rpm = 1000000000, rpd = 1000000000, tpm = 1000000000000, concurrency = 100000 }}
+[[budgets]]
+name = "all"
+scope = "org"
+limit_usd = "1000000000"
+period = "month"
+[[cache_policies]]
+name = "all"
+applies_to = "CACHED"
+ttl_seconds = 1
+"""
+
+
+def start(core, *command, log):
+    return subprocess.Popen(["taskset", "-c", core, *map(str, command)], stdout=log, stderr=log)
+
+
+def wait_for(port):
+    for _ in range(400):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise SystemExit(f"nothing listens on port {port}")
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mib(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def load(binary, port, connections, stream, seconds):
+    command = ["taskset", "-c", LOAD_CORE, str(binary), "load", "--json", "--quiet", "--threads", "1",
+               "--url", f"http://127.0.0.1:{port}/v1/chat/completions", "--key", "sk-load", "--model", "bench",
+               "--connections", str(connections), "--duration", f"{seconds}s", "--warmup", "0s"]
+    if stream:
+        command.append("--stream")
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measure(binary, pid, port, connections, stream, seconds):
+    # A short run first: connections are open and the code is warm when the clock starts.
+    load(binary, port, connections, stream, 0.3)
+    before = cpu_seconds(pid)
+    report = load(binary, port, connections, stream, seconds)
+    used = cpu_seconds(pid) - before
+    report["cpu_us"] = used / max(1, report["requests"]) * 1e6
+    if report.get("errors"):
+        raise SystemExit(f"errors under load: {report['errors']}")
+    return report
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", default="1,16,64,256")
+    parser.add_argument("--profile", default="release")
+    parser.add_argument("--access-log", action="store_true", help="write the log line of every exchange, to a file")
+    parser.add_argument("--no-cache", action="store_true", help="without a cache policy that covers the requests")
+    parser.add_argument("--raw", action="store_true", help="print the reports of the load generator too")
+    options = parser.parse_args()
+    subprocess.run(["cargo", "build", "--quiet", "--profile", options.profile, "--bin", "aisix",
+                    "--example", "bare_proxy"], cwd=ROOT, check=True)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / options.profile
+    binary = target / "aisix"
+    with tempfile.TemporaryDirectory() as folder, open(pathlib.Path(folder) / "log", "w") as log:
+        config = pathlib.Path(folder) / "config.toml"
+        text = CONFIG.replace("ACCESS_LOG", str(options.access_log).lower())
+        config.write_text(text.replace("CACHED", "model:nothing" if options.no_cache else "model:bench"))
+        mock = start(LOAD_CORE, binary, "mock", "--addr", f"127.0.0.1:{MOCK}", log=log)
+        bare = start(SERVER_CORE, target / "examples" / "bare_proxy", f"127.0.0.1:{BARE}",
+                     f"http://127.0.0.1:{MOCK}", log=log)
+        began = time.monotonic()
+        gateway = start(SERVER_CORE, binary, "--config", config, log=log)
+        try:
+            wait_for(GATEWAY)
+            ready = time.monotonic() - began
+            wait_for(MOCK)
+            wait_for(BARE)
+            time.sleep(0.5)
+            print(f"ready after {ready * 1000:.0f} ms, {memory_mib(gateway.pid):.1f} MiB resident when idle\n")
+            table(options, binary, {"mock": (mock.pid, MOCK), "bare": (bare.pid, BARE),
+                                    "aisix": (gateway.pid, GATEWAY)})
+            print(f"\n{memory_mib(gateway.pid):.1f} MiB resident afterwards")
+        finally:
+            for process in (gateway, bare, mock):
+                process.kill()
+                process.wait()
+
+
+def table(options, binary, servers):
+    print("| | connections | requests/s: direct | bare proxy | AISIX | CPU µs/request: bare proxy | AISIX | ratio "
+          "| added p50 µs: bare proxy | AISIX | added p99 µs: bare proxy | AISIX |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for stream in (False, True):
+        for connections in map(int, options.connections.split(",")):
+            rows = {name: [] for name in servers}
+            for _ in range(options.rounds):
+                # Taken in turn, so that a drift of the machine's speed meets all of them.
+                for name, (pid, port) in servers.items():
+                    report = measure(binary, pid, port, connections, stream, options.seconds)
+                    rows[name].append(report)
+                    if options.raw:
+                        print(name, json.dumps(report))
+            print(line(stream, connections, rows))
+
+
+def line(stream, connections, rows):
+    def median(name, value):
+        return statistics.median(value(report) for report in rows[name])
+
+    def added(name, quantile):
+        return median(name, lambda r: r["latency_ms"][quantile]) * 1000 - \
+            median("mock", lambda r: r["latency_ms"][quantile]) * 1000
+
+    ratio = statistics.median(a["cpu_us"] / b["cpu_us"] for a, b in zip(rows["aisix"], rows["bare"]))
+    cells = ["streamed" if stream else "whole", connections]
+    cells += [f"{median(name, lambda r: r['rps']):,.0f}" for name in ("mock", "bare", "aisix")]
+    cells += [f"{median(name, lambda r: r['cpu_us']):.1f}" for name in ("bare", "aisix")] + [f"{ratio:.2f}"]
+    cells += [f"{added(name, q):,.0f}" for q in ("p50", "p99") for name in ("bare", "aisix")]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+if __name__ == "__main__":
+    main()
