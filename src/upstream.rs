@@ -76,6 +76,8 @@ pub enum UpstreamBody {
     Wire(Box<awc::ClientResponse>),
     /// From the provider in this process.
     InProcess(InProcess),
+    /// Nothing more.
+    Ended,
 }
 
 /// The clients of one worker.
@@ -217,6 +219,7 @@ impl Stream for UpstreamBody {
                 response.poll_next_unpin(context).map(|chunk| chunk.map(|chunk| chunk.map_err(|_| UpstreamError::BrokeOff)))
             }
             Self::InProcess(body) => body.poll_next_unpin(context),
+            Self::Ended => Poll::Ready(None),
         }
     }
 }

@@ -25,12 +25,18 @@ impl Frame {
     /// The event's name, where it has one.
     #[must_use]
     pub fn event(&self) -> Option<&[u8]> {
+        if self.lone_data().is_some() {
+            return None;
+        }
         self.fields().filter(|(name, _)| *name == b"event").map(|(_, value)| value).last()
     }
 
     /// The event's data: its one `data` line, or several joined by line feeds. `None` for a comment.
     #[must_use]
     pub fn data(&self) -> Option<Bytes> {
+        if let Some(data) = self.lone_data() {
+            return Some(self.bytes.slice_ref(data));
+        }
         let mut lines = self.fields().filter(|(name, _)| *name == b"data").map(|(_, value)| value);
         let first = lines.next()?;
         let Some(second) = lines.next() else { return Some(self.bytes.slice_ref(first)) };
@@ -40,6 +46,14 @@ impl Frame {
             joined.extend_from_slice(line);
         }
         Some(joined.freeze())
+    }
+
+    /// The data of a frame that is one `data` line and nothing else, as nearly every frame is.
+    fn lone_data(&self) -> Option<&[u8]> {
+        let rest = self.bytes.strip_prefix(b"data:")?;
+        let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+        let (line, end) = rest.split_at(memchr::memchr2(b'\n', b'\r', rest)?);
+        end.iter().all(|byte| matches!(byte, b'\n' | b'\r')).then_some(line)
     }
 
     fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {

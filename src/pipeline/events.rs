@@ -14,6 +14,9 @@ use crate::dialect::sse::Reader;
 use crate::error::UpstreamError;
 use crate::upstream::UpstreamBody;
 
+/// How long a provider may take to end a stream after its last word.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// See the module.
 pub struct Events {
     body: UpstreamBody,
@@ -89,6 +92,21 @@ impl Events {
                 Poll::Ready(None) => self.has_ended = true,
                 Poll::Pending => return self.poll_clocks(context),
             }
+        }
+    }
+
+    /// The stream has said its last word: what follows is read to its end, so that the connection can be used again.
+    ///
+    /// The caller does not wait for it.
+    pub fn run_out(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        let mut body = std::mem::replace(&mut self.body, UpstreamBody::Ended);
+        let end = body.next().now_or_never();
+        if !matches!(end, Some(None)) {
+            let rest = async move { while let Some(Ok(_)) = body.next().await {} };
+            actix_rt::spawn(tokio::time::timeout(LINGER, rest));
         }
     }
 

@@ -114,6 +114,7 @@ impl StreamBody {
 
     fn complete(&mut self) {
         self.is_over = true;
+        self.events.run_out();
         self.exchange.conclude(Outcome::Answered(200));
     }
 

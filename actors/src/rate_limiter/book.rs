@@ -256,3 +256,24 @@ impl Share {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{START, scope};
+    use super::super::{Layer, RateLimit};
+    use super::*;
+
+    #[test]
+    fn a_scope_that_is_about_to_be_taken_from_is_not_swept() {
+        let book = LimitBook::new();
+        let limit = RateLimit { rpm: Some(1), ..RateLimit::default() };
+        let wanted = [scope("wanted", Layer::ApiKey, limit)];
+        let found = book.shares(&wanted, START);
+        for number in 0..SHARDS * SWEEP_FROM * 4 {
+            book.state(&number.to_string().into(), START);
+        }
+        assert!(book.counters().scopes < SHARDS * SWEEP_FROM * 2, "the others are swept");
+        let again = book.shares(&wanted, START);
+        assert!(Arc::ptr_eq(&found[0].state, &again[0].state));
+    }
+}
