@@ -128,6 +128,8 @@ def main():
         gateway = start(SERVER_CORE, binary, "--config", config, log=log)
         try:
             wait_for(GATEWAY)
+            if gateway.poll() is not None:
+                raise SystemExit(f"the gateway did not start:\n{pathlib.Path(log.name).read_text()}")
             ready = time.monotonic() - began
             wait_for(MOCK)
             wait_for(BARE)
