@@ -38,12 +38,20 @@ async fn pass(request: HttpRequest, body: web::Bytes, client: web::Data<(awc::Cl
             outgoing = outgoing.insert_header((name, value.clone()));
         }
     }
-    let Ok(response) = outgoing.send_body(body).await else { return HttpResponse::BadGateway().finish() };
+    let Ok(mut response) = outgoing.send_body(body).await else { return HttpResponse::BadGateway().finish() };
     let mut answer = HttpResponse::build(response.status());
-    if let Some(kind) = response.headers().get("content-type") {
+    let kind = response.headers().get("content-type");
+    let is_stream = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    if let Some(kind) = kind {
         answer.insert_header(("content-type", kind.clone()));
     }
-    answer.streaming(response)
+    if is_stream {
+        return answer.streaming(response);
+    }
+    match response.body().limit(usize::MAX).await {
+        Ok(body) => answer.body(body),
+        Err(_) => HttpResponse::BadGateway().finish(),
+    }
 }
 
 #[actix_web::main]

@@ -107,7 +107,7 @@ async fn answer(
 /// A response, or a stream that takes the exchange with it.
 enum Ready {
     Whole(HttpResponse),
-    Stream(Call, Box<events::Events>),
+    Stream(Box<Call>, Box<events::Events>),
 }
 
 async fn ask_provider(
@@ -124,7 +124,7 @@ async fn ask_provider(
         return Ok(Ready::Whole(finish(exchange, relay::remembered(&entry)).await));
     }
     match attempt::attempt(exchange, &call, &model, candidates).await? {
-        Answer::Stream(events) => Ok(Ready::Stream(call, events)),
+        Answer::Stream(events) => Ok(Ready::Stream(Box::new(call), events)),
         Answer::Whole(reply) => {
             let delivered = reply.body.len() as u64;
             let usage = reply.usage.unwrap_or_else(|| Usage::estimated(call.prompt_tokens, delivered));

@@ -4,9 +4,10 @@
 //! recorded answers of the providers that speak it. Members that are not read here survive byte for byte.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,6 +15,8 @@ use super::raw::{RawObject, range_in};
 use super::sse::Frame;
 use super::Usage;
 use crate::error::{UpstreamError, UpstreamRefusal};
+
+mod sketch;
 
 /// Longest text that is taken over from a provider's error, in bytes (§3.6).
 const MAX_ERROR_TEXT: usize = 1024;
@@ -54,10 +57,10 @@ pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
 /// What one frame of a stream is, to the relay.
 #[derive(Debug)]
 pub enum Chunk {
-    /// Hand it on; `finished` tells that a choice ended, `text_bytes` how much text it carried.
+    /// Part of the answer.
     Content {
-        /// The frame for the caller.
-        bytes: Bytes,
+        /// How the frame reaches the caller.
+        pass: Pass,
         /// What the provider counted so far.
         usage: Option<Usage>,
         /// Whether it carried a finish reason.
@@ -67,19 +70,30 @@ pub enum Chunk {
     },
     /// Only usage: for callers who asked for it.
     Usage {
-        /// The frame for the caller.
-        bytes: Bytes,
+        /// How the frame reaches the caller.
+        pass: Pass,
         /// What the provider counted.
         usage: Usage,
     },
     /// A comment, or an event without data.
-    Comment(Bytes),
+    Comment,
     /// `[DONE]`.
-    Done(Bytes),
+    Done,
     /// The provider gave up.
     Failed(UpstreamError),
     /// Not JSON: to be skipped and counted.
     Malformed,
+}
+
+/// How a frame reaches the caller: as it is, but for the name of the model.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Every byte as it came.
+    AsItIs,
+    /// The caller's name for the model in place of these bytes of the frame.
+    Renamed(Range<usize>),
+    /// Written anew, because its data spans several lines.
+    Rewritten(Vec<u8>),
 }
 
 #[derive(Deserialize)]
@@ -103,39 +117,66 @@ struct Choice<'a> {
 }
 
 /// Bytes of a delta that are not text: `{"content":""}`.
-const DELTA_FRAME_BYTES: usize = 14;
+const DELTA_FRAME_BYTES: u64 = 14;
 
-/// Reads one frame and names the model as the caller did; `model` is raw JSON.
-pub fn read_frame(frame: &Frame, model: &str) -> Chunk {
-    let Some(data) = frame.data() else { return Chunk::Comment(frame.bytes.clone()) };
-    if data.trim_ascii() == b"[DONE]" {
-        return Chunk::Done(frame.bytes.clone());
+/// Reads one frame; `model` is the caller's name for the model, as raw JSON.
+#[must_use]
+pub fn read_frame(frame: &Frame<'_>, model: &str) -> Chunk {
+    let Some(data) = frame.data() else { return Chunk::Comment };
+    if let Cow::Borrowed(data) = data
+        && let Some(found) = sketch::sketch(data)
+    {
+        let pass = match found.model {
+            Some(own) if data.get(own.clone()) != Some(model.as_bytes()) => {
+                let start = offset_in(frame.bytes, data);
+                Pass::Renamed(start + own.start..start + own.end)
+            }
+            _ => Pass::AsItIs,
+        };
+        let text_bytes = found.delta_bytes.saturating_sub(DELTA_FRAME_BYTES);
+        return Chunk::Content { pass, usage: None, finished: false, text_bytes };
     }
-    let Ok(text) = std::str::from_utf8(&data) else { return Chunk::Malformed };
+    if data.trim_ascii() == b"[DONE]" {
+        return Chunk::Done;
+    }
+    match std::str::from_utf8(&data) {
+        Ok(text) => {
+            let start = matches!(data, Cow::Borrowed(_)).then(|| offset_in(frame.bytes, &data));
+            decode(frame, start, text, model)
+        }
+        Err(_) => Chunk::Malformed,
+    }
+}
+
+/// Reads a frame that has something to tell. `start` is where its data begins, where it is one piece.
+fn decode(frame: &Frame<'_>, start: Option<usize>, text: &str, model: &str) -> Chunk {
     let Ok(members) = serde_json::from_str::<ChunkMembers<'_>>(text) else {
-        return unread(frame, text);
+        // Other types than the dialect has are the caller's to read, as long as it is JSON.
+        return match serde_json::from_str::<&RawValue>(text) {
+            Ok(_) => Chunk::Content { pass: Pass::AsItIs, usage: None, finished: false, text_bytes: 0 },
+            Err(_) => Chunk::Malformed,
+        };
     };
-    let is_error_event = frame.event() == Some(b"error");
     if let Some(error) = members.error {
         return Chunk::Failed(in_band(error.get()));
     }
-    if is_error_event {
+    if frame.event() == Some(b"error") {
         return Chunk::Failed(in_band(text));
     }
     let usage = members.usage.and_then(|raw| read_usage(raw.get()));
-    let bytes = match members.model {
-        Some(own) if own.get() != model => renamed(frame, &data, text, own, model),
-        _ => frame.bytes.clone(),
+    let pass = match members.model {
+        Some(own) if own.get() != model => rename(start, text, &range_in(text, own.get()), model),
+        _ => Pass::AsItIs,
     };
     match (members.choices, usage) {
-        (Some(choices), Some(usage)) if choices.is_empty() => Chunk::Usage { bytes, usage },
+        (Some(choices), Some(usage)) if choices.is_empty() => Chunk::Usage { pass, usage },
         (choices, usage) => {
             let choices = choices.unwrap_or_default();
             let text_bytes = |choice: &Choice<'_>| {
-                choice.delta.map_or(0, |delta| delta.get().len().saturating_sub(DELTA_FRAME_BYTES) as u64)
+                choice.delta.map_or(0, |delta| (delta.get().len() as u64).saturating_sub(DELTA_FRAME_BYTES))
             };
             Chunk::Content {
-                bytes,
+                pass,
                 usage,
                 finished: choices.iter().any(|choice| choice.finish_reason.is_some()),
                 text_bytes: choices.iter().map(text_bytes).sum(),
@@ -144,40 +185,17 @@ pub fn read_frame(frame: &Frame, model: &str) -> Chunk {
     }
 }
 
-/// A frame whose members have other types than the dialect says: handed on if it is JSON, else malformed.
-fn unread(frame: &Frame, text: &str) -> Chunk {
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(_) => Chunk::Content { bytes: frame.bytes.clone(), usage: None, finished: false, text_bytes: 0 },
-        Err(_) => Chunk::Malformed,
+fn rename(start: Option<usize>, text: &str, own: &Range<usize>, model: &str) -> Pass {
+    if let Some(start) = start {
+        return Pass::Renamed(start + own.start..start + own.end);
     }
+    let text = format!("{}{model}{}", &text[..own.start], &text[own.end..]).replace('\n', " ");
+    Pass::Rewritten(format!("data: {text}\n\n").into_bytes())
 }
 
-/// The frame with another model in it. Where the data spans several lines, it is written as one.
-fn renamed(frame: &Frame, data: &Bytes, text: &str, own: &RawValue, model: &str) -> Bytes {
-    let range = range_in(text, own.get());
-    let frame_range = range_of(&frame.bytes, data);
-    let mut out = BytesMut::with_capacity(frame.bytes.len() + model.len());
-    match frame_range {
-        Some(start) => {
-            out.extend_from_slice(&frame.bytes[..start + range.start]);
-            out.extend_from_slice(model.as_bytes());
-            out.extend_from_slice(&frame.bytes[start + range.end..]);
-        }
-        None => {
-            out.extend_from_slice(b"data: ");
-            for part in [&data[..range.start], model.as_bytes(), &data[range.end..]] {
-                out.extend(part.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
-            }
-            out.extend_from_slice(b"\n\n");
-        }
-    }
-    out.freeze()
-}
-
-/// Where `data` starts in `frame`, when it is a piece of it.
-fn range_of(frame: &Bytes, data: &Bytes) -> Option<usize> {
-    let start = (data.as_ptr() as usize).checked_sub(frame.as_ptr() as usize)?;
-    (start + data.len() <= frame.len()).then_some(start)
+/// Where a piece that was borrowed from `whole` begins in it.
+fn offset_in(whole: &[u8], piece: &[u8]) -> usize {
+    (piece.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize)
 }
 
 #[derive(Deserialize, Default)]

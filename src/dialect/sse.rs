@@ -1,9 +1,11 @@
 //! Server-sent events, frame by frame, without losing a byte.
 //!
-//! A frame is handed on as it came. `push` takes what the network gave, `next` gives frames as soon as their blank
-//! line is there; how the bytes were cut does not matter. Format: WHATWG HTML, §9.2.6.
+//! A frame is handed on as it came. `push` takes what the network gave, `next_frame` gives frames as soon as their
+//! blank line is there; how the bytes were cut does not matter. Format: WHATWG HTML, §9.2.6.
 
-use bytes::{Bytes, BytesMut};
+use std::borrow::Cow;
+
+use bytes::{Buf, Bytes, BytesMut};
 use derive_more::{Display, Error};
 
 /// Largest frame: bigger than any real event (a picture as base64 included), small enough to hold per stream.
@@ -15,16 +17,16 @@ pub const MAX_FRAME_BYTES: usize = 16 << 20;
 pub struct TooLarge;
 
 /// One event, or a comment: everything up to and including a blank line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
     /// The bytes as they came.
-    pub bytes: Bytes,
+    pub bytes: &'a [u8],
 }
 
-impl Frame {
+impl<'a> Frame<'a> {
     /// The event's name, where it has one.
     #[must_use]
-    pub fn event(&self) -> Option<&[u8]> {
+    pub fn event(&self) -> Option<&'a [u8]> {
         if self.lone_data().is_some() {
             return None;
         }
@@ -33,32 +35,38 @@ impl Frame {
 
     /// The event's data: its one `data` line, or several joined by line feeds. `None` for a comment.
     #[must_use]
-    pub fn data(&self) -> Option<Bytes> {
+    pub fn data(&self) -> Option<Cow<'a, [u8]>> {
         if let Some(data) = self.lone_data() {
-            return Some(self.bytes.slice_ref(data));
+            return Some(Cow::Borrowed(data));
         }
         let mut lines = self.fields().filter(|(name, _)| *name == b"data").map(|(_, value)| value);
         let first = lines.next()?;
-        let Some(second) = lines.next() else { return Some(self.bytes.slice_ref(first)) };
-        let mut joined = BytesMut::from(first);
+        let Some(second) = lines.next() else { return Some(Cow::Borrowed(first)) };
+        let mut joined = first.to_vec();
         for line in std::iter::once(second).chain(lines) {
-            joined.extend_from_slice(b"\n");
+            joined.push(b'\n');
             joined.extend_from_slice(line);
         }
-        Some(joined.freeze())
+        Some(Cow::Owned(joined))
+    }
+
+    /// Whether the blank line that ends an event is missing: the stream ended before it.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        !["\n\n", "\r\r", "\r\n\r\n", "\n\r\n"].iter().any(|end| self.bytes.ends_with(end.as_bytes()))
     }
 
     /// The data of a frame that is one `data` line and nothing else, as nearly every frame is.
-    fn lone_data(&self) -> Option<&[u8]> {
+    fn lone_data(&self) -> Option<&'a [u8]> {
         let rest = self.bytes.strip_prefix(b"data:")?;
         let rest = rest.strip_prefix(b" ").unwrap_or(rest);
         let (line, end) = rest.split_at(memchr::memchr2(b'\n', b'\r', rest)?);
         end.iter().all(|byte| matches!(byte, b'\n' | b'\r')).then_some(line)
     }
 
-    fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let start = if self.bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-        self.bytes[start..].split(|byte| *byte == b'\n' || *byte == b'\r').filter_map(|line| {
+    fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let bytes = self.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(self.bytes);
+        bytes.split(|byte| *byte == b'\n' || *byte == b'\r').filter_map(|line| {
             let colon = memchr::memchr(b':', line).unwrap_or(line.len());
             let (name, value) = line.split_at(colon);
             let value = value.strip_prefix(b":").unwrap_or_default();
@@ -71,14 +79,23 @@ impl Frame {
 #[derive(Debug, Default)]
 pub struct Reader {
     buffer: Bytes,
-    /// Up to here, only whole non-blank lines and the start of one line have been seen.
+    /// Where the frame being read begins; what lies before has been handed out.
+    start: usize,
+    /// Where the line being read begins.
     line_start: usize,
     scanned: usize,
+    /// Where the frame being read ends, once its blank line was seen.
+    frame_end: Option<usize>,
 }
 
 impl Reader {
     /// Takes what the network gave.
     pub fn push(&mut self, chunk: Bytes) {
+        self.buffer.advance(self.start);
+        self.line_start -= self.start;
+        self.scanned -= self.start;
+        self.frame_end = self.frame_end.map(|end| end - self.start);
+        self.start = 0;
         if self.buffer.is_empty() {
             self.buffer = chunk;
             return;
@@ -93,11 +110,14 @@ impl Reader {
         self.buffer = joined.freeze();
     }
 
-    /// The next whole frame, if it is there.
+    /// Whether a whole frame is there.
     ///
     /// # Errors
     /// The frame is larger than [`MAX_FRAME_BYTES`]: the stream cannot be read further.
-    pub fn next(&mut self) -> Result<Option<Frame>, TooLarge> {
+    pub fn has_frame(&mut self) -> Result<bool, TooLarge> {
+        if self.frame_end.is_some() {
+            return Ok(true);
+        }
         while let Some(found) = memchr::memchr2(b'\n', b'\r', &self.buffer[self.scanned..]) {
             let end = self.scanned + found;
             let after = match (self.buffer[end], self.buffer.get(end + 1)) {
@@ -110,25 +130,37 @@ impl Reader {
             self.scanned = after;
             self.line_start = after;
             if is_blank {
-                return Ok(Some(self.take(after)));
+                self.frame_end = Some(after);
+                return Ok(true);
             }
         }
-        if self.buffer.len() > MAX_FRAME_BYTES { Err(TooLarge) } else { Ok(None) }
+        if self.buffer.len() - self.start > MAX_FRAME_BYTES { Err(TooLarge) } else { Ok(false) }
+    }
+
+    /// The next whole frame, if it is there.
+    ///
+    /// # Errors
+    /// The frame is larger than [`MAX_FRAME_BYTES`]: the stream cannot be read further.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLarge> {
+        self.has_frame()?;
+        let end = self.frame_end.take();
+        Ok(end.map(|end| self.take(end)))
     }
 
     /// What is left when the stream has ended: some providers send no blank line after their last event.
-    pub fn finish(&mut self) -> Option<Frame> {
-        match self.next() {
-            Ok(Some(frame)) => Some(frame),
-            Ok(None) if !self.buffer.is_empty() => Some(self.take(self.buffer.len())),
-            _ => None,
-        }
+    pub fn finish(&mut self) -> Option<Frame<'_>> {
+        let end = match self.has_frame() {
+            Ok(true) => self.frame_end.take()?,
+            _ => self.buffer.len(),
+        };
+        self.line_start = end;
+        self.scanned = end;
+        (end > self.start).then(|| self.take(end))
     }
 
-    fn take(&mut self, end: usize) -> Frame {
-        self.line_start = 0;
-        self.scanned = 0;
-        Frame { bytes: self.buffer.split_to(end) }
+    fn take(&mut self, end: usize) -> Frame<'_> {
+        let start = std::mem::replace(&mut self.start, end);
+        Frame { bytes: &self.buffer[start..end] }
     }
 }
 
@@ -138,16 +170,18 @@ mod tests {
 
     use super::*;
 
-    fn frames(text: &[u8], cut: usize) -> Vec<Bytes> {
+    fn frames(text: &[u8], cut: usize) -> Vec<Vec<u8>> {
         let mut reader = Reader::default();
         let mut out = Vec::new();
         for part in [&text[..cut], &text[cut..]] {
             reader.push(Bytes::copy_from_slice(part));
-            while let Some(frame) = reader.next().expect("fits") {
-                out.push(frame.bytes);
+            while let Some(frame) = reader.next_frame().expect("fits") {
+                out.push(frame.bytes.to_vec());
             }
         }
-        out.extend(std::iter::from_fn(|| reader.finish()).map(|frame| frame.bytes));
+        while let Some(frame) = reader.finish() {
+            out.push(frame.bytes.to_vec());
+        }
         out
     }
 
@@ -171,17 +205,20 @@ mod tests {
 
     #[test]
     fn data_and_event_are_read() {
-        for (text, event, data) in [
-            (&b"data: {\"a\":1}\n\n"[..], None, Some(&b"{\"a\":1}"[..])),
-            (b"event: error\ndata:x\n\n", Some(&b"error"[..]), Some(b"x")),
-            (b"data: 1\r\ndata: 2\r\n\r\n", None, Some(b"1\n2")),
-            (b": ping\n\n", None, None),
-            (b"\xef\xbb\xbfdata: 1\n\n", None, Some(b"1")),
-            (b"data\n\n", None, Some(b"")),
+        for (text, event, data, is_cut) in [
+            (&b"data: {\"a\":1}\n\n"[..], None, Some(&b"{\"a\":1}"[..]), false),
+            (b"event: error\ndata:x\n\n", Some(&b"error"[..]), Some(b"x"), false),
+            (b"data: 1\r\ndata: 2\r\n\r\n", None, Some(b"1\n2"), false),
+            (b": ping\n\n", None, None, false),
+            (b"\xef\xbb\xbfdata: 1\n\n", None, Some(b"1"), false),
+            (b"data\n\n", None, Some(b""), false),
+            (b"data: [DONE]", None, Some(b"[DONE]"), true),
+            (b"data: [DONE]\n", None, Some(b"[DONE]"), true),
         ] {
-            let frame = Frame { bytes: Bytes::from_static(text) };
+            let frame = Frame { bytes: text };
             assert_eq!(frame.event(), event);
             assert_eq!(frame.data().as_deref(), data, "{:?}", String::from_utf8_lossy(text));
+            assert_eq!(frame.is_cut(), is_cut, "{:?}", String::from_utf8_lossy(text));
         }
     }
 
@@ -189,7 +226,7 @@ mod tests {
     fn an_endless_frame_is_refused() {
         let mut reader = Reader::default();
         reader.push(Bytes::from(vec![b'x'; MAX_FRAME_BYTES + 1]));
-        assert_eq!(reader.next(), Err(TooLarge));
+        assert_eq!(reader.next_frame(), Err(TooLarge));
     }
 
     proptest! {

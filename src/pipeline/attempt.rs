@@ -11,7 +11,7 @@ use super::events::Events;
 use super::exchange::{Engaged, Exchange};
 use super::patience::{Patience, within};
 use super::reserve::held_cost;
-use super::retry::{Next, Rules};
+use super::retry::{Rules, Step};
 use crate::config::snapshot::{Direct, Dispatch, Model};
 use crate::dialect::openai_chat;
 use crate::dialect::{Call, StreamOptions};
@@ -55,9 +55,9 @@ pub async fn attempt(
                 cause_of(&error)
             );
             match rules.next(&error) {
-                Next::Never => return Err(error),
-                Next::SameTarget(wait) => tokio::time::sleep(wait).await,
-                Next::NextCandidate => {
+                Step::Never => return Err(error),
+                Step::SameTarget(wait) => tokio::time::sleep(wait).await,
+                Step::NextCandidate => {
                     last = error;
                     break;
                 }
@@ -103,7 +103,7 @@ async fn try_once(
         Ok(answer) => {
             router.report(candidate, AttemptOutcome::Succeeded { latency: started.elapsed() });
             exchange.engaged = Some(engaged);
-            exchange.price = direct.price.clone();
+            exchange.price = direct.price;
             exchange.served_by = is_routed.then(|| target.name.clone());
             Ok(answer)
         }
@@ -196,11 +196,10 @@ async fn ask(
         return Err(UpstreamError::Undecodable { reason: "a stream was asked for and a JSON body came".into() });
     }
     let mut events = Box::new(Events::new(response.body, named.into(), patience));
-    match tokio::time::timeout(patience.first_event, events.wait_for_first()).await {
-        Ok(first) => first?,
-        // The caller's 200 goes out now; a failure from here on is a frame of the stream.
-        Err(_) => {}
+    if let Ok(first) = tokio::time::timeout(patience.first_event, events.wait_for_first()).await {
+        first?;
     }
+    // Without a first event in time the caller's 200 goes out now; a failure from here on is a frame of the stream.
     Ok(Answer::Stream(events))
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::patience::{Patience, Watch};
 use crate::dialect::openai_chat::{self, Chunk};
-use crate::dialect::sse::Reader;
+use crate::dialect::sse::{Frame, Reader};
 use crate::error::UpstreamError;
 use crate::upstream::UpstreamBody;
 
@@ -23,7 +23,10 @@ pub struct Events {
     reader: Reader,
     /// The model that the caller named, as raw JSON.
     model: Arc<str>,
-    first: Option<Chunk>,
+    /// The first chunk, read ahead, and its frame.
+    first: Option<(Chunk, Vec<u8>)>,
+    /// Bytes of the frame that was read ahead, once it is read.
+    replayed: Vec<u8>,
     gap: Option<Watch>,
     total: Option<(Duration, Pin<Box<Sleep>>)>,
     has_ended: bool,
@@ -38,6 +41,7 @@ impl Events {
             reader: Reader::default(),
             model,
             first: None,
+            replayed: Vec::new(),
             gap: patience.gap.map(Watch::start),
             total: patience.stream.map(|limit| (limit, Box::pin(sleep(limit)))),
             has_ended: false,
@@ -50,35 +54,46 @@ impl Events {
     /// The provider's failure, or `BrokeOff` when the stream ends without an event.
     pub async fn wait_for_first(&mut self) -> Result<(), UpstreamError> {
         loop {
-            match poll_fn(|context| self.poll_chunk(context)).await {
+            let read = poll_fn(|context| {
+                self.poll_frame(context).map(|read| read.map(|(chunk, frame)| (chunk, frame.bytes.to_vec())))
+            });
+            match read.await {
                 // A comment says that the provider is there, not that it has an answer.
-                Some(Chunk::Comment(_)) => {}
-                Some(Chunk::Failed(error)) => return Err(error),
+                Some((Chunk::Comment, _)) => {}
+                Some((Chunk::Failed(error), _)) => return Err(error),
                 None => return Err(UpstreamError::BrokeOff),
-                Some(chunk) => {
-                    self.first = Some(chunk);
+                some => {
+                    self.first = some;
                     return Ok(());
                 }
             }
         }
     }
 
-    /// The next chunk; `None` at the end of the body. A failure is a chunk, and the last one.
-    pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Chunk>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first));
+    /// The next chunk with its frame; `None` at the end of the body. A failure is a chunk, and the last one.
+    pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<(Chunk, Frame<'_>)>> {
+        if let Some((chunk, bytes)) = self.first.take() {
+            self.replayed = bytes;
+            return Poll::Ready(Some((chunk, Frame { bytes: &self.replayed })));
         }
+        if let Err(failure) = futures::ready!(self.poll_whole_frame(context)) {
+            self.has_ended = true;
+            self.reader = Reader::default();
+            return Poll::Ready(Some((Chunk::Failed(failure), Frame { bytes: &[] })));
+        }
+        let frame = if self.has_ended { self.reader.finish() } else { self.reader.next_frame().ok().flatten() };
+        Poll::Ready(frame.map(|frame| (openai_chat::read_frame(&frame, &self.model), frame)))
+    }
+
+    /// Ready when the reader holds a whole frame, or the body has ended.
+    fn poll_whole_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
         loop {
-            match self.reader.next() {
-                Ok(Some(frame)) => return Poll::Ready(Some(openai_chat::read_frame(&frame, &self.model))),
-                Ok(None) if self.has_ended => {
-                    let last = self.reader.finish();
-                    return Poll::Ready(last.map(|frame| openai_chat::read_frame(&frame, &self.model)));
-                }
-                Ok(None) => {}
+            match self.reader.has_frame() {
+                Ok(true) => return Poll::Ready(Ok(())),
+                Ok(false) if self.has_ended => return Poll::Ready(Ok(())),
+                Ok(false) => {}
                 Err(error) => {
-                    let reason = error.to_string().into();
-                    return self.fail(UpstreamError::Undecodable { reason });
+                    return Poll::Ready(Err(UpstreamError::Undecodable { reason: error.to_string().into() }));
                 }
             }
             match self.body.poll_next_unpin(context) {
@@ -88,9 +103,9 @@ impl Events {
                     }
                     self.reader.push(bytes);
                 }
-                Poll::Ready(Some(Err(error))) => return self.fail(error),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => self.has_ended = true,
-                Poll::Pending => return self.poll_clocks(context),
+                Poll::Pending => return self.poll_clocks(context).map(Err),
             }
         }
     }
@@ -110,24 +125,17 @@ impl Events {
         }
     }
 
-    fn fail(&mut self, error: UpstreamError) -> Poll<Option<Chunk>> {
-        self.has_ended = true;
-        self.reader = Reader::default();
-        Poll::Ready(Some(Chunk::Failed(error)))
-    }
-
-    fn poll_clocks(&mut self, context: &mut Context<'_>) -> Poll<Option<Chunk>> {
+    /// Ready with a failure when the provider was silent, or talked, for too long.
+    fn poll_clocks(&mut self, context: &mut Context<'_>) -> Poll<UpstreamError> {
         if let Some(gap) = &mut self.gap
             && gap.poll_silence(context).is_ready()
         {
-            let after = gap.period;
-            return self.fail(UpstreamError::Late { after });
+            return Poll::Ready(UpstreamError::Late { after: gap.period });
         }
         if let Some((after, timer)) = &mut self.total
             && timer.poll_unpin(context).is_ready()
         {
-            let after = *after;
-            return self.fail(UpstreamError::Late { after });
+            return Poll::Ready(UpstreamError::Late { after: *after });
         }
         Poll::Pending
     }

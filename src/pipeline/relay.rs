@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,8 +16,9 @@ use super::attempt::failed;
 use super::events::Events;
 use super::exchange::{Exchange, Outcome};
 use super::patience::Watch;
-use crate::dialect::openai_chat::Chunk;
+use crate::dialect::openai_chat::{Chunk, Pass};
 use crate::dialect::raw::RawObject;
+use crate::dialect::sse::Frame;
 use crate::dialect::{Call, StreamOptions, Usage};
 use crate::envelope::JSON;
 use crate::error::{GatewayError, UpstreamError};
@@ -25,7 +27,7 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// The comment that keeps a silent stream open (§14.5).
 const KEEPALIVE: Bytes = Bytes::from_static(b":\n\n");
-const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
+const DONE: &[u8] = b"data: [DONE]\n\n";
 /// Frames that are already there go out together, up to about this size.
 const BATCH_BYTES: usize = 64 << 10;
 
@@ -58,22 +60,32 @@ pub fn event_stream() -> HttpResponse<()> {
 
 /// The body of a streamed response; the exchange lives in it.
 pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBody {
-    let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval();
-    StreamBody {
-        events,
+    let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval().map(Watch::start);
+    let tally = Tally {
+        model: call.body.member("model").unwrap_or_default().into(),
         hides_usage: call.stream_options == StreamOptions::Unset,
         prompt_tokens: call.prompt_tokens,
         delivered_bytes: 0,
         has_finished: false,
         is_over: false,
-        keepalive: keepalive.map(Watch::start),
         exchange,
-    }
+    };
+    StreamBody { events, out: BytesMut::new(), keepalive, tally }
 }
 
 /// The body of a streamed response. Dropping it drops the provider's stream and closes the exchange.
 pub struct StreamBody {
     events: Box<Events>,
+    /// Frames on their way out: those that are already there go out in one write.
+    out: BytesMut,
+    keepalive: Option<Watch>,
+    tally: Tally,
+}
+
+/// What is known of a stream so far, and the exchange that it belongs to.
+struct Tally {
+    /// The model that the caller named, as raw JSON.
+    model: Arc<str>,
     /// The caller did not ask for the usage chunk that the gateway asked for.
     hides_usage: bool,
     prompt_tokens: u64,
@@ -81,68 +93,90 @@ pub struct StreamBody {
     /// A choice has ended: the stream may close without `[DONE]`.
     has_finished: bool,
     is_over: bool,
-    keepalive: Option<Watch>,
     exchange: Exchange,
 }
 
-impl StreamBody {
-    /// What the caller gets for one chunk; `None` for nothing.
-    fn pass(&mut self, chunk: Chunk) -> Option<Bytes> {
+impl Tally {
+    /// Takes note of one chunk and writes what the caller gets of it.
+    fn pass(&mut self, chunk: Chunk, frame: Frame<'_>, out: &mut BytesMut) {
         match chunk {
-            Chunk::Content { bytes, usage, finished, text_bytes } => {
+            Chunk::Content { pass, usage, finished, text_bytes } => {
                 self.exchange.usage = usage.or(self.exchange.usage);
                 self.has_finished |= finished;
                 self.delivered_bytes = self.delivered_bytes.saturating_add(text_bytes);
-                Some(bytes)
+                self.write(&pass, frame, out);
             }
-            Chunk::Usage { bytes, usage } => {
+            Chunk::Usage { pass, usage } => {
                 self.exchange.usage = Some(usage);
-                (!self.hides_usage).then_some(bytes)
+                if !self.hides_usage {
+                    self.write(&pass, frame, out);
+                }
             }
-            Chunk::Comment(bytes) => Some(bytes),
-            Chunk::Done(bytes) => {
+            Chunk::Comment => self.write(&Pass::AsItIs, frame, out),
+            Chunk::Done => {
+                self.write(&Pass::AsItIs, frame, out);
                 self.complete();
-                Some(bytes)
             }
-            Chunk::Failed(error) => Some(self.break_off(error)),
+            Chunk::Failed(error) => self.break_off(error, out),
             Chunk::Malformed => {
                 self.exchange.malformed_events = self.exchange.malformed_events.saturating_add(1);
-                None
             }
+        }
+    }
+
+    fn write(&self, pass: &Pass, frame: Frame<'_>, out: &mut BytesMut) {
+        match pass {
+            Pass::AsItIs => out.extend_from_slice(frame.bytes),
+            Pass::Renamed(own) => {
+                for part in [&frame.bytes[..own.start], self.model.as_bytes(), &frame.bytes[own.end..]] {
+                    out.extend_from_slice(part);
+                }
+            }
+            Pass::Rewritten(bytes) => return out.extend_from_slice(bytes),
+        }
+        if frame.is_cut() {
+            out.extend_from_slice(b"\n\n");
         }
     }
 
     fn complete(&mut self) {
         self.is_over = true;
-        self.events.run_out();
         self.exchange.conclude(Outcome::Answered(200));
     }
 
     /// The provider's stream is at its end without `[DONE]`.
-    fn close(&mut self) -> Bytes {
+    fn close(&mut self, out: &mut BytesMut) {
         if self.has_finished {
             self.complete();
-            DONE
+            out.extend_from_slice(DONE);
         } else {
-            self.break_off(UpstreamError::BrokeOff)
+            self.break_off(UpstreamError::BrokeOff, out);
         }
     }
 
     /// An unfinished answer is never presented as finished: an error frame ends it.
-    fn break_off(&mut self, error: UpstreamError) -> Bytes {
+    fn break_off(&mut self, error: UpstreamError, out: &mut BytesMut) {
         self.is_over = true;
         if let Some(engaged) = &self.exchange.engaged {
             self.exchange.worker.actors.router.report(&engaged.candidate, failed(&error));
         }
         let error = GatewayError::from(error);
         self.exchange.fail(&error);
-        self.exchange.endpoint.envelope.stream_frame(&error)
+        out.extend_from_slice(&self.exchange.endpoint.envelope.stream_frame(&error));
     }
+}
 
-    fn poll_keepalive(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
-        match &mut self.keepalive {
-            Some(watch) => watch.poll_silence(context).map(|()| Some(Ok(KEEPALIVE))),
-            None => Poll::Pending,
+impl StreamBody {
+    fn fill(&mut self, context: &mut Context<'_>) {
+        while !self.tally.is_over && self.out.len() < BATCH_BYTES {
+            match self.events.poll_frame(context) {
+                Poll::Ready(Some((chunk, frame))) => self.tally.pass(chunk, frame, &mut self.out),
+                Poll::Ready(None) => self.tally.close(&mut self.out),
+                Poll::Pending => return,
+            }
+        }
+        if self.tally.is_over {
+            self.events.run_out();
         }
     }
 }
@@ -156,77 +190,25 @@ impl MessageBody for StreamBody {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
         let this = &mut *self;
-        let mut batch = Batch::default();
-        while !this.is_over && batch.len() < BATCH_BYTES {
-            let passed = match this.events.poll_chunk(context) {
-                Poll::Ready(Some(chunk)) => this.pass(chunk),
-                Poll::Ready(None) => Some(this.close()),
-                Poll::Pending => break,
-            };
-            if let Some(bytes) = passed {
-                batch.push(bytes);
+        this.fill(context);
+        if !this.out.is_empty() {
+            if let Some(watch) = &mut this.keepalive {
+                watch.touch(Instant::now());
             }
+            return Poll::Ready(Some(Ok(this.out.split().freeze())));
         }
-        match batch.take() {
-            Some(bytes) => {
-                if let Some(watch) = &mut this.keepalive {
-                    watch.touch(Instant::now());
-                }
-                Poll::Ready(Some(Ok(bytes)))
-            }
-            None if this.is_over => Poll::Ready(None),
-            None => this.poll_keepalive(context),
+        match &mut this.keepalive {
+            _ if this.tally.is_over => Poll::Ready(None),
+            Some(watch) => watch.poll_silence(context).map(|()| Some(Ok(KEEPALIVE))),
+            None => Poll::Pending,
         }
     }
 }
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
-        let delivered = self.delivered_bytes;
-        self.exchange.usage.get_or_insert_with(|| Usage::estimated(self.prompt_tokens, delivered));
-    }
-}
-
-/// Frames on their way out: one goes as it is, several are joined.
-#[derive(Default)]
-enum Batch {
-    #[default]
-    Empty,
-    One(Bytes),
-    Several(BytesMut),
-}
-
-impl Batch {
-    fn len(&self) -> usize {
-        match self {
-            Self::Empty => 0,
-            Self::One(bytes) => bytes.len(),
-            Self::Several(bytes) => bytes.len(),
-        }
-    }
-
-    fn push(&mut self, bytes: Bytes) {
-        *self = match std::mem::take(self) {
-            Self::Empty => Self::One(bytes),
-            Self::One(first) => {
-                let mut joined = BytesMut::with_capacity((first.len() + bytes.len()).max(2048));
-                joined.extend_from_slice(&first);
-                joined.extend_from_slice(&bytes);
-                Self::Several(joined)
-            }
-            Self::Several(mut joined) => {
-                joined.extend_from_slice(&bytes);
-                Self::Several(joined)
-            }
-        };
-    }
-
-    fn take(self) -> Option<Bytes> {
-        match self {
-            Self::Empty => None,
-            Self::One(bytes) => Some(bytes),
-            Self::Several(bytes) => Some(bytes.freeze()),
-        }
+        let Tally { exchange, prompt_tokens, delivered_bytes, .. } = &mut self.tally;
+        exchange.usage.get_or_insert_with(|| Usage::estimated(*prompt_tokens, *delivered_bytes));
     }
 }
 

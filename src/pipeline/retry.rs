@@ -17,7 +17,7 @@ const LONGEST_HINT: Duration = Duration::from_secs(5);
 
 /// The next step.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Step {
     /// The caller gets the error.
     Never,
     /// The same target again, after a wait.
@@ -55,7 +55,7 @@ impl<'a> Rules<'a> {
     }
 
     /// Decides, and counts the try that it allows.
-    pub fn next(&mut self, error: &GatewayError) -> Next {
+    pub fn next(&mut self, error: &GatewayError) -> Step {
         let (may_repeat, may_move) = self.allowed(error);
         let tries = match error {
             // A slow target stays slow: only an operator's word makes it be asked again.
@@ -64,9 +64,9 @@ impl<'a> Rules<'a> {
         };
         if may_repeat && self.used < tries {
             self.used += 1;
-            return Next::SameTarget(self.wait(error));
+            return Step::SameTarget(self.wait(error));
         }
-        if may_move { Next::NextCandidate } else { Next::Never }
+        if may_move { Step::NextCandidate } else { Step::Never }
     }
 
     /// Whether the same target, and whether another, may be asked after this failure (§6.4).
@@ -122,41 +122,41 @@ mod tests {
     #[test]
     fn a_servers_failure_is_tried_again_here_and_then_elsewhere() {
         let mut alone = rules(None, false);
-        assert!(matches!(alone.next(&status(500, None)), Next::SameTarget(_)));
-        assert_eq!(alone.next(&status(500, None)), Next::NextCandidate);
-        assert_eq!(rules(None, true).next(&status(503, None)), Next::NextCandidate);
+        assert!(matches!(alone.next(&status(500, None)), Step::SameTarget(_)));
+        assert_eq!(alone.next(&status(500, None)), Step::NextCandidate);
+        assert_eq!(rules(None, true).next(&status(503, None)), Step::NextCandidate);
     }
 
     #[test]
     fn a_callers_mistake_is_not_repeated() {
         for code in [400, 401, 403, 404, 422] {
-            assert_eq!(rules(Some(3), true).next(&status(code, None)), Next::Never, "{code}");
+            assert_eq!(rules(Some(3), true).next(&status(code, None)), Step::Never, "{code}");
         }
-        assert_eq!(rules(Some(3), true).next(&RequestError::invalid("x").into()), Next::Never);
+        assert_eq!(rules(Some(3), true).next(&RequestError::invalid("x").into()), Step::Never);
     }
 
     #[test]
     fn a_full_target_passes_the_request_on() {
-        assert_eq!(rules(None, true).next(&status(429, Some(9))), Next::NextCandidate);
-        assert_eq!(rules(Some(2), false).next(&status(429, None)), Next::Never);
+        assert_eq!(rules(None, true).next(&status(429, Some(9))), Step::NextCandidate);
+        assert_eq!(rules(Some(2), false).next(&status(429, None)), Step::Never);
     }
 
     #[test]
     fn a_slow_target_is_asked_again_only_on_an_operators_word() {
         let late = GatewayError::Upstream(UpstreamError::Late { after: Duration::from_secs(1) });
-        assert_eq!(rules(None, false).next(&late), Next::NextCandidate);
-        assert!(matches!(rules(Some(1), false).next(&late), Next::SameTarget(_)));
+        assert_eq!(rules(None, false).next(&late), Step::NextCandidate);
+        assert!(matches!(rules(Some(1), false).next(&late), Step::SameTarget(_)));
     }
 
     #[test]
     fn the_wait_grows_and_follows_a_short_hint() {
         let mut rules = rules(Some(9), false);
         for base in [250, 500, 1000, 2000, 2000] {
-            let Next::SameTarget(wait) = rules.next(&status(500, None)) else { panic!("a retry") };
+            let Step::SameTarget(wait) = rules.next(&status(500, None)) else { panic!("a retry") };
             let base = Duration::from_millis(base);
             assert!(wait >= base && wait <= base + Duration::from_millis(JITTER_MS), "{wait:?}");
         }
-        let Next::SameTarget(wait) = rules.next(&status(503, Some(3))) else { panic!("a retry") };
+        let Step::SameTarget(wait) = rules.next(&status(503, Some(3))) else { panic!("a retry") };
         assert!(wait >= Duration::from_secs(3) && wait < Duration::from_secs(4));
     }
 }

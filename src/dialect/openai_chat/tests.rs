@@ -2,8 +2,18 @@
 
 use super::*;
 
-fn frame(text: &str) -> Frame {
-    Frame { bytes: Bytes::copy_from_slice(text.as_bytes()) }
+fn frame(text: &str) -> Frame<'_> {
+    Frame { bytes: text.as_bytes() }
+}
+
+/// The frame as the caller gets it.
+fn passed(text: &str, chunk: &Chunk, model: &str) -> String {
+    let (Chunk::Content { pass, .. } | Chunk::Usage { pass, .. }) = chunk else { panic!("nothing passes: {chunk:?}") };
+    match pass {
+        Pass::AsItIs => text.to_owned(),
+        Pass::Renamed(own) => format!("{}{model}{}", &text[..own.start], &text[own.end..]),
+        Pass::Rewritten(bytes) => String::from_utf8(bytes.clone()).expect("text"),
+    }
 }
 
 fn refusal(error: UpstreamError) -> UpstreamRefusal {
@@ -31,20 +41,23 @@ fn an_error_under_a_status_of_success_is_an_error() {
 
 #[test]
 fn a_chunk_keeps_its_bytes_but_for_the_model() {
-    let text = "data: {\"id\":\"1\",\"model\":\"a\",\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":null}]}\r\n\r\n";
-    let Chunk::Content { bytes, finished, text_bytes, .. } = read_frame(&frame(text), "\"mine\"") else {
-        panic!("content")
-    };
-    assert_eq!(bytes, text.replace("\"model\":\"a\"", "\"model\":\"mine\"").as_bytes());
-    assert_eq!((finished, text_bytes), (false, 2));
+    for end in ["null", "\"stop\""] {
+        let text = format!(
+            "data: {{\"id\":\"1\",\"model\":\"a\",\"choices\":[{{\"delta\":{{\"content\":\"hi\"}},\"finish_reason\":{end}}}]}}\r\n\r\n"
+        );
+        let chunk = read_frame(&frame(&text), "\"mine\"");
+        assert_eq!(passed(&text, &chunk, "\"mine\""), text.replace("\"model\":\"a\"", "\"model\":\"mine\""));
+        let Chunk::Content { finished, text_bytes, .. } = chunk else { panic!("content") };
+        assert_eq!((finished, text_bytes), (end != "null", 2));
+    }
 }
 
 #[test]
 fn frames_are_told_apart() {
     type Is = fn(&Chunk) -> bool;
     let cases: [(&str, Is); 8] = [
-        (": ping\n\n", |chunk| matches!(chunk, Chunk::Comment(_))),
-        ("data: [DONE]\n\n", |chunk| matches!(chunk, Chunk::Done(_))),
+        (": ping\n\n", |chunk| matches!(chunk, Chunk::Comment)),
+        ("data: [DONE]\n\n", |chunk| matches!(chunk, Chunk::Done)),
         ("data: {not json\n\n", |chunk| matches!(chunk, Chunk::Malformed)),
         ("data: {\"error\":{\"message\":\"x\"}}\n\n", |chunk| matches!(chunk, Chunk::Failed(_))),
         ("event: error\ndata: {\"message\":\"x\"}\n\n", |chunk| matches!(chunk, Chunk::Failed(_))),
@@ -60,9 +73,9 @@ fn frames_are_told_apart() {
 
 #[test]
 fn data_over_several_lines_stays_one_event() {
-    let chunk = read_frame(&frame("data: {\"model\":\"a\",\ndata: \"choices\":[]}\n\n"), "\"b\"");
-    let Chunk::Content { bytes, .. } = chunk else { panic!("content") };
-    assert_eq!(bytes, &b"data: {\"model\":\"b\", \"choices\":[]}\n\n"[..]);
+    let text = "data: {\"model\":\"a\",\ndata: \"choices\":[]}\n\n";
+    let chunk = read_frame(&frame(text), "\"b\"");
+    assert_eq!(passed(text, &chunk, "\"b\""), "data: {\"model\":\"b\", \"choices\":[]}\n\n");
 }
 
 #[test]

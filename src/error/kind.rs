@@ -1,0 +1,205 @@
+//! The one table from a failure to its status, types and code.
+
+use std::time::Duration;
+
+use super::{AccessError, BudgetError, Fault, GatewayError, RequestError, UpstreamError, UpstreamRefusal};
+
+/// Every failure by name: one row each of status, types and code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The request cannot be used.
+    InvalidRequest,
+    /// The body is too large.
+    TooLarge,
+    /// The body is too slow.
+    RequestTimeout,
+    /// The headers are too large.
+    HeadTooLarge,
+    /// No such path.
+    UnknownPath,
+    /// No such method on that path.
+    WrongMethod,
+    /// No credential, or an unknown one.
+    InvalidApiKey,
+    /// The key has expired.
+    ApiKeyExpired,
+    /// The key is switched off.
+    ApiKeyDisabled,
+    /// The key may not use the model.
+    PermissionDenied,
+    /// No such model.
+    ModelNotFound,
+    /// A rate limit.
+    RateLimitExceeded,
+    /// A budget.
+    BudgetExceeded,
+    /// A model without a price under a hard budget.
+    Unpriced,
+    /// The provider refused.
+    UpstreamError,
+    /// The provider refused inside its stream.
+    UpstreamInBandError,
+    /// The provider took too long.
+    Timeout,
+    /// No connection to the provider.
+    TransportError,
+    /// The provider's answer cannot be read.
+    UpstreamDecodeError,
+    /// The provider's stream broke off.
+    StreamAborted,
+    /// The provider has no such operation.
+    NotImplemented,
+    /// The provider key cannot serve.
+    ProviderUnavailable,
+    /// Every candidate is out.
+    AllCandidatesUnavailable,
+    /// A bug of the gateway.
+    Internal,
+}
+
+impl Kind {
+    /// Status, OpenAI type, and the code where it is fixed.
+    #[must_use]
+    pub const fn row(self) -> (u16, &'static str, Option<&'static str>) {
+        match self {
+            Self::InvalidRequest => (400, "invalid_request_error", None),
+            Self::TooLarge => (413, "invalid_request_error", None),
+            Self::RequestTimeout => (408, "invalid_request_error", Some("request_timeout")),
+            Self::HeadTooLarge => (431, "invalid_request_error", Some("headers_too_large")),
+            Self::UnknownPath => (404, "invalid_request_error", Some("unknown_url")),
+            Self::WrongMethod => (405, "invalid_request_error", Some("method_not_allowed")),
+            Self::InvalidApiKey => (401, "invalid_api_key", None),
+            Self::ApiKeyExpired => (401, "invalid_api_key", Some("api_key_expired")),
+            Self::ApiKeyDisabled => (401, "invalid_api_key", Some("api_key_disabled")),
+            Self::PermissionDenied => (403, "permission_denied", None),
+            Self::ModelNotFound => (404, "model_not_found", None),
+            Self::RateLimitExceeded => (429, "rate_limit_exceeded", None),
+            Self::BudgetExceeded => (429, "billing_error", Some("budget_exceeded")),
+            Self::Unpriced => (429, "billing_error", Some("model_unpriced")),
+            Self::UpstreamError => (502, "upstream_error", None),
+            Self::UpstreamInBandError => (502, "upstream_in_band_error", None),
+            Self::Timeout => (504, "timeout", None),
+            Self::TransportError => (502, "transport_error", None),
+            Self::UpstreamDecodeError => (502, "upstream_decode_error", None),
+            Self::StreamAborted => (502, "stream_aborted", None),
+            Self::NotImplemented => (501, "not_implemented", None),
+            Self::ProviderUnavailable => (503, "provider_unavailable", None),
+            Self::AllCandidatesUnavailable => (503, "all_candidates_unavailable", None),
+            Self::Internal => (500, "api_error", Some("internal_error")),
+        }
+    }
+
+    /// The OpenAI `error.type`, also the label in metrics and records.
+    #[must_use]
+    pub const fn openai_type(self) -> &'static str {
+        self.row().1
+    }
+}
+
+/// When to come back, where nothing better is known of an unavailable group (decision 3), in seconds.
+const UNAVAILABLE_RETRY_SECS: u64 = 30;
+
+impl GatewayError {
+    /// The row of the table.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Request(error) => match error {
+                RequestError::Invalid { .. } | RequestError::Malformed => Kind::InvalidRequest,
+                RequestError::TooLarge { .. } => Kind::TooLarge,
+                RequestError::Late { .. } | RequestError::HeadLate => Kind::RequestTimeout,
+                RequestError::HeadTooLarge => Kind::HeadTooLarge,
+                RequestError::UnknownPath { .. } => Kind::UnknownPath,
+                RequestError::WrongMethod { .. } => Kind::WrongMethod,
+            },
+            Self::Access(error) => match error {
+                AccessError::MissingKey | AccessError::UnknownKey => Kind::InvalidApiKey,
+                AccessError::ExpiredKey => Kind::ApiKeyExpired,
+                AccessError::DisabledKey => Kind::ApiKeyDisabled,
+                AccessError::UnknownModel(_) => Kind::ModelNotFound,
+                AccessError::ModelNotAllowed(_) => Kind::PermissionDenied,
+            },
+            Self::Limit(_) => Kind::RateLimitExceeded,
+            Self::Budget(BudgetError::Exceeded(_)) => Kind::BudgetExceeded,
+            Self::Budget(BudgetError::Unpriced { .. }) => Kind::Unpriced,
+            Self::Upstream(error) => error.kind(),
+            Self::Fault(fault) => match fault {
+                Fault::NotImplemented { .. } => Kind::NotImplemented,
+                Fault::ProviderUnavailable(_) => Kind::ProviderUnavailable,
+                Fault::AllUnavailable { .. } => Kind::AllCandidatesUnavailable,
+                Fault::Panic => Kind::Internal,
+            },
+        }
+    }
+
+    /// The HTTP status: the provider's own for its 4xx, the table's otherwise.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Upstream(UpstreamError::Refused(refusal)) => refusal.caller_status(),
+            _ => self.kind().row().0,
+        }
+    }
+
+    /// `Retry-After` in whole seconds, where the gateway has a hint.
+    #[must_use]
+    pub fn retry_after_secs(&self) -> Option<u64> {
+        match self {
+            Self::Limit(refusal) => refusal.0.retry_after.map(whole_secs),
+            Self::Budget(BudgetError::Exceeded(refusal)) => refusal.retry_after.map(whole_secs),
+            Self::Upstream(UpstreamError::Refused(refusal)) if refusal.status == Some(429) => {
+                refusal.retry_after.map(whole_secs)
+            }
+            Self::Fault(Fault::AllUnavailable { retry_after, .. }) => {
+                Some(retry_after.map_or(UNAVAILABLE_RETRY_SECS, whole_secs))
+            }
+            _ => None,
+        }
+    }
+
+    /// The `error.code` of the OpenAI envelope.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Upstream(UpstreamError::Refused(refusal)) => refusal.code.as_deref(),
+            _ => self.kind().row().2,
+        }
+    }
+
+    /// The `error.param` of the OpenAI envelope.
+    #[must_use]
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            Self::Request(RequestError::Invalid { param, .. }) => *param,
+            Self::Upstream(UpstreamError::Refused(refusal)) => refusal.param.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl UpstreamError {
+    /// The row of the table.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Refused(refusal) if refusal.in_band && refusal.status.is_none() => Kind::UpstreamInBandError,
+            Self::Refused(_) => Kind::UpstreamError,
+            Self::Unreachable { .. } => Kind::TransportError,
+            Self::Late { .. } => Kind::Timeout,
+            Self::Undecodable { .. } => Kind::UpstreamDecodeError,
+            Self::BrokeOff => Kind::StreamAborted,
+        }
+    }
+}
+
+impl UpstreamRefusal {
+    /// What the caller gets for the provider's status: 4xx as it is, everything else 502.
+    #[must_use]
+    pub fn caller_status(&self) -> u16 {
+        self.status.filter(|status| (400..=499).contains(status)).unwrap_or(502)
+    }
+}
+
+fn whole_secs(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
+}

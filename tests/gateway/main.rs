@@ -1,0 +1,6 @@
+//! The integration tests: a real gateway on a port of its own, a scripted provider, a real client.
+//!
+//! One binary, one module per behaviour. Expected values come from the specification; a test that must wait waits for
+//! an event with a deadline.
+
+mod harness;
