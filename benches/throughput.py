@@ -40,6 +40,10 @@ provider_key = "upstream"
 model_name = "bench"
 rate_limit = {{ rpm = 1000000000, tpm = 1000000000000 }}
 cost = {{ input_per_1k = "0.001", output_per_1k = "0.002" }}
+[[models]]
+display_name = "other"
+provider_key = "upstream"
+model_name = "other"
 [[api_keys]]
 display_name = "load"
 key = "sk-load"
@@ -61,8 +65,10 @@ def start(core, *command, log):
     return subprocess.Popen(["taskset", "-c", core, *map(str, command)], stdout=log, stderr=log)
 
 
-def wait_for(port):
+def wait_for(port, process=None, log=None):
     for _ in range(400):
+        if process is not None and process.poll() is not None:
+            raise SystemExit(f"the server did not start:\n{pathlib.Path(log).read_text()}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
@@ -120,16 +126,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder, open(pathlib.Path(folder) / "log", "w") as log:
         config = pathlib.Path(folder) / "config.toml"
         text = CONFIG.replace("ACCESS_LOG", str(options.access_log).lower())
-        config.write_text(text.replace("CACHED", "model:nothing" if options.no_cache else "model:bench"))
+        config.write_text(text.replace("CACHED", "model:other" if options.no_cache else "model:bench"))
         mock = start(LOAD_CORE, binary, "mock", "--addr", f"127.0.0.1:{MOCK}", log=log)
         bare = start(SERVER_CORE, target / "examples" / "bare_proxy", f"127.0.0.1:{BARE}",
                      f"http://127.0.0.1:{MOCK}", log=log)
         began = time.monotonic()
         gateway = start(SERVER_CORE, binary, "--config", config, log=log)
         try:
-            wait_for(GATEWAY)
-            if gateway.poll() is not None:
-                raise SystemExit(f"the gateway did not start:\n{pathlib.Path(log.name).read_text()}")
+            wait_for(GATEWAY, gateway, log.name)
             ready = time.monotonic() - began
             wait_for(MOCK)
             wait_for(BARE)

@@ -216,7 +216,7 @@ pub struct UpstreamRefusal {
     pub code: Option<String>,
     /// When to come back.
     pub retry_after: Option<Duration>,
-    /// Whether it came inside a stream that had begun with 200.
+    /// Whether it came inside a stream of which the caller has a part already.
     pub in_band: bool,
 }
 

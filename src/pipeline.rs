@@ -3,16 +3,18 @@
 //! `serve` opens the exchange and answers for every way to fail; `answer` is the stages in order. No stage knows which
 //! endpoint it serves.
 
-use std::panic::AssertUnwindSafe;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
 use aisix_actors::cache::Entry;
 use aisix_actors::types::Now;
-use futures::FutureExt;
+use tokio::task::{JoinError, JoinHandle};
 
 mod admit;
 mod attempt;
@@ -35,7 +37,7 @@ use recall::Recall;
 use crate::config::snapshot::ApiKey;
 use crate::dialect::{Call, Usage, openai_chat};
 use crate::endpoints::{self, Endpoint};
-use crate::envelope::Failure;
+use crate::envelope::{Failure, REQUEST_ID};
 use crate::error::{Fault, GatewayError};
 use crate::gateway::Worker;
 
@@ -49,13 +51,17 @@ pub async fn serve(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
+    let id = request_id::of(&worker, request.headers());
     if endpoint.answer == endpoints::Answer::Probe {
         let is_draining = worker.gateway.is_draining();
-        return Ok(own::probe(endpoint.operation, is_draining, own::is_verbose(&request)));
+        let mut response = own::probe(endpoint.operation, is_draining, own::is_verbose(&request));
+        response.headers_mut().insert(REQUEST_ID, id);
+        return Ok(response);
     }
-    let id = request_id::resolve(&worker.gateway.snapshot().settings.proxy.request_id, request.headers());
-    let work = answer(&worker, endpoint, id.clone(), &request, payload);
-    let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    // A task of its own: what the actors and the provider have to say wakes it, and not the whole connection with it.
+    // Boxed first: spawning moves what it is given several times.
+    let work = Box::pin(answer(worker, endpoint, id.clone(), request, payload));
+    let outcome = Task(actix_rt::spawn(work)).await;
     outcome.unwrap_or_else(|_| Err(Fault::Panic.into())).map_err(|error| Failure {
         error,
         envelope: endpoint.envelope,
@@ -64,17 +70,34 @@ pub async fn serve(
     })
 }
 
+/// A task that ends with its handle: a caller who leaves takes everything along.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 async fn answer(
-    worker: &Rc<Worker>,
+    worker: Rc<Worker>,
     endpoint: &'static Endpoint,
     id: HeaderValue,
-    request: &HttpRequest,
+    request: HttpRequest,
     mut payload: Payload,
 ) -> Result<HttpResponse, GatewayError> {
-    let mut exchange = Exchange::open(worker, endpoint, id);
+    let mut exchange = Exchange::open(&worker, endpoint, id);
     let admitted = async {
-        receive::refuse_oversized(&exchange, request, &mut payload).await?;
-        admit::admit(&mut exchange, request)
+        receive::refuse_oversized(&exchange, &request, &mut payload).await?;
+        admit::admit(&mut exchange, &request)
     };
     let caller = match admitted.await {
         Ok(caller) => caller,
@@ -89,7 +112,7 @@ async fn answer(
         exchange.conclude(Outcome::Answered(200));
         return Ok(response);
     }
-    match ask_provider(&mut exchange, request, &mut payload, &caller).await {
+    match ask_provider(&mut exchange, &request, &mut payload, &caller).await {
         Ok(Ready::Whole(response)) => Ok(response),
         Ok(Ready::Stream(call, events)) => {
             let standing = exchange.peek().await;
@@ -99,6 +122,8 @@ async fn answer(
         }
         Err(error) => {
             exchange.fail(&error);
+            // Given back before the answer goes out: the caller's next request must not meet this one.
+            exchange.settle().await;
             Err(error)
         }
     }

@@ -14,7 +14,8 @@ use actix_rt::net::TcpStream;
 use actix_server::{Server, ServerHandle};
 use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::App;
-use actix_web::dev::AppConfig;
+use actix_web::dev::{AppConfig, Service as _, ServiceResponse};
+use actix_web::http::ConnectionType;
 
 use crate::config::snapshot::Snapshot;
 use crate::gateway::{Gateway, Worker};
@@ -144,8 +145,19 @@ fn listen(
     let gateway = gateway.clone();
     let service = move || {
         let worker = Worker::start(&gateway);
+        let gateway = gateway.clone();
         let app = App::new()
             .wrap(proxy::server_header())
+            .wrap_fn(move |request, routes| {
+                let (gateway, answer) = (gateway.clone(), routes.call(request));
+                async move {
+                    let mut response: ServiceResponse<_> = answer.await?;
+                    if gateway.is_draining() {
+                        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+                    }
+                    Ok(response)
+                }
+            })
             .configure(move |routes| configure(worker.clone(), routes));
         let keep_alive = settings.downstream.idle_timeout().map_or(KeepAlive::Os, KeepAlive::Timeout);
         let http = HttpService::build()

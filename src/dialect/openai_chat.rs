@@ -262,14 +262,15 @@ fn read_error_value(raw: &str) -> UpstreamRefusal {
         status: number.filter(|status| (400..=599).contains(status)),
         message: shortened(members.message.as_deref().unwrap_or(raw)),
         param: members.param.map(|text| shortened(&text)),
-        code: as_text.filter(|_| number.is_none()).map(|text| shortened(&text)),
+        code: as_text.map(|text| shortened(&text)),
         ..UpstreamRefusal::default()
     }
 }
 
 /// An error where an answer belongs (§3.7): the embedded status decides what the caller gets.
 fn in_band(raw: &str) -> UpstreamError {
-    let mut refusal = UpstreamRefusal { in_band: true, ..read_error_value(raw) };
+    // A code that is a status has been read as one.
+    let mut refusal = UpstreamRefusal { code: None, ..read_error_value(raw) };
     if refusal.status.is_none_or(|status| status >= 500) {
         hide(&mut refusal);
     }

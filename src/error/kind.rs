@@ -182,13 +182,24 @@ impl UpstreamError {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Refused(refusal) if refusal.in_band && refusal.status.is_none() => Kind::UpstreamInBandError,
+            Self::Refused(refusal) if refusal.in_band => Kind::UpstreamInBandError,
             Self::Refused(_) => Kind::UpstreamError,
             Self::Unreachable { .. } => Kind::TransportError,
             Self::Late { .. } => Kind::Timeout,
             Self::Undecodable { .. } => Kind::UpstreamDecodeError,
             Self::BrokeOff => Kind::StreamAborted,
         }
+    }
+}
+
+impl UpstreamError {
+    /// The same failure, come after the caller was given a part of the stream (§3.7).
+    #[must_use]
+    pub fn in_band(mut self) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            refusal.in_band = true;
+        }
+        self
     }
 }
 

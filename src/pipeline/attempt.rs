@@ -6,6 +6,7 @@ use std::time::Instant;
 use aisix_actors::candidate_router::{AttemptFailure, AttemptOutcome, Candidate, Candidates};
 use bytes::Bytes;
 use smallvec::SmallVec;
+use tokio::time::timeout;
 
 use super::events::Events;
 use super::exchange::{Engaged, Exchange};
@@ -171,38 +172,47 @@ async fn ask(
     engaged: &Engaged,
     patience: &Patience,
 ) -> Result<Answer, UpstreamError> {
-    let named = call.body.member("model").unwrap_or_default();
-    let whole = async {
-        let mut response = within(patience.head, send(exchange, call, direct, engaged)).await?;
-        refuse_errors(&mut response).await?;
-        let limit = exchange.snapshot.settings.upstream.max_response_bytes;
-        let body = response.body.read_all(limit).await?;
-        openai_chat::read_reply(body, named)
-    };
-    if !call.is_stream {
-        let reply = within(patience.whole, whole).await?;
-        return Ok(Answer::Whole(reply));
+    if call.is_stream {
+        return ask_for_stream(exchange, call, direct, engaged, patience).await;
     }
-    let head = async {
-        let mut response = send(exchange, call, direct, engaged).await?;
-        refuse_errors(&mut response).await?;
-        Ok(response)
+    let whole = async {
+        let response = within(patience.head, send(exchange, call, direct, engaged)).await?;
+        read_whole(exchange, call, response).await
     };
-    let response = within(patience.stream_head(), head).await?;
+    within(patience.whole, whole).await.map(Answer::Whole)
+}
+
+async fn read_whole(
+    exchange: &Exchange,
+    call: &Call,
+    response: UpstreamResponse,
+) -> Result<openai_chat::Reply, UpstreamError> {
+    let body = response.body.read_all(exchange.snapshot.settings.upstream.max_response_bytes).await?;
+    openai_chat::read_reply(body, call.body.member("model").unwrap_or_default())
+}
+
+async fn ask_for_stream(
+    exchange: &Exchange,
+    call: &Call,
+    direct: &Direct,
+    engaged: &Engaged,
+    patience: &Patience,
+) -> Result<Answer, UpstreamError> {
+    let response = within(patience.stream_head(), send(exchange, call, direct, engaged)).await?;
     if response.is_json {
-        let limit = exchange.snapshot.settings.upstream.max_response_bytes;
-        let body = within(patience.gap, response.body.read_all(limit)).await?;
-        openai_chat::read_reply(body, named)?;
+        within(patience.gap, read_whole(exchange, call, response)).await?;
         return Err(UpstreamError::Undecodable { reason: "a stream was asked for and a JSON body came".into() });
     }
-    let mut events = Box::new(Events::new(response.body, named.into(), patience));
-    if let Ok(first) = tokio::time::timeout(patience.first_event, events.wait_for_first()).await {
+    let model = call.body.member("model").unwrap_or_default();
+    let mut events = Box::new(Events::new(response.body, model.into(), patience));
+    if let Ok(first) = timeout(patience.first_event, events.wait_for_first()).await {
         first?;
     }
     // Without a first event in time the caller's 200 goes out now; a failure from here on is a frame of the stream.
     Ok(Answer::Stream(events))
 }
 
+/// Sends the request; an error answer becomes the error that it is (§3.6).
 async fn send(
     exchange: &Exchange,
     call: &Call,
@@ -226,7 +236,12 @@ async fn send(
         is_stream: call.is_stream,
         body: body_for(call, direct, capture),
     };
-    worker.upstream.send(&exchange.snapshot, &worker.gateway.tls, request).await
+    let mut response = worker.upstream.send(&exchange.snapshot, &worker.gateway.tls, request).await?;
+    if (200..300).contains(&response.status) {
+        return Ok(response);
+    }
+    let text = response.error_text().await;
+    Err(openai_chat::read_error(response.status, response.retry_after, &text))
 }
 
 /// The caller's body with the target's own name for the model, and the wish for usage where nobody said otherwise.
@@ -237,13 +252,4 @@ fn body_for(call: &Call, direct: &Direct, capture: Option<&str>) -> Bytes {
     let upstream_model = direct.upstream_model_for(capture);
     let model = serde_json::Value::from(&*upstream_model).to_string();
     call.body.patched("model", &model, wants_usage.then_some(openai_chat::INCLUDE_USAGE))
-}
-
-/// Turns an error answer into the error that it is (§3.6).
-async fn refuse_errors(response: &mut UpstreamResponse) -> Result<(), UpstreamError> {
-    if (200..300).contains(&response.status) {
-        return Ok(());
-    }
-    let text = response.error_text().await;
-    Err(openai_chat::read_error(response.status, response.retry_after, &text))
 }

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::time::{Sleep, sleep_until};
+use futures::FutureExt;
+use tokio::time::{Sleep, sleep_until, timeout};
 
 use crate::config::settings::Settings;
 use crate::config::snapshot::{Model, TimeoutRule};
@@ -70,21 +71,18 @@ fn first_rule(mut rules: impl Iterator<Item = TimeoutRule>) -> TimeoutRule {
     rules.find(|rule| !matches!(rule, TimeoutRule::Inherit)).unwrap_or(TimeoutRule::Inherit)
 }
 
-/// Waits for `work` no longer than `limit`.
+/// Stands for no limit; far enough, and a date that every clock can name.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Waits for `work` no longer than `limit`: `Late` with the limit that passed, or what `work` fails with.
 ///
-/// # Errors
-/// `Late` with the limit that passed, or what `work` fails with.
-pub async fn within<T>(
+/// Not an `async fn`: that would keep room for `work` twice, and requests are moved around.
+pub fn within<T>(
     limit: Option<Duration>,
     work: impl Future<Output = Result<T, UpstreamError>>,
-) -> Result<T, UpstreamError> {
-    match limit {
-        None => work.await,
-        Some(limit) => match tokio::time::timeout(limit, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(UpstreamError::Late { after: limit }),
-        },
-    }
+) -> impl Future<Output = Result<T, UpstreamError>> {
+    let after = limit.unwrap_or(FOREVER);
+    timeout(after, work).map(move |outcome| outcome.unwrap_or(Err(UpstreamError::Late { after })))
 }
 
 /// Notices that nothing happened for a while.

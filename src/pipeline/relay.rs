@@ -117,7 +117,7 @@ impl Tally {
                 self.write(&Pass::AsItIs, frame, out);
                 self.complete();
             }
-            Chunk::Failed(error) => self.break_off(error, out),
+            Chunk::Failed(error) => self.break_off(error.in_band(), out),
             Chunk::Malformed => {
                 self.exchange.malformed_events = self.exchange.malformed_events.saturating_add(1);
             }

@@ -4,9 +4,16 @@ use actix_web::http::header::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use crate::config::settings::RequestId;
+use crate::gateway::Worker;
 
 /// Longest id that is taken over.
 const MAX_BYTES: usize = 256;
+
+/// The id of a request, by the configuration in force.
+#[must_use]
+pub fn of(worker: &Worker, headers: &HeaderMap) -> HeaderValue {
+    resolve(&worker.gateway.snapshot().settings.proxy.request_id, headers)
+}
 
 /// The first acceptable id among the configured headers, or a new one.
 #[must_use]

@@ -26,35 +26,39 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
     for endpoint in &ENDPOINTS {
         routes.service(resource(&worker, endpoint));
     }
-    routes.default_service(web::to(unknown_path));
+    let unknown = move |request: HttpRequest| {
+        let refusal = unknown_path(&worker, &request);
+        async move { Err::<HttpResponse, _>(refusal) }
+    };
+    routes.default_service(web::to(unknown));
 }
 
 fn resource(worker: &Rc<Worker>, endpoint: &'static Endpoint) -> actix_web::Resource {
-    let worker = worker.clone();
+    let (serving, refusing) = (worker.clone(), worker.clone());
     let serve = move |request: HttpRequest, payload: web::Payload| {
-        pipeline::serve(worker.clone(), endpoint, request, payload.into_inner())
+        pipeline::serve(serving.clone(), endpoint, request, payload.into_inner())
     };
-    let refuse = move |request: HttpRequest| async move { wrong_method(endpoint, &request) };
+    let refuse = move |request: HttpRequest| {
+        let refusal = wrong_method(&refusing, endpoint, &request);
+        async move { Err::<HttpResponse, _>(refusal) }
+    };
     web::resource(endpoint.path)
         .route(web::method(endpoint.method.clone()).to(serve))
         .default_service(web::to(refuse))
 }
 
-async fn unknown_path(request: HttpRequest) -> Result<HttpResponse, Failure> {
+fn unknown_path(worker: &Worker, request: &HttpRequest) -> Failure {
     let method = request.method().to_string();
     let path = request.path().chars().filter(|character| !character.is_control()).take(SHOWN_PATH).collect();
-    let mut failure =
-        Failure::new(RequestError::UnknownPath { method, path }, endpoints::envelope_of(request.path()));
-    failure.request_id = Some(request_id::fresh());
-    Err(failure)
+    let failure = Failure::new(RequestError::UnknownPath { method, path }, endpoints::envelope_of(request.path()));
+    Failure { request_id: Some(request_id::of(worker, request.headers())), ..failure }
 }
 
-fn wrong_method(endpoint: &Endpoint, request: &HttpRequest) -> Result<HttpResponse, Failure> {
+fn wrong_method(worker: &Worker, endpoint: &Endpoint, request: &HttpRequest) -> Failure {
     let error = RequestError::WrongMethod {
         method: request.method().to_string(),
         allowed: endpoint.method.to_string(),
     };
-    let mut failure = Failure::new(error, endpoint.envelope);
-    failure.request_id = Some(request_id::fresh());
-    Err(failure)
+    let failure = Failure::new(error, endpoint.envelope);
+    Failure { request_id: Some(request_id::of(worker, request.headers())), ..failure }
 }

@@ -4,7 +4,7 @@
 //! Everything blocks: the gateway runs on threads of its own, so a test reads from top to bottom.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ pub struct Gateway {
     proxy: SocketAddr,
     admin: Option<SocketAddr>,
     order: Option<oneshot::Sender<Order>>,
-    ended: mpsc::Receiver<()>,
+    ended: Mutex<mpsc::Receiver<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -59,15 +59,7 @@ impl Gateway {
 
     /// Starts a gateway on free ports, with further overrides of settings.
     pub fn start_with(config: &str, overrides: &[(&str, &str)]) -> Self {
-        let ports = [("AISIX_PROXY__ADDR", "127.0.0.1:0"), ("AISIX_ADMIN__ADDR", "127.0.0.1:0")];
-        let overrides: Vec<(String, String)> = ports
-            .iter()
-            .chain(overrides)
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        let environment = |name: &str| (name == "TEST_SECRET").then(|| "sk-from-environment".to_owned());
-        let parsed = config::parse("config.toml", config, &environment, &overrides);
-        let snapshot = Snapshot::build(parsed.unwrap_or_else(|problems| panic!("{problems}\n{config}")));
+        let snapshot = snapshot(config, overrides);
         let (order, orders) = oneshot::channel();
         let (started, starting) = mpsc::channel();
         let (ending, ended) = mpsc::channel();
@@ -86,7 +78,7 @@ impl Gateway {
             let _ = ending.send(());
         });
         let (gateway, proxy, admin) = starting.recv_timeout(PATIENCE).expect("the gateway starts");
-        Self { gateway, proxy, admin, order: Some(order), ended, thread: Some(thread) }
+        Self { gateway, proxy, admin, order: Some(order), ended: Mutex::new(ended), thread: Some(thread) }
     }
 
     /// The address of the proxy listener.
@@ -115,7 +107,14 @@ impl Gateway {
     }
 
     /// Sends one request on a fresh connection; `key` is sent as a bearer token, an empty one not at all.
-    pub fn send(&self, method: &str, path: &str, key: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
         let mut connection = self.connect();
         connection.send(&request_text(method, path, key, headers, body));
         connection.response()
@@ -179,12 +178,12 @@ impl Gateway {
 
     /// Whether the gateway has come to its end.
     pub fn has_ended(&self) -> bool {
-        self.ended.try_recv().is_ok()
+        self.ended.lock().expect("no panic").try_recv().is_ok()
     }
 
     /// Waits until the gateway has come to its end.
     pub fn wait_for_end(&self) {
-        self.ended.recv_timeout(PATIENCE).expect("the gateway ends");
+        self.ended.lock().expect("no panic").recv_timeout(PATIENCE).expect("the gateway ends");
     }
 }
 
@@ -193,12 +192,21 @@ impl Drop for Gateway {
         if let Some(order) = self.order.take() {
             // A gateway that has ended already takes no orders.
             let _ = order.send(Order::Stop);
-            let is_over = self.ended.recv_timeout(SETTLE_TIME).is_ok();
+            let is_over = self.ended.get_mut().is_ok_and(|ended| ended.recv_timeout(SETTLE_TIME).is_ok());
             if let Some(thread) = self.thread.take().filter(|_| is_over) {
                 let _ = thread.join();
             }
         }
     }
+}
+
+/// A configuration on free ports, with further overrides of settings and an empty environment.
+pub fn snapshot(config: &str, overrides: &[(&str, &str)]) -> Snapshot {
+    let ports = [("AISIX_PROXY__ADDR", "127.0.0.1:0"), ("AISIX_ADMIN__ADDR", "127.0.0.1:0")];
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let overrides: Vec<(String, String)> = ports.iter().chain(overrides).map(owned).collect();
+    let parsed = config::parse("config.toml", config, &|_| None, &overrides);
+    Snapshot::build(parsed.unwrap_or_else(|problems| panic!("{problems}\n{config}")))
 }
 
 /// Waits until something is so.
@@ -212,6 +220,7 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Waits for a fresh minute of the clock when this one is nearly over, so that its windows do not turn under a test.
 pub fn away_from_the_turn_of_the_minute() {
-    let seconds = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let seconds =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     until("a fresh minute", || seconds() % 60 < 53);
 }

@@ -3,4 +3,16 @@
 //! One binary, one module per behaviour. Expected values come from the specification; a test that must wait waits for
 //! an event with a deadline.
 
+mod bad_input;
+mod budgets;
+mod cache;
+mod crashes;
+mod errors;
 mod harness;
+mod lifecycle;
+mod limits;
+mod matrix;
+mod routing;
+mod streams;
+mod recordings;
+mod tidy;

@@ -79,7 +79,10 @@ const READING: Absence = Absence {
     words: &["env::var", "env::vars", "fs::", "File::open", "OpenOptions"],
     except: &[
         ("src/config", "this is where they are read"),
-        ("src/cli/load.rs", "the load test has no configuration: its key and request body come from the command line"),
+        (
+            "src/cli/load.rs",
+            "the load test has no configuration: its key and request body come from the command line",
+        ),
     ],
 };
 
@@ -122,10 +125,13 @@ const GLOBALS: Absence = Absence {
     rule: "no mutable global state",
     below: SHIPPED,
     part: Part::Bare,
-    words: &["static mut", ": Atomic", ": Mutex<", ": RwLock<", ": LazyLock<", ": OnceLock<", "thread_local!"],
+    words: &[" static ", "thread_local!"],
     except: &[
-        ("src/upstream/in_process.rs", "it numbers the answers of the mock, which no exchange reads"),
-        ("src/mock/bench.rs", "computed once and never changed"),
+        ("src/endpoints.rs", "the table, never changed"),
+        ("src/providers/", "rows of data, never changed"),
+        ("src/main.rs", "the allocator"),
+        ("src/upstream/in_process.rs", "it numbers the answers of the mock, and nothing depends on it"),
+        ("src/mock/bench.rs", "computed once, never changed"),
         ("actors/src/types.rs", "the moment from which a monotonic clock counts, never changed"),
     ],
 };
@@ -234,6 +240,8 @@ fn search(
         }
         let text = if part == Part::All { source.read(part) } else { source.production(part) };
         for (number, line) in text.lines().enumerate() {
+            // A space in front, so that a word can ask for one at the beginning of a line too.
+            let line = format!(" {line}");
             let Some(word) = words.iter().find(|word| line.contains(**word)) else { continue };
             match except.iter().position(|(path, _)| source.path.starts_with(path)) {
                 Some(place) => is_needed[place] = true,
@@ -270,10 +278,11 @@ fn files_and_their_tests_are_short() {
 fn functions_are_short() {
     let mut problems = Vec::new();
     for source in rust() {
-        let long = functions(&source.read(Part::Bare)).into_iter().filter(|found| found.lines > LONGEST_FUNCTION);
-        problems.extend(
-            long.map(|found| format!("{}:{}: {} has {} lines", source.path, found.line, found.name, found.lines)),
-        );
+        let long =
+            functions(&source.read(Part::Bare)).into_iter().filter(|found| found.lines > LONGEST_FUNCTION);
+        problems.extend(long.map(|found| {
+            format!("{}:{}: {} has {} lines", source.path, found.line, found.name, found.lines)
+        }));
     }
     report(problems);
 }
@@ -296,7 +305,8 @@ fn types_have_names_of_their_own() {
     let mut problems = Vec::new();
     for source in rust() {
         let bare = source.read(Part::Bare);
-        let mut words = bare.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        let mut words =
+            bare.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
         while let Some(word) = words.next() {
             if matches!(word, "struct" | "enum" | "trait" | "type")
                 && let Some(name) = words.next()
@@ -314,7 +324,8 @@ fn types_have_names_of_their_own() {
 #[test]
 fn actors_know_nothing_of_http_and_json() {
     const STRANGERS: [&str; 8] = ["http", "web", "json", "serde", "awc", "hyper", "reqwest", "rustls"];
-    let manifest = sources().into_iter().find(|source| source.path == "actors/Cargo.toml").expect("a manifest");
+    let manifest =
+        sources().into_iter().find(|source| source.path == "actors/Cargo.toml").expect("a manifest");
     let own = manifest.text.lines().skip_while(|line| *line != "[dependencies]").skip(1);
     let names: Vec<&str> = own
         .take_while(|line| !line.starts_with('['))
@@ -333,7 +344,8 @@ fn no_text_names_a_machine_or_a_ticket() {
     let mut problems = Vec::new();
     for source in sources().iter().filter(|source| source.path != "Cargo.lock") {
         for (number, line) in source.text.lines().enumerate() {
-            let machine = PLACES.map(|parts| parts.concat()).into_iter().find(|place| names_place(line, place));
+            let machine =
+                PLACES.map(|parts| parts.concat()).into_iter().find(|place| names_place(line, place));
             let found = machine.or_else(|| ticket(line));
             problems.extend(found.map(|found| format!("{}:{}: {found}", source.path, number + 1)));
         }
@@ -343,7 +355,9 @@ fn no_text_names_a_machine_or_a_ticket() {
 
 /// Whether a line names an absolute path below a place, and not a part of another path or address.
 fn names_place(line: &str, place: &str) -> bool {
-    let is_path = |at: usize| !line[..at].ends_with(|before: char| before.is_alphanumeric() || "._-}*".contains(before));
+    let is_path = |at: usize| {
+        !line[..at].ends_with(|before: char| before.is_alphanumeric() || "._-}*".contains(before))
+    };
     line.match_indices(place).any(|(at, _)| is_path(at))
 }
 
@@ -376,7 +390,9 @@ fn documents_name_only_files_that_exist() {
         for (number, line) in source.text.lines().enumerate() {
             for name in named_files(line) {
                 let is_known = MADE_ELSEWHERE.iter().any(|(prefix, _)| name.starts_with(prefix));
-                let exists = folder.join(name).exists() || root.join(name).exists() || root.join("src").join(name).exists();
+                let exists = folder.join(name).exists()
+                    || root.join(name).exists()
+                    || root.join("src").join(name).exists();
                 if !is_known && !exists {
                     problems.push(format!("{}:{}: there is no {name}", source.path, number + 1));
                 }
@@ -401,11 +417,15 @@ fn named_files(line: &str) -> impl Iterator<Item = &str> {
 fn a_broken_rule_is_found_and_an_idle_exception_too() {
     let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
     let files = [
-        source("src/a.rs", "//! a\nfn f() { g().await }\n// .await\n#[cfg(test)]\nmod tests { async fn t() {} }\n"),
+        source(
+            "src/a.rs",
+            "//! a\nfn f() { g().await }\n// .await\n#[cfg(test)]\nmod tests { async fn t() {} }\n",
+        ),
         source("src/b.rs", "//! b\nfn f() { \".await\" }\n"),
         source("src/b/tests.rs", "//! t\nasync fn f() {}\n"),
     ];
-    let found = |except: &[(&str, &str)]| search(&files, "r", &["src/"], Part::Bare, &[".await", "async "], except);
+    let found =
+        |except: &[(&str, &str)]| search(&files, "r", &["src/"], Part::Bare, &[".await", "async "], except);
     assert_eq!(found(&[]), ["src/a.rs:2: r; found \".await\""]);
     assert_eq!(found(&[("src/a.rs", "why")]), [""; 0]);
     assert_eq!(found(&[("src/", "why"), ("src/c", "not")]), ["src/c: r; not needed: not"]);
@@ -416,7 +436,8 @@ fn machines_and_tickets_are_told_from_other_paths_and_numbers() {
     let place = ["/tm", "p/"].concat();
     assert!(names_place(&format!("see {place}x"), &place));
     assert!(!names_place(&format!("https://host{place}x"), &place));
-    assert_eq!(ticket("as in #12."), Some("#12".to_owned()));
+    let number = ["#", "12"].concat();
+    assert_eq!(ticket(&format!("as in {number}.")), Some(number));
     for innocent in ["a#1", "&#39;", "#1a2b3c", "{:#4}", "# 1", "#[x]"] {
         assert_eq!(ticket(innocent), None, "{innocent}");
     }

@@ -36,7 +36,7 @@ fn a_reply_changes_its_model_only() {
 fn an_error_under_a_status_of_success_is_an_error() {
     let error = read_reply(Bytes::from_static(br#"{"error":{"message":"slow down","code":429}}"#), "\"m\"");
     let refusal = refusal(error.expect_err("an error"));
-    assert_eq!((refusal.status, refusal.message.as_str(), refusal.in_band), (Some(429), "slow down", true));
+    assert_eq!((refusal.status, refusal.message.as_str(), refusal.in_band), (Some(429), "slow down", false));
 }
 
 #[test]
@@ -83,6 +83,7 @@ fn error_bodies_of_any_shape_give_their_words_for_4xx_and_nothing_for_5xx() {
     for (status, body, message, code, param) in [
         (400, r#"{"error":{"message":"bad","type":"x","param":"n","code":"c"}}"#, "bad", Some("c"), Some("n")),
         (401, r#"{"error":{"message":"bad","code":401}}"#, "bad", None, None),
+        (404, r#"{"error":{"message":"bad","code":"404"}}"#, "bad", Some("404"), None),
         (404, r#"{"error":"model missing"}"#, "model missing", None, None),
         (422, r#"{"message":"bad","code":"c"}"#, "bad", Some("c"), None),
         (422, r#"{"detail":"bad"}"#, "bad", None, None),

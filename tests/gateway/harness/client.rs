@@ -141,6 +141,16 @@ impl Connection {
         response
     }
 
+    /// Reads the permission to send the body.
+    pub fn go_ahead(&mut self) {
+        let go = b"HTTP/1.1 100 Continue\r\n\r\n";
+        while self.read.len() < go.len() {
+            assert!(self.fill() > 0, "closed instead of a go-ahead");
+        }
+        let read: Vec<u8> = self.read.drain(..go.len()).collect();
+        assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(go));
+    }
+
     /// Reads the head of an answer whose body is a stream.
     pub fn stream(mut self) -> Stream {
         let (status, headers, framing) = self.head();
@@ -171,7 +181,9 @@ impl Connection {
         let mut lines = head.trim_end().split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|text| text.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status: {head}"));
-        let pair = |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
+        let pair = |line: &str| {
+            line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
+        };
         let headers: Vec<(String, String)> = lines.filter_map(pair).collect();
         let value = |name: &str| headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
         let framing = match (value("transfer-encoding"), value("content-length")) {
@@ -179,7 +191,7 @@ impl Connection {
             (_, Some(length)) => Framing::Length(length.parse().expect("a length")),
             (_, None) => Framing::UntilClose,
         };
-        if status == 100 { self.head() } else { (status, headers, framing) }
+        (status, headers, framing)
     }
 
     /// The next chunk of a chunked body; `None` at its proper end.

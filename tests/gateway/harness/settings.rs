@@ -37,7 +37,15 @@ pub fn budget(name: &str, scope: &str, limit_usd: &str, more: &str) -> String {
 
 /// A gateway with the model `m` at the upstream, the key `sk-test`, and `more` configuration.
 pub fn gateway_over(upstream: &Upstream, more: &str) -> Gateway {
-    Gateway::start(&[&provider_key("up", &upstream.url()), &model("m", "up", ""), &api_key("sk-test", "\"*\"", ""), more].concat())
+    Gateway::start(
+        &[
+            &provider_key("up", &upstream.url()),
+            &model("m", "up", ""),
+            &api_key("sk-test", "\"*\"", ""),
+            more,
+        ]
+        .concat(),
+    )
 }
 
 /// A chat request; `more` is further members, each after a comma.

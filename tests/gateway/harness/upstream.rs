@@ -132,6 +132,12 @@ impl Answer {
         self.wait(&Gate::default())
     }
 
+    /// The steps of another answer after these.
+    pub fn then(mut self, other: Self) -> Self {
+        self.steps.extend(other.steps);
+        self
+    }
+
     /// Breaks the connection with a TCP reset.
     pub fn reset(mut self) -> Self {
         self.steps.push(Step::Reset);
@@ -309,7 +315,12 @@ fn linger(shared: &Shared, stream: &TcpStream, is_enough: impl Fn() -> bool) -> 
 }
 
 /// Reads the next request; `None` when the connection or the test is over.
-fn read_request(shared: &Shared, stream: &mut TcpStream, read: &mut Vec<u8>, connection: usize) -> Option<Received> {
+fn read_request(
+    shared: &Shared,
+    stream: &mut TcpStream,
+    read: &mut Vec<u8>,
+    connection: usize,
+) -> Option<Received> {
     let end = loop {
         if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             break end;
@@ -319,7 +330,8 @@ fn read_request(shared: &Shared, stream: &mut TcpStream, read: &mut Vec<u8>, con
     let head = String::from_utf8(read.drain(..end + 4).collect()).expect("a head is text");
     let mut lines = head.trim_end().split("\r\n");
     let mut line = lines.next().unwrap_or_default().split(' ').map(str::to_owned);
-    let pair = |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
+    let pair =
+        |line: &str| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
     let mut request = Received {
         method: line.next().unwrap_or_default(),
         path: line.next().unwrap_or_default(),

@@ -212,7 +212,7 @@ fn comments_and_literals_are_no_code() {
         ("a // b\nc", "a     \nc", "a     \nc"),
         ("a /* b\n */ c", "a     \n    c", "a     \n    c"),
         (r#"f("{\"x", '{', '\'')"#, r#"f("{\"x", '{', '\'')"#, r#"f("    ", ' ', '  ')"#),
-        ("r#\"a\"b\"# x", "r#\"a\"b\"# x", "r       # x"),
+        ("r#\"a\"b\"# x", "r#\"a\"b\"# x", "r      # x"),
         ("fn f<'a>(x: &'a str)", "fn f<'a>(x: &'a str)", "fn f<'a>(x: &'a str)"),
     ] {
         assert_eq!((&*blank(text, false), &*blank(text, true)), (code, bare), "{text}");

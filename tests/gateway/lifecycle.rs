@@ -1,0 +1,311 @@
+//! From the configuration to the last byte: probes, draining, the command line, and signals to the real process.
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::harness::*;
+
+const STREAM: &str = r#","stream":true"#;
+
+fn half_a_stream(gate: &Gate) -> Upstream {
+    let gate = gate.clone();
+    Upstream::start(move |request, _| {
+        if request.json()["stream"] == true {
+            Answer::events()
+                .event(&delta("half"))
+                .wait(&gate)
+                .event(&finish())
+                .event("data: [DONE]\n\n")
+                .end()
+        } else {
+            Answer::json(200, &completion("hello", 5, 7))
+        }
+    })
+}
+
+#[test]
+fn probes_tell_their_checks_when_asked() {
+    let upstream = Upstream::well();
+    let gateway = gateway_over(&upstream, "");
+    for addr in [gateway.addr(), gateway.admin_addr()] {
+        for (probe, checks) in [("livez", ["ping", "shutdown"]), ("readyz", ["shutdown", "config"])] {
+            let ask = |query: &str| {
+                let mut connection = Connection::open(addr);
+                connection.send(&request_text("GET", &format!("/{probe}{query}"), "", &[], b""));
+                connection.response().expect(200)
+            };
+            for query in ["", "?x=1"] {
+                let response = ask(query);
+                assert_eq!(response.text(), "ok");
+                assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"));
+                assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+            }
+            for query in ["?verbose", "?verbose=1", "?a=b&verbose=false"] {
+                let text = ask(query).text();
+                for check in checks {
+                    assert!(text.contains(&format!("[+]{check} ok\n")), "{query}: {text}");
+                }
+                assert!(text.trim_end().ends_with(&format!("{probe} check passed")), "{query}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_drain_fails_the_probes_at_once_and_serves_everybody_to_the_end() {
+    let gate = Gate::default();
+    let upstream = half_a_stream(&gate);
+    let mut gateway = gateway_over(&upstream, "");
+    let mut kept = gateway.connect();
+    kept.send(&request_text("GET", "/livez", "", &[], b""));
+    kept.response().expect(200);
+    let mut stream = gateway.stream(&chat_body("m", STREAM));
+    stream.until("half");
+
+    let began = Instant::now();
+    gateway.drain(Duration::from_millis(300));
+    for path in ["/livez", "/readyz", "/livez?verbose"] {
+        let probe = gateway.send("GET", path, "", &[], b"").expect(503);
+        let name = &path[1..path.find('?').unwrap_or(path.len())];
+        assert!(probe.text().contains("[-]shutdown failed"), "{}", probe.text());
+        assert!(probe.text().trim_end().ends_with(&format!("{name} check failed")), "{}", probe.text());
+    }
+    // New requests are served, on new connections and on old ones.
+    gateway.chat(&chat_body("m", "")).expect(200);
+    kept.send(&request_text("POST", "/v1/chat/completions", "sk-test", &[], chat_body("m", "").as_bytes()));
+    let served = kept.response().expect(200);
+    assert_eq!(served.header("connection"), Some("close"), "a caller is told to go elsewhere: {served:?}");
+
+    // The stream is what the end waits for, however long.
+    until("the time to drain is over", || began.elapsed() > Duration::from_millis(500));
+    assert!(!gateway.has_ended());
+    gate.open();
+    assert!(stream.rest().ends_with("data: [DONE]\n\n"));
+    drop(stream);
+    gateway.wait_for_end();
+    assert!(TcpStream::connect(gateway.addr()).is_err(), "nobody listens any more");
+    gateway.settled();
+}
+
+#[test]
+fn a_drain_with_nothing_open_ends_by_itself() {
+    let upstream = Upstream::well();
+    let mut gateway = gateway_over(&upstream, "");
+    gateway.chat(&chat_body("m", "")).expect(200);
+    gateway.drain(Duration::ZERO);
+    gateway.wait_for_end();
+    gateway.settled();
+}
+
+#[test]
+fn the_admin_listener_asks_for_its_key_and_answers_in_its_own_envelope() {
+    let upstream = Upstream::well();
+    let gateway = gateway_over(&upstream, "[admin]\nadmin_keys = [\"sk-admin\"]\n");
+    let ask = |method: &str, path: &str, key: &str| {
+        let mut connection = Connection::open(gateway.admin_addr());
+        connection.send(&request_text(method, path, key, &[], b""));
+        connection.response()
+    };
+    for (method, path, key, status) in [
+        ("GET", "/admin/v1/actors", "", 401),
+        ("GET", "/admin/v1/actors", "sk-test", 401),
+        ("GET", "/nowhere", "sk-admin", 404),
+        ("POST", "/admin/v1/actors", "sk-admin", 405),
+    ] {
+        let response = ask(method, path, key).expect(status);
+        let body = response.json();
+        assert!(body["error_msg"].is_string(), "{body}");
+        assert_eq!(body.as_object().map(serde_json::Map::len), Some(1), "{body}");
+    }
+    gateway.chat(&chat_body("m", "")).expect(200);
+    gateway.settled();
+    let actors = ask("GET", "/admin/v1/actors", "sk-admin").expect(200).json();
+    assert_eq!(actors["open_exchanges"], 0);
+    assert_eq!(actors["provider_pool"]["leased"], 1);
+    assert_eq!(actors["candidate_router"]["succeeded"], 1);
+}
+
+#[test]
+fn the_shipped_configuration_answers_without_a_key_of_a_provider_and_without_a_network() {
+    let gateway = Gateway::start(include_str!("../../config.toml"));
+    let response = gateway.post_json("/v1/chat/completions", "sk-demo", &chat_body("demo", "")).expect(200);
+    assert_eq!(response.json()["model"], "demo");
+    let mut connection = gateway.connect();
+    let body = chat_body("demo-auto", STREAM);
+    connection.send(&request_text("POST", "/v1/chat/completions", "sk-demo", &[], body.as_bytes()));
+    let mut stream = connection.stream();
+    assert_eq!(stream.head.header("x-aisix-served-by"), Some("demo"));
+    assert!(stream.rest().ends_with("data: [DONE]\n\n"));
+    gateway.settled();
+}
+
+/// A file of its own for every test.
+fn written(text: &str) -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("aisix-test-{}-{number}.toml", std::process::id()));
+    std::fs::write(&path, text).expect("the temporary folder is writable");
+    path
+}
+
+fn aisix(arguments: &[&str], config: &str) -> (Command, PathBuf) {
+    let path = written(config);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aisix"));
+    command.args(arguments).arg("--config").arg(&path).env_clear();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    (command, path)
+}
+
+fn run(arguments: &[&str], config: &str) -> Output {
+    let (mut command, path) = aisix(arguments, config);
+    let output = command.output().expect("the program runs");
+    std::fs::remove_file(path).expect("it was written");
+    output
+}
+
+#[test]
+fn check_says_that_a_good_file_is_good() {
+    let output = run(&["check"], include_str!("../../config.toml"));
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("ok"), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn check_reports_every_problem_of_a_bad_file_with_its_place() {
+    let config = "[proxy]\nadress = \"127.0.0.1:1\"\n\n[[provider_keys]]\ndisplay_name = \"openai-main\"\nprovider = \"openai\"\napi_key = \"${NOT_SET}\"\n\n[[models]]\ndisplay_name = \"m\"\nprovider_key = \"opnai-main\"\nmodel_name = \"x\"\n\n[[api_keys]]\ndisplay_name = \"k\"\nkey = \"sk-secret-value\"\nallowed_models = [\"*\"]\nexpires_at = \"tomorrow\"\n";
+    for arguments in [&["check"][..], &["serve"], &[]] {
+        let output = run(arguments, config);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        let problems = String::from_utf8_lossy(&output.stderr);
+        for part in [".toml:2: proxy", "adress", "NOT_SET", "did you mean \"openai-main\"", "expires_at"] {
+            assert!(problems.contains(part), "{arguments:?}: {part} in {problems}");
+        }
+        assert!(!problems.contains("sk-secret-value"), "{problems}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_aisix"))
+        .args(["check", "--config", "/nowhere/aisix.toml"])
+        .output()
+        .expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/aisix.toml"), "{output:?}");
+}
+
+/// The real program, serving; killed when dropped.
+struct Process {
+    child: Child,
+    addr: SocketAddr,
+    config: PathBuf,
+}
+
+impl Process {
+    fn start(upstream: &Upstream) -> Self {
+        let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let config =
+            format!("[proxy]\naddr = \"{addr}\"\n[admin]\nenabled = false\n[shutdown]\nmin_drain_secs = 0\n")
+                + &provider_key("up", &upstream.url())
+                + &model("m", "up", "")
+                + &api_key("sk-test", "\"*\"", "");
+        let (mut command, config) = aisix(&["serve"], &config);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program runs");
+        until("the program serves", || TcpStream::connect(addr).is_ok());
+        Self { child, addr, config }
+    }
+
+    fn stream(&self) -> Stream {
+        let mut connection = Connection::open(self.addr);
+        let body = chat_body("m", STREAM);
+        connection.send(&request_text("POST", "/v1/chat/completions", "sk-test", &[], body.as_bytes()));
+        connection.stream()
+    }
+
+    fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let mut status = None;
+        until("the program ends", || {
+            status = self.child.try_wait().expect("it is our child");
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended already where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.config);
+    }
+}
+
+fn signal(process: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &process.to_string()]).status().expect("kill runs");
+    assert!(status.success(), "{name}");
+}
+
+#[test]
+fn a_signal_lets_a_stream_finish_and_ends_with_success() {
+    for name in ["TERM", "INT"] {
+        let gate = Gate::default();
+        let upstream = half_a_stream(&gate);
+        let mut process = Process::start(&upstream);
+        let mut stream = process.stream();
+        stream.until("half");
+        process.signal(name);
+        until("the probes fail", || {
+            let mut connection = Connection::open(process.addr);
+            connection.send(&request_text("GET", "/readyz", "", &[], b""));
+            connection.response().status == 503
+        });
+        gate.open();
+        assert!(stream.rest().ends_with("data: [DONE]\n\n"), "{name}");
+        drop(stream);
+        assert_eq!(process.exit_code(), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_and_ends_with_a_failure() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = taken.local_addr().expect("bound");
+    let output = run(&["serve"], &format!("[proxy]\naddr = \"{addr}\"\n[admin]\nenabled = false\n"));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("proxy.addr") && words.contains(&addr.to_string()), "{words}");
+}
+
+#[test]
+fn a_caller_that_is_killed_cancels_the_provider_at_once() {
+    let upstream = Upstream::always(Answer::events().event(&delta("half")).stall());
+    let gateway = gateway_over(&upstream, "");
+    let body = chat_body("m", STREAM);
+    let request = request_text("POST", "/v1/chat/completions", "sk-test", &[], body.as_bytes());
+    let file = written(&String::from_utf8(request).expect("text"));
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{} && cat {} >&3 && exec cat <&3",
+        gateway.addr().port(),
+        file.display()
+    );
+    let mut caller =
+        Command::new("bash").args(["-c", &script]).stdout(Stdio::null()).spawn().expect("bash runs");
+    upstream.wait_for_requests(1);
+    until("the stream has begun", || gateway.books().router.succeeded == 1);
+    let killed = Instant::now();
+    signal(caller.id(), "KILL");
+    let noticed = upstream.wait_for_hang_up();
+    assert!(noticed - killed < Duration::from_secs(1), "{:?}", noticed - killed);
+    caller.wait().expect("it was our child");
+    std::fs::remove_file(file).expect("it was written");
+    gateway.settled();
+}

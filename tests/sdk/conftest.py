@@ -1,0 +1,121 @@
+"""A gateway with mock providers behind it, for the official clients to talk to.
+
+The gateway and the providers are processes of the built binary on free ports. They are started once, and stopped by
+their own ids.
+"""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from openai import AsyncOpenAI, OpenAI
+
+BINARY = os.path.abspath(os.environ["AISIX_BIN"])
+HERE = pathlib.Path(__file__).parent
+START_SECONDS = 20
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Process:
+    """A process of the binary, started when `url` answers."""
+
+    def __init__(self, arguments, url, log, environment=None):
+        self.log = log
+        with open(log, "wb") as output:
+            self.process = subprocess.Popen(
+                [BINARY, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(url):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                pytest.exit(f"aisix {' '.join(arguments)} did not start:\n{log.read_text()}", returncode=3)
+            time.sleep(0.02)
+
+    def stop(self):
+        """An interrupt ends it without the wait that a load balancer needs."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+class Gateway:
+    """Where the gateway is, and how it stands."""
+
+    def __init__(self, proxy_port, admin_port):
+        self.base_url = f"http://127.0.0.1:{proxy_port}/v1"
+        self.actors_url = f"http://127.0.0.1:{admin_port}/admin/v1/actors"
+
+    def client(self, key="sk-sdk", **options):
+        """A client that tries once, so that a test sees what the gateway says."""
+        return OpenAI(base_url=self.base_url, api_key=key, **{"max_retries": 0, "timeout": 20, **options})
+
+    def async_client(self, key="sk-sdk", **options):
+        return AsyncOpenAI(base_url=self.base_url, api_key=key, **{"max_retries": 0, "timeout": 20, **options})
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gateway")
+    faults = {
+        "PLAIN": [],
+        "BUSY_ONCE": ["--fault", "503", "--fault-first", "1"],
+        "LIMITED_ONCE": ["--fault", "429", "--fault-first", "1"],
+        "DOWN_ONCE": ["--fault", "500", "--fault-first", "1"],
+    }
+    # Nothing of the tester's own environment decides what is configured.
+    environment = {"PATH": os.environ.get("PATH", "")}
+    processes = []
+    try:
+        for name, arguments in faults.items():
+            port = free_port()
+            environment[name] = f"http://127.0.0.1:{port}/v1"
+            arguments = ["mock", "--addr", f"127.0.0.1:{port}", *arguments]
+            processes.append(Process(arguments, environment[name] + "/models", folder / f"{name}.log"))
+        proxy, admin = free_port(), free_port()
+        environment["AISIX_PROXY__ADDR"] = f"127.0.0.1:{proxy}"
+        environment["AISIX_ADMIN__ADDR"] = f"127.0.0.1:{admin}"
+        arguments = ["serve", "--config", str(HERE / "config.toml")]
+        ready = f"http://127.0.0.1:{proxy}/readyz"
+        processes.append(Process(arguments, ready, folder / "gateway.log", environment))
+        yield Gateway(proxy, admin)
+    finally:
+        for process in reversed(processes):
+            process.stop()
+
+
+@pytest.fixture
+def client(gateway):
+    with gateway.client() as client:
+        yield client
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
