@@ -167,7 +167,7 @@ impl UpstreamResponse {
         }
     }
 
-    /// Reads an error answer's body, at most [`MAX_ERROR_BYTES`] of it; what cannot be read counts as empty.
+    /// Reads an error answer's body, at most 64 KiB of it; what cannot be read counts as empty.
     pub async fn error_text(&mut self) -> Bytes {
         let mut text = BytesMut::new();
         while let Some(Ok(chunk)) = self.body.next().await {

@@ -4,7 +4,7 @@
 //! a state is never left half changed, and a gateway that refuses everything after one panic would
 //! be worse.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Locks, whether poisoned or not.

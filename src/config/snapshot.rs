@@ -6,7 +6,9 @@
 mod access;
 mod model;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use aisix_actors::provider_pool::ProviderKey;
 

@@ -17,6 +17,7 @@ use super::Usage;
 use crate::error::{UpstreamError, UpstreamRefusal};
 
 mod sketch;
+mod skim;
 
 /// Longest text that is taken over from a provider's error, in bytes (§3.6).
 const MAX_ERROR_TEXT: usize = 1024;
@@ -40,6 +41,16 @@ pub struct Reply {
 /// # Errors
 /// The body is not a JSON object, or it is an error under a status of success.
 pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
+    if let Some(found) = skim::skim(&body) {
+        let usage = found.usage.and_then(|usage| read_usage(std::str::from_utf8(body.get(usage)?).ok()?));
+        let body = match found.model {
+            Some(own) if body.get(own.clone()) != Some(model.as_bytes()) => {
+                [&body[..own.start], model.as_bytes(), &body[own.end..]].concat().into()
+            }
+            _ => body,
+        };
+        return Ok(Reply { body, usage });
+    }
     let object = RawObject::parse(body).map_err(|_| UpstreamError::Undecodable {
         reason: Cow::Borrowed("it is not a JSON object"),
     })?;

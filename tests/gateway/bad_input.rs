@@ -285,19 +285,31 @@ fn two_lengths_are_refused_before_anybody_is_authenticated() {
 }
 
 #[test]
-fn a_broken_body_framing_is_refused() {
+fn a_broken_length_is_refused() {
     let case = Case::start("");
     for (path, envelope) in ROUTES {
-        for framing in [
-            "transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
-            "content-length: many\r\n\r\n{}",
-            "content-length: -2\r\n\r\n{}",
-        ] {
-            let head = format!(
-                "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-test\r\ncontent-type: application/json\r\n"
+        for length in ["many", "-2", "+2", "2, 3", "0x2", "18446744073709551616"] {
+            let text = format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-test\r\n\
+                 content-type: application/json\r\ncontent-length: {length}\r\n\r\n{{}}"
             );
-            let response = case.raw((head + framing).as_bytes());
-            assert_refused(envelope, &response, 400, "invalid_request_error");
+            assert_refused(envelope, &case.raw(text.as_bytes()), 400, "invalid_request_error");
+        }
+    }
+    case.is_unharmed();
+}
+
+#[test]
+fn a_broken_chunk_ends_the_connection_and_holds_nothing() {
+    let case = Case::start("");
+    for (path, envelope) in ROUTES {
+        for chunk in ["zz\r\n{}\r\n0\r\n\r\n", "2\r\n{}0\r\n\r\n", "ffffffffffffffffff\r\n{}"] {
+            let mut connection = case.gateway.connect();
+            let headers = [("content-type", "application/json"), ("transfer-encoding", "chunked")];
+            connection.send(&request_text("POST", path, "sk-test", &headers, chunk.as_bytes()));
+            if let Some(response) = connection.response_unless_closed() {
+                assert_refused(envelope, &response, 400, "invalid_request_error");
+            }
         }
     }
     case.is_unharmed();

@@ -4,7 +4,8 @@
 //! exists for a key. A fill that is dropped passes the turn to one waiter, so waiters never wait
 //! for nobody.
 
-use std::collections::{HashMap, VecDeque};
+use foldhash::HashMap;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 //! The set of keys is replaced whole, so a reader sees the old one or the new one. A key that stays
 //! keeps its count, and a lease of a key that went still gives back its slot.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};

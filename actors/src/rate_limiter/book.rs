@@ -4,7 +4,7 @@
 //! from. So limits are exact whatever the number of workers, and a refusal leaves no trace. A scope
 //! that is idle is swept when its shard grows.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -14,6 +14,22 @@ const OPAQUE_BYTES: usize = 1024;
 /// What a piece of opaque data counts towards the prompt, in bytes of text: about what providers bill for a picture.
 pub(super) const OPAQUE_COUNTS_AS: u64 = 4096;
 
+/// Up to here a loop over bytes is faster than setting up a vector search.
+const SHORT: usize = 24;
+
+/// Bytes that may stand in a string as they are.
+const IS_PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        plain[byte] = false;
+        byte += 1;
+    }
+    plain[b'"' as usize] = false;
+    plain[b'\\' as usize] = false;
+    plain
+};
+
 /// A top-level member: its name as written, without quotes, and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -222,21 +238,31 @@ impl Scanner<'_> {
         let start = self.at + 1;
         self.at = start;
         loop {
-            let rest = &self.text[self.at..];
-            let Some(length) = memchr::memchr2(b'"', b'\\', rest) else {
-                self.at = self.text.len();
-                return self.fail();
-            };
-            if let Some(control) = rest[..length].iter().position(|byte| *byte < 0x20) {
-                self.at += control;
-                return self.fail();
-            }
-            self.at += length + 1;
-            if rest[length] == b'"' {
+            self.skip_plain()?;
+            self.at += 1;
+            if self.text.get(self.at - 1) == Some(&b'"') {
                 return Ok(start..self.at - 1);
             }
             self.escape()?;
         }
+    }
+
+    /// Moves to the next quote or backslash: byte by byte in a short string, by vectors in a long one.
+    fn skip_plain(&mut self) -> Result<(), ScanError> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let near = rest.get(..SHORT).unwrap_or(rest);
+        if let Some(length) = near.iter().position(|byte| !IS_PLAIN[usize::from(*byte)]) {
+            self.at += length;
+            return if near[length] < 0x20 { self.fail() } else { Ok(()) };
+        }
+        let length = memchr::memchr2(b'"', b'\\', &rest[near.len()..]).map(|length| near.len() + length);
+        let plain = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
+        if let Some(control) = plain.iter().position(|byte| *byte < 0x20) {
+            self.at += control;
+            return self.fail();
+        }
+        self.at += plain.len();
+        if length.is_none() { self.fail() } else { Ok(()) }
     }
 
     /// Checks what follows a backslash.

@@ -165,6 +165,11 @@ impl Connection {
         Stream { connection: self, head, text: String::new(), is_over: false }
     }
 
+    /// Reads an answer; `None` when the gateway closes the connection instead.
+    pub fn response_unless_closed(&mut self) -> Option<Response> {
+        (!self.is_closed()).then(|| self.response())
+    }
+
     /// Whether the gateway closes the connection without sending anything more.
     pub fn is_closed(&mut self) -> bool {
         self.read.is_empty() && self.fill() == 0
