@@ -30,7 +30,11 @@ impl actix_service::Service<actix_tls::connect::ConnectInfo<actix_http::Uri>> fo
     }
 }
 
-async fn pass(request: HttpRequest, body: web::Bytes, client: web::Data<(awc::Client, String)>) -> HttpResponse {
+async fn pass(
+    request: HttpRequest,
+    body: web::Bytes,
+    client: web::Data<(awc::Client, String)>,
+) -> HttpResponse {
     let (client, base) = client.get_ref();
     let mut outgoing = client.post(format!("{base}{}", request.path())).no_decompress();
     for name in ["authorization", "content-type"] {

@@ -46,7 +46,13 @@ impl Usage {
     #[must_use]
     pub fn estimated(prompt: u64, delivered_bytes: u64) -> Self {
         let completion = tokens_of_bytes(delivered_bytes);
-        Self { prompt, completion, total: prompt.saturating_add(completion), is_estimated: true, ..Self::default() }
+        Self {
+            prompt,
+            completion,
+            total: prompt.saturating_add(completion),
+            is_estimated: true,
+            ..Self::default()
+        }
     }
 }
 
@@ -123,12 +129,15 @@ impl Dialect {
             .ok_or_else(|| RequestError::member("messages", "the member \"messages\" is missing"))?;
         check_messages(messages)?;
         let is_stream = optional::<bool>(&body, "stream", "a boolean")?.unwrap_or(false);
-        let stream_options =
-            match optional::<StreamOptionsMember>(&body, "stream_options", "an object with a boolean include_usage")? {
-                None => StreamOptions::Unset,
-                Some(StreamOptionsMember { include_usage: Some(true) }) => StreamOptions::WithUsage,
-                Some(_) => StreamOptions::WithoutUsage,
-            };
+        let stream_options = match optional::<StreamOptionsMember>(
+            &body,
+            "stream_options",
+            "an object with a boolean include_usage",
+        )? {
+            None => StreamOptions::Unset,
+            Some(StreamOptionsMember { include_usage: Some(true) }) => StreamOptions::WithUsage,
+            Some(_) => StreamOptions::WithoutUsage,
+        };
         let max_output_tokens = match self {
             Self::OpenAiChat => match optional(&body, "max_completion_tokens", "a whole number")? {
                 None => optional(&body, "max_tokens", "a whole number")?,
@@ -171,13 +180,15 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Call, String> {
-        let object = RawObject::parse(Bytes::copy_from_slice(body.as_bytes())).map_err(|error| error.to_string())?;
+        let object =
+            RawObject::parse(Bytes::copy_from_slice(body.as_bytes())).map_err(|error| error.to_string())?;
         Dialect::OpenAiChat.read_call(object).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_call_is_read_as_far_as_needed() {
-        let call = read(r#"{"stream":true,"x":[1],"model":"m","messages":[{}],"max_tokens":7}"#).expect("reads");
+        let call =
+            read(r#"{"stream":true,"x":[1],"model":"m","messages":[{}],"max_tokens":7}"#).expect("reads");
         assert_eq!((&*call.model, call.is_stream, call.max_output_tokens), ("m", true, Some(7)));
         assert_eq!(call.stream_options, StreamOptions::Unset);
     }

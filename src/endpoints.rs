@@ -8,6 +8,7 @@ use derive_more::Display;
 
 use crate::dialect::Dialect;
 use crate::envelope::Envelope;
+use crate::providers::Provider;
 
 /// What a caller asks for, whatever the dialect it asks in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display)]
@@ -81,6 +82,14 @@ pub struct Endpoint {
     pub envelope: Envelope,
 }
 
+impl Endpoint {
+    /// Whether a provider answers this endpoint in its own dialect.
+    #[must_use]
+    pub fn is_spoken_by(&self, provider: &dyn Provider) -> bool {
+        provider.dialect(self.operation) == Some(self.dialect)
+    }
+}
+
 const fn row(
     method: Method,
     path: &'static str,
@@ -101,7 +110,14 @@ pub static ENDPOINTS: [Endpoint; 6] = {
         row(Method::GET, "/v1/models", O::Models, A::Gateway, D::OpenAiChat, E::OpenAi),
         row(Method::POST, "/v1/chat/completions", O::Chat, A::Provider, D::OpenAiChat, E::OpenAi),
         row(Method::POST, "/v1/messages", O::Messages, A::Provider, D::Anthropic, E::Anthropic),
-        row(Method::POST, "/v1/messages/count_tokens", O::CountTokens, A::Provider, D::Anthropic, E::Anthropic),
+        row(
+            Method::POST,
+            "/v1/messages/count_tokens",
+            O::CountTokens,
+            A::Provider,
+            D::Anthropic,
+            E::Anthropic,
+        ),
     ]
 };
 

@@ -55,7 +55,9 @@ pub enum RequestError {
         waited: Duration,
     },
     /// A head that is not HTTP.
-    #[display("the request is not valid HTTP: conflicting Content-Length headers, or a malformed request line, header or chunk")]
+    #[display(
+        "the request is not valid HTTP: conflicting Content-Length headers, or a malformed request line, header or chunk"
+    )]
     Malformed,
     /// A head beyond what the server reads.
     #[display("the request's headers are too large")]
@@ -97,7 +99,9 @@ impl RequestError {
 #[derive(Debug, Display, Error)]
 pub enum AccessError {
     /// No usable credential.
-    #[display("missing or malformed Authorization header: send \"Authorization: Bearer <key>\" or \"x-api-key: <key>\"")]
+    #[display(
+        "missing or malformed Authorization header: send \"Authorization: Bearer <key>\" or \"x-api-key: <key>\""
+    )]
     MissingKey,
     /// A key that nobody declared.
     #[display("invalid API key")]
@@ -161,7 +165,8 @@ pub enum BudgetError {
 
 fn describe(refusal: &BudgetExceeded) -> String {
     let budget = &refusal.budget;
-    let reset = refusal.resets_at_rfc3339.as_deref().map_or_else(String::new, |at| format!("; it resets at {at}"));
+    let reset =
+        refusal.resets_at_rfc3339.as_deref().map_or_else(String::new, |at| format!("; it resets at {at}"));
     format!(
         "budget \"{}\" ({} scope) is used up: ${} of ${} spent, period {}{reset}",
         budget.name,

@@ -4,6 +4,7 @@
 //! endpoint it serves.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
 use aisix_actors::cache::Entry;
 use aisix_actors::types::Now;
+use futures::FutureExt;
 use tokio::task::{JoinError, JoinHandle};
 
 mod admit;
@@ -58,10 +60,8 @@ pub async fn serve(
         response.headers_mut().insert(REQUEST_ID, id);
         return Ok(response);
     }
-    // A task of its own: what the actors and the provider have to say wakes it, and not the whole connection with it.
-    // Boxed first: spawning moves what it is given several times.
-    let work = Box::pin(answer(worker, endpoint, id.clone(), request, payload));
-    let outcome = Task(actix_rt::spawn(work)).await;
+    let work = answer(worker, endpoint, id.clone(), request, payload);
+    let outcome = AssertUnwindSafe(work).catch_unwind().await;
     outcome.unwrap_or_else(|_| Err(Fault::Panic.into())).map_err(|error| Failure {
         error,
         envelope: endpoint.envelope,
@@ -95,26 +95,49 @@ async fn answer(
     mut payload: Payload,
 ) -> Result<HttpResponse, GatewayError> {
     let mut exchange = Exchange::open(&worker, endpoint, id);
-    let admitted = async {
-        receive::refuse_oversized(&exchange, &request, &mut payload).await?;
-        admit::admit(&mut exchange, &request)
-    };
-    let caller = match admitted.await {
-        Ok(caller) => caller,
+    let (caller, call) = match take_in(&mut exchange, &request, &mut payload).await {
+        Ok(taken) => taken,
         Err(error) => {
             exchange.fail(&error);
             return Err(error);
         }
     };
-    if endpoint.answer == endpoints::Answer::Gateway {
+    let Some(call) = call else {
         let mut response = own::models(&exchange, &caller);
         headers::write(&exchange, None, response.headers_mut());
         exchange.conclude(Outcome::Answered(200));
         return Ok(response);
-    }
-    match ask_provider(&mut exchange, &request, &mut payload, &caller).await {
+    };
+    // A task of its own: what the actors and the provider have to say wakes it, and not the whole connection with it.
+    // Boxed first: spawning moves what it is given several times.
+    let work = Box::pin(respond(exchange, request, caller, call));
+    Task(actix_rt::spawn(work)).await.unwrap_or_else(|_| Err(Fault::Panic.into()))
+}
+
+/// The stages that read from the connection. No call where the gateway answers itself.
+async fn take_in(
+    exchange: &mut Exchange,
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> Result<(Arc<ApiKey>, Option<Call>), GatewayError> {
+    receive::refuse_oversized(exchange, request, payload).await?;
+    let caller = admit::admit(exchange, request)?;
+    let call = match exchange.endpoint.answer {
+        endpoints::Answer::Provider => Some(receive::receive(exchange, request, payload, &caller).await?),
+        endpoints::Answer::Gateway | endpoints::Answer::Probe => None,
+    };
+    Ok((caller, call))
+}
+
+async fn respond(
+    mut exchange: Exchange,
+    request: HttpRequest,
+    caller: Arc<ApiKey>,
+    call: Call,
+) -> Result<HttpResponse, GatewayError> {
+    match ask_provider(&mut exchange, &request, &caller, &call).await {
         Ok(Ready::Whole(response)) => Ok(response),
-        Ok(Ready::Stream(call, events)) => {
+        Ok(Ready::Stream(events)) => {
             let standing = exchange.peek().await;
             let mut response = relay::event_stream();
             headers::write(&exchange, standing.as_ref(), response.headers_mut());
@@ -132,29 +155,29 @@ async fn answer(
 /// A response, or a stream that takes the exchange with it.
 enum Ready {
     Whole(HttpResponse),
-    Stream(Box<Call>, Box<events::Events>),
+    Stream(Box<events::Events>),
 }
 
+/// The stages that ask: the actors, and then a provider.
 async fn ask_provider(
     exchange: &mut Exchange,
     request: &HttpRequest,
-    payload: &mut Payload,
     caller: &ApiKey,
+    call: &Call,
 ) -> Result<Ready, GatewayError> {
-    let call = receive::receive(exchange, request, payload, caller).await?;
     let model = exchange.named_model()?;
-    let candidates = reserve::reserve(exchange, caller, &call, &model).await?;
-    let recalled = recall::recall(exchange, request, caller, &call).await;
+    let candidates = reserve::reserve(exchange, caller, call, &model).await?;
+    let recalled = recall::recall(exchange, request, caller, call).await;
     if let Recall::Hit(entry) = recalled {
         return Ok(Ready::Whole(finish(exchange, relay::remembered(&entry)).await));
     }
-    match attempt::attempt(exchange, &call, &model, candidates).await? {
-        Answer::Stream(events) => Ok(Ready::Stream(Box::new(call), events)),
+    match attempt::attempt(exchange, call, &model, candidates).await? {
+        Answer::Stream(events) => Ok(Ready::Stream(events)),
         Answer::Whole(reply) => {
             let delivered = reply.body.len() as u64;
             let usage = reply.usage.unwrap_or_else(|| Usage::estimated(call.prompt_tokens, delivered));
             exchange.usage = Some(usage);
-            remember(exchange, recalled, &call, &reply, usage);
+            remember(exchange, recalled, call, &reply, usage);
             Ok(Ready::Whole(finish(exchange, relay::whole(reply.body)).await))
         }
     }

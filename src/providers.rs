@@ -77,7 +77,8 @@ pub fn all() -> impl Iterator<Item = &'static dyn Provider> {
 /// Strips what people paste along with an API's root: trailing slashes and an endpoint's path.
 #[must_use]
 pub fn root_of(pasted: &str) -> &str {
-    const ENDPOINTS: [&str; 5] = ["/chat/completions", "/completions", "/embeddings", "/responses", "/messages"];
+    const ENDPOINTS: [&str; 5] =
+        ["/chat/completions", "/completions", "/embeddings", "/responses", "/messages"];
     let trimmed = pasted.trim().trim_end_matches('/');
     let root = ENDPOINTS.iter().find_map(|endpoint| trimmed.strip_suffix(endpoint)).unwrap_or(trimmed);
     root.trim_end_matches('/')

@@ -215,9 +215,9 @@ impl Stream for UpstreamBody {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut *self {
-            Self::Wire(response) => {
-                response.poll_next_unpin(context).map(|chunk| chunk.map(|chunk| chunk.map_err(|_| UpstreamError::BrokeOff)))
-            }
+            Self::Wire(response) => response
+                .poll_next_unpin(context)
+                .map(|chunk| chunk.map(|chunk| chunk.map_err(|_| UpstreamError::BrokeOff))),
             Self::InProcess(body) => body.poll_next_unpin(context),
             Self::Ended => Poll::Ready(None),
         }

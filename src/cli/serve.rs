@@ -38,7 +38,10 @@ fn serve(snapshot: Snapshot, started: Instant) -> io::Result<()> {
     actix_rt::System::new().block_on(async move {
         let running = application.start()?;
         let (proxy, workers) = (running.proxy_addr, settings.proxy.workers());
-        log::info!("serving {summary} on http://{proxy} with {workers} workers, ready in {:?}", started.elapsed());
+        log::info!(
+            "serving {summary} on http://{proxy} with {workers} workers, ready in {:?}",
+            started.elapsed()
+        );
         if let Some(admin) = running.admin_addr {
             log::info!("administrators are served on http://{admin}");
         }

@@ -99,7 +99,10 @@ mod tests {
     #[test]
     fn order_and_space_do_not_matter_and_everything_else_does() {
         let base = canonical(r#"{"a":1,"b":{"x":[1,2],"y":"z"}}"#);
-        for same in [r#"{"b":{"y":"z","x":[1, 2]},"a":1}"#, "{ \"stream\":true,\n\"a\":1,\"b\":{\"x\":[1,2],\"y\":\"z\"}}"] {
+        for same in [
+            r#"{"b":{"y":"z","x":[1, 2]},"a":1}"#,
+            "{ \"stream\":true,\n\"a\":1,\"b\":{\"x\":[1,2],\"y\":\"z\"}}",
+        ] {
             assert_eq!(canonical(same), base, "{same}");
         }
         for other in [

@@ -5,19 +5,22 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::Usage;
 use super::raw::{RawObject, range_in};
 use super::sse::Frame;
-use super::Usage;
 use crate::error::{UpstreamError, UpstreamRefusal};
 
 mod sketch;
 mod skim;
+
+use sketch::Sketcher;
 
 /// Longest text that is taken over from a provider's error, in bytes (§3.6).
 const MAX_ERROR_TEXT: usize = 1024;
@@ -51,9 +54,8 @@ pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
         };
         return Ok(Reply { body, usage });
     }
-    let object = RawObject::parse(body).map_err(|_| UpstreamError::Undecodable {
-        reason: Cow::Borrowed("it is not a JSON object"),
-    })?;
+    let object = RawObject::parse(body)
+        .map_err(|_| UpstreamError::Undecodable { reason: Cow::Borrowed("it is not a JSON object") })?;
     if let Some(raw) = object.member("error").filter(|raw| *raw != "null")
         && object.member("choices").is_none()
     {
@@ -130,32 +132,48 @@ struct Choice<'a> {
 /// Bytes of a delta that are not text: `{"content":""}`.
 const DELTA_FRAME_BYTES: u64 = 14;
 
-/// Reads one frame; `model` is the caller's name for the model, as raw JSON.
-#[must_use]
-pub fn read_frame(frame: &Frame<'_>, model: &str) -> Chunk {
-    let Some(data) = frame.data() else { return Chunk::Comment };
-    if let Cow::Borrowed(data) = data
-        && let Some(found) = sketch::sketch(data)
-    {
-        let pass = match found.model {
-            Some(own) if data.get(own.clone()) != Some(model.as_bytes()) => {
-                let start = offset_in(frame.bytes, data);
-                Pass::Renamed(start + own.start..start + own.end)
-            }
-            _ => Pass::AsItIs,
-        };
-        let text_bytes = found.delta_bytes.saturating_sub(DELTA_FRAME_BYTES);
-        return Chunk::Content { pass, usage: None, finished: false, text_bytes };
+/// Reads the frames of one stream.
+#[derive(Debug)]
+pub struct FrameReader {
+    /// The caller's name for the model, as raw JSON.
+    model: Arc<str>,
+    sketcher: Sketcher,
+}
+
+impl FrameReader {
+    /// Begins a stream; `model` is the caller's name for the model, as raw JSON.
+    #[must_use]
+    pub fn new(model: Arc<str>) -> Self {
+        Self { model, sketcher: Sketcher::default() }
     }
-    if data.trim_ascii() == b"[DONE]" {
-        return Chunk::Done;
-    }
-    match std::str::from_utf8(&data) {
-        Ok(text) => {
-            let start = matches!(data, Cow::Borrowed(_)).then(|| offset_in(frame.bytes, &data));
-            decode(frame, start, text, model)
+
+    /// Reads one frame.
+    #[must_use]
+    pub fn read(&mut self, frame: &Frame<'_>) -> Chunk {
+        let Some(data) = frame.data() else { return Chunk::Comment };
+        if let Cow::Borrowed(data) = data
+            && let Some(found) = self.sketcher.look(data)
+        {
+            let pass = match found.model {
+                Some(own) if data.get(own.clone()) != Some(self.model.as_bytes()) => {
+                    let start = offset_in(frame.bytes, data);
+                    Pass::Renamed(start + own.start..start + own.end)
+                }
+                _ => Pass::AsItIs,
+            };
+            let text_bytes = found.delta_bytes.saturating_sub(DELTA_FRAME_BYTES);
+            return Chunk::Content { pass, usage: None, finished: false, text_bytes };
         }
-        Err(_) => Chunk::Malformed,
+        if data.trim_ascii() == b"[DONE]" {
+            return Chunk::Done;
+        }
+        match std::str::from_utf8(&data) {
+            Ok(text) => {
+                let start = matches!(data, Cow::Borrowed(_)).then(|| offset_in(frame.bytes, &data));
+                decode(frame, start, text, &self.model)
+            }
+            Err(_) => Chunk::Malformed,
+        }
     }
 }
 
@@ -234,15 +252,22 @@ struct CompletionDetails {
 fn read_usage(raw: &str) -> Option<Usage> {
     let members: UsageMembers = serde_json::from_str::<Option<UsageMembers>>(raw).ok()??;
     let prompt = members.prompt_tokens.unwrap_or(0);
-    let completion = members.completion_tokens.unwrap_or(0);
+    let reasoning =
+        members.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0);
+    let mut completion = members.completion_tokens.unwrap_or(0);
+    let sum = prompt.saturating_add(completion);
+    // xAI counts reasoning beside the completion, and says so only by the total.
+    if members.total_tokens == Some(sum.saturating_add(reasoning)) {
+        completion = completion.saturating_add(reasoning);
+    }
     let details = members.prompt_tokens_details.unwrap_or_default();
     let usage = Usage {
         prompt,
         completion,
         cached: details.cached_tokens.or(members.prompt_cache_hit_tokens).unwrap_or(0).min(prompt),
         cache_write: details.cache_write_tokens.unwrap_or(0).min(prompt),
-        reasoning: members.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0),
-        total: members.total_tokens.unwrap_or_else(|| prompt.saturating_add(completion)),
+        reasoning,
+        total: members.total_tokens.unwrap_or(sum),
         is_estimated: false,
     };
     (usage.total > 0).then_some(usage)
@@ -256,6 +281,9 @@ struct ErrorMembers<'a> {
     param: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     code: Option<&'a RawValue>,
+    /// Groq's name for the status of an error inside a stream.
+    #[serde(default)]
+    status_code: Option<u16>,
 }
 
 /// Message, param, code and embedded status of an `error` value: an object, or only a text.
@@ -268,7 +296,7 @@ fn read_error_value(raw: &str) -> UpstreamRefusal {
     };
     let code = members.code.map(RawValue::get);
     let as_text = code.and_then(|raw| serde_json::from_str::<String>(raw).ok());
-    let number = as_text.as_deref().or(code).and_then(|text| text.parse::<u16>().ok());
+    let number = as_text.as_deref().or(code).and_then(|text| text.parse().ok()).or(members.status_code);
     UpstreamRefusal {
         status: number.filter(|status| (400..=599).contains(status)),
         message: shortened(members.message.as_deref().unwrap_or(raw)),

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use derive_more::{Display, Error};
 use smallvec::SmallVec;
 
+pub(crate) mod plain;
 mod scan;
 
 use scan::{Place, ScanError};
@@ -189,8 +190,32 @@ mod tests {
 
     /// Pieces of JSON, right and wrong, from which a random text is put together.
     const PARTS: &[&str] = &[
-        "[", "]", "{", "}", ":", ",", " ", "\n", "\"a\":", "\"b\\u00e9\"", "\"c\"", "\"\\x\"", "\"\\u12\"", "1", "-0", "01",
-        "0.5e+3", "1.", "-", "true", "nul", "null", "\"\t\"", "\"d\":[1,{\"e\":2}]", ",\"f\":{}", "\"g\":\"\"",
+        "[",
+        "]",
+        "{",
+        "}",
+        ":",
+        ",",
+        " ",
+        "\n",
+        "\"a\":",
+        "\"b\\u00e9\"",
+        "\"c\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "1",
+        "-0",
+        "01",
+        "0.5e+3",
+        "1.",
+        "-",
+        "true",
+        "nul",
+        "null",
+        "\"\t\"",
+        "\"d\":[1,{\"e\":2}]",
+        ",\"f\":{}",
+        "\"g\":\"\"",
     ];
 
     fn object(text: &str) -> Result<RawObject, RawError> {
@@ -208,7 +233,10 @@ mod tests {
     #[test]
     fn only_the_patched_member_changes() {
         for (text, patched) in [
-            (r#"{"a":1.0,"model":"x","b":{"model":"x"}}"#, r#"{"a":1.0,"model":"new","b":{"model":"x"},"s":{}}"#),
+            (
+                r#"{"a":1.0,"model":"x","b":{"model":"x"}}"#,
+                r#"{"a":1.0,"model":"new","b":{"model":"x"},"s":{}}"#,
+            ),
             (r#"{"model":"x"}"#, r#"{"model":"new","s":{}}"#),
             (" {\"model\" : \"x\" } \n", " {\"model\" : \"new\" ,\"s\":{}} \n"),
             ("{}", r#"{"s":{}}"#),
@@ -222,7 +250,10 @@ mod tests {
     fn what_is_not_an_object_is_refused_with_its_reason() {
         assert_eq!(object("").expect_err("empty"), RawError::Empty);
         assert_eq!(object("{\"a\":1,\"\\u0061\":2}").expect_err("twice"), RawError::Repeated("a".into()));
-        assert_eq!(object(&format!("{{\"a\":{}}}", "[".repeat(100_000))).expect_err("deep"), RawError::TooDeep);
+        assert_eq!(
+            object(&format!("{{\"a\":{}}}", "[".repeat(100_000))).expect_err("deep"),
+            RawError::TooDeep
+        );
         for text in ["[]", "1", "{", "{\"a\":}", "{\"a\":1}x", "{\"a\":1,}", "nul"] {
             assert!(matches!(object(text), Err(RawError::NotAnObject { .. })), "{text}");
         }

@@ -49,12 +49,7 @@ pub async fn attempt(
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            log::debug!(
-                "attempt {} at \"{}\" failed: {}",
-                exchange.attempts,
-                target.name,
-                cause_of(&error)
-            );
+            log::debug!("attempt {} at \"{}\" failed: {}", exchange.attempts, target.name, cause_of(&error));
             match rules.next(&error) {
                 Step::Never => return Err(error),
                 Step::SameTarget(wait) => tokio::time::sleep(wait).await,
@@ -140,7 +135,7 @@ async fn engage(
     is_routed: bool,
 ) -> Result<Engaged, GatewayError> {
     let operation = exchange.endpoint.operation;
-    if direct.provider.dialect(operation) != Some(exchange.endpoint.dialect) {
+    if !exchange.endpoint.is_spoken_by(direct.provider) {
         return Err(Fault::NotImplemented { provider: direct.provider.name(), operation }.into());
     }
     let actors = &exchange.worker.actors;
@@ -201,11 +196,14 @@ async fn ask_for_stream(
     let response = within(patience.stream_head(), send(exchange, call, direct, engaged)).await?;
     if response.is_json {
         within(patience.gap, read_whole(exchange, call, response)).await?;
-        return Err(UpstreamError::Undecodable { reason: "a stream was asked for and a JSON body came".into() });
+        return Err(UpstreamError::Undecodable {
+            reason: "a stream was asked for and a JSON body came".into(),
+        });
     }
     let model = call.body.member("model").unwrap_or_default();
     let mut events = Box::new(Events::new(response.body, model.into(), patience));
-    if let Ok(first) = timeout(patience.first_event, events.wait_for_first()).await {
+    let first = within(patience.first_event, events.wait_for_first());
+    if let Ok(first) = timeout(patience.withheld, first).await {
         first?;
     }
     // Without a first event in time the caller's 200 goes out now; a failure from here on is a frame of the stream.
@@ -246,9 +244,8 @@ async fn send(
 
 /// The caller's body with the target's own name for the model, and the wish for usage where nobody said otherwise.
 fn body_for(call: &Call, direct: &Direct, capture: Option<&str>) -> Bytes {
-    let wants_usage = call.is_stream
-        && call.stream_options == StreamOptions::Unset
-        && direct.provider.streams_usage();
+    let wants_usage =
+        call.is_stream && call.stream_options == StreamOptions::Unset && direct.provider.streams_usage();
     let upstream_model = direct.upstream_model_for(capture);
     let model = serde_json::Value::from(&*upstream_model).to_string();
     call.body.patched("model", &model, wants_usage.then_some(openai_chat::INCLUDE_USAGE))

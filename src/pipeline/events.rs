@@ -1,5 +1,6 @@
 //! The events of a provider's stream: read, checked and named as the caller did, with its clocks watched.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,10 +10,13 @@ use futures::{FutureExt, StreamExt, future::poll_fn};
 use tokio::time::{Sleep, sleep};
 
 use super::patience::{Patience, Watch};
-use crate::dialect::openai_chat::{self, Chunk};
+use crate::dialect::openai_chat::{Chunk, FrameReader};
 use crate::dialect::sse::{Frame, Reader};
 use crate::error::UpstreamError;
 use crate::upstream::UpstreamBody;
+
+/// Comments before the first event that are kept for the caller; they only say that somebody is there.
+const MAX_COMMENTS: usize = 64;
 
 /// How long a provider may take to end a stream after its last word.
 const LINGER: Duration = Duration::from_secs(1);
@@ -21,11 +25,10 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct Events {
     body: UpstreamBody,
     reader: Reader,
-    /// The model that the caller named, as raw JSON.
-    model: Arc<str>,
-    /// The first chunk, read ahead, and its frame.
-    first: Option<(Chunk, Vec<u8>)>,
-    /// Bytes of the frame that was read ahead, once it is read.
+    frames: FrameReader,
+    /// The first chunk, read ahead with its frame, and the comments before it.
+    ahead: VecDeque<(Chunk, Vec<u8>)>,
+    /// Bytes of a frame that was read ahead, once it is read.
     replayed: Vec<u8>,
     gap: Option<Watch>,
     total: Option<(Duration, Pin<Box<Sleep>>)>,
@@ -39,8 +42,8 @@ impl Events {
         Self {
             body,
             reader: Reader::default(),
-            model,
-            first: None,
+            frames: FrameReader::new(model),
+            ahead: VecDeque::new(),
             replayed: Vec::new(),
             gap: patience.gap.map(Watch::start),
             total: patience.stream.map(|limit| (limit, Box::pin(sleep(limit)))),
@@ -55,15 +58,19 @@ impl Events {
     pub async fn wait_for_first(&mut self) -> Result<(), UpstreamError> {
         loop {
             let read = poll_fn(|context| {
-                self.poll_frame(context).map(|read| read.map(|(chunk, frame)| (chunk, frame.bytes.to_vec())))
+                self.poll_fresh(context).map(|read| read.map(|(chunk, frame)| (chunk, frame.bytes.to_vec())))
             });
             match read.await {
                 // A comment says that the provider is there, not that it has an answer.
-                Some((Chunk::Comment, _)) => {}
+                Some(comment @ (Chunk::Comment, _)) => {
+                    if self.ahead.len() < MAX_COMMENTS {
+                        self.ahead.push_back(comment);
+                    }
+                }
                 Some((Chunk::Failed(error), _)) => return Err(error),
                 None => return Err(UpstreamError::BrokeOff),
-                some => {
-                    self.first = some;
+                Some(first) => {
+                    self.ahead.push_back(first);
                     return Ok(());
                 }
             }
@@ -72,17 +79,23 @@ impl Events {
 
     /// The next chunk with its frame; `None` at the end of the body. A failure is a chunk, and the last one.
     pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<(Chunk, Frame<'_>)>> {
-        if let Some((chunk, bytes)) = self.first.take() {
+        if let Some((chunk, bytes)) = self.ahead.pop_front() {
             self.replayed = bytes;
             return Poll::Ready(Some((chunk, Frame { bytes: &self.replayed })));
         }
+        self.poll_fresh(context)
+    }
+
+    /// The next chunk off the network.
+    fn poll_fresh(&mut self, context: &mut Context<'_>) -> Poll<Option<(Chunk, Frame<'_>)>> {
         if let Err(failure) = futures::ready!(self.poll_whole_frame(context)) {
             self.has_ended = true;
             self.reader = Reader::default();
             return Poll::Ready(Some((Chunk::Failed(failure), Frame { bytes: &[] })));
         }
-        let frame = if self.has_ended { self.reader.finish() } else { self.reader.next_frame().ok().flatten() };
-        Poll::Ready(frame.map(|frame| (openai_chat::read_frame(&frame, &self.model), frame)))
+        let frame =
+            if self.has_ended { self.reader.finish() } else { self.reader.next_frame().ok().flatten() };
+        Poll::Ready(frame.map(|frame| (self.frames.read(&frame), frame)))
     }
 
     /// Ready when the reader holds a whole frame, or the body has ended.

@@ -11,6 +11,14 @@ const SERVED_BY: HeaderName = HeaderName::from_static("x-aisix-served-by");
 const CACHE: HeaderName = HeaderName::from_static("x-aisix-cache");
 const CACHE_LAYER: HeaderName = HeaderName::from_static("x-aisix-cache-layer");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+static LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
+static REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
+static RESET_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
+static LIMIT_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-limit-tokens");
+static REMAINING_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-tokens");
+static RESET_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-reset-tokens");
+static LIMIT_CONCURRENT: HeaderName = HeaderName::from_static("x-ratelimit-limit-concurrent");
+static REMAINING_CONCURRENT: HeaderName = HeaderName::from_static("x-ratelimit-remaining-concurrent");
 
 /// Writes the headers of a successful answer (§2).
 pub fn write(exchange: &Exchange, standing: Option<&Standing>, headers: &mut HeaderMap) {
@@ -23,7 +31,9 @@ pub fn write(exchange: &Exchange, standing: Option<&Standing>, headers: &mut Hea
             Ok(value) => {
                 headers.insert(SERVED_BY, value);
             }
-            Err(_) => log::warn!("the model name {name:?} cannot stand in x-aisix-served-by; the header is left out"),
+            Err(_) => log::warn!(
+                "the model name {name:?} cannot stand in x-aisix-served-by; the header is left out"
+            ),
         }
     }
     if let Some(cache) = exchange.cache {
@@ -45,8 +55,8 @@ pub fn write(exchange: &Exchange, standing: Option<&Standing>, headers: &mut Hea
 
 /// Limits of the key: only those that it has, per minute and concurrent.
 fn write_standing(standing: &Standing, headers: &mut HeaderMap) {
-    let mut put = |name: &'static str, value: HeaderValue| {
-        headers.insert(HeaderName::from_static(name), value);
+    let mut put = |name: &HeaderName, value: HeaderValue| {
+        headers.insert(name.clone(), value);
     };
     let reset = || {
         let mut text = itoa::Buffer::new().format(standing.minute_resets_in.as_secs()).to_owned();
@@ -54,17 +64,17 @@ fn write_standing(standing: &Standing, headers: &mut HeaderMap) {
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("60s"))
     };
     if let Some(limit) = standing.limit.rpm {
-        put("x-ratelimit-limit-requests", limit.into());
-        put("x-ratelimit-remaining-requests", limit.saturating_sub(standing.used_requests_minute).into());
-        put("x-ratelimit-reset-requests", reset());
+        put(&LIMIT_REQUESTS, limit.into());
+        put(&REMAINING_REQUESTS, limit.saturating_sub(standing.used_requests_minute).into());
+        put(&RESET_REQUESTS, reset());
     }
     if let Some(limit) = standing.limit.tpm {
-        put("x-ratelimit-limit-tokens", limit.into());
-        put("x-ratelimit-remaining-tokens", limit.saturating_sub(standing.used_tokens_minute).into());
-        put("x-ratelimit-reset-tokens", reset());
+        put(&LIMIT_TOKENS, limit.into());
+        put(&REMAINING_TOKENS, limit.saturating_sub(standing.used_tokens_minute).into());
+        put(&RESET_TOKENS, reset());
     }
     if let Some(limit) = standing.limit.concurrency {
-        put("x-ratelimit-limit-concurrent", limit.into());
-        put("x-ratelimit-remaining-concurrent", limit.saturating_sub(standing.concurrent).into());
+        put(&LIMIT_CONCURRENT, limit.into());
+        put(&REMAINING_CONCURRENT, limit.saturating_sub(standing.concurrent).into());
     }
 }

@@ -27,7 +27,11 @@ pub fn probe(operation: Operation, is_draining: bool, is_verbose: bool) -> HttpR
     let mut text = String::new();
     if is_verbose || !is_well {
         for (check, ok) in checks {
-            let line = if *ok { format!("[+]{check} ok\n") } else { format!("[-]{check} failed: reason withheld\n") };
+            let line = if *ok {
+                format!("[+]{check} ok\n")
+            } else {
+                format!("[-]{check} failed: reason withheld\n")
+            };
             text.push_str(&line);
         }
         let verdict = if is_well { "passed" } else { "failed" };

@@ -23,8 +23,10 @@ pub struct Patience {
     pub gap: Option<Duration>,
     /// A whole stream.
     pub stream: Option<Duration>,
-    /// How long the caller's 200 is withheld for the first event of a stream, so that it can still fail over.
-    pub first_event: Duration,
+    /// The first event of a stream; a comment is none. Later is a failure, and another target may be tried.
+    pub first_event: Option<Duration>,
+    /// How long the caller's 200 is withheld for the first event where that has no limit of its own.
+    pub withheld: Duration,
 }
 
 impl Patience {
@@ -49,12 +51,13 @@ impl Patience {
             TimeoutRule::Inherit => settings.upstream.timeout(),
         };
         let keepalive = settings.downstream.sse_keepalive_interval().unwrap_or(Duration::MAX);
-        let first_event = match from_resource {
-            TimeoutRule::After(limit) => limit,
-            TimeoutRule::None | TimeoutRule::Inherit => keepalive,
+        let (first_event, withheld) = match from_resource {
+            TimeoutRule::After(limit) => (Some(limit), Duration::MAX),
+            TimeoutRule::None | TimeoutRule::Inherit => (None, keepalive),
         };
         let head = settings.upstream.first_byte_timeout();
-        Self { whole, head, gap, stream: settings.upstream.stream_total_timeout(), first_event }
+        let stream = settings.upstream.stream_total_timeout();
+        Self { whole, head, gap, stream, first_event, withheld }
     }
 
     /// The limit for the head of a streamed answer.

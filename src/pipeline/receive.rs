@@ -66,8 +66,10 @@ pub async fn receive(
     let body = read_body(exchange, request, payload).await?;
     let object = RawObject::parse(body).map_err(|error| RequestError::invalid(error.to_string()))?;
     let call = exchange.endpoint.dialect.read_call(object)?;
-    let resolved =
-        exchange.snapshot.resolve(&call.model).ok_or_else(|| AccessError::UnknownModel(shown(&call.model)))?;
+    let resolved = exchange
+        .snapshot
+        .resolve(&call.model)
+        .ok_or_else(|| AccessError::UnknownModel(shown(&call.model)))?;
     exchange.model = Some(resolved);
     if !caller.allows(&call.model) {
         return Err(AccessError::ModelNotAllowed(shown(&call.model)).into());
@@ -120,7 +122,10 @@ async fn read_body(
     Ok(body.freeze())
 }
 
-async fn next_chunk(payload: &mut Payload, patience: Option<Duration>) -> Result<Option<Bytes>, GatewayError> {
+async fn next_chunk(
+    payload: &mut Payload,
+    patience: Option<Duration>,
+) -> Result<Option<Bytes>, GatewayError> {
     let chunk = match patience {
         None => payload.next().await,
         Some(patience) => match timeout(patience, payload.next()).await {

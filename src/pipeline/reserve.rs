@@ -8,25 +8,30 @@ use aisix_actors::types::MicroUsd;
 use smallvec::SmallVec;
 
 use super::exchange::Exchange;
-use crate::config::settings::Unpriced;
 use crate::config::price::Price;
+use crate::config::settings::Unpriced;
 use crate::config::snapshot::{ApiKey, Dispatch, Model};
 use crate::dialect::Call;
+use crate::endpoints::Endpoint;
 use crate::error::{BudgetError, Fault, GatewayError, LimitRefusal};
 
 /// Plans the candidates and takes the holds of the caller and the model that it named.
 ///
 /// # Errors
-/// 503 when every target is out, 429 when a budget or a limit refuses.
+/// 501 when no provider of the model can answer, 503 when every target is out, 429 when a budget or a limit refuses.
 pub async fn reserve(
     exchange: &mut Exchange,
     caller: &ApiKey,
     call: &Call,
     model: &Model,
 ) -> Result<Candidates, GatewayError> {
-    let candidates = exchange.worker.actors.router.plan(model.group.clone()).await.map_err(|out| {
-        Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after }
-    })?;
+    if let Some(provider) = mute_provider(exchange.endpoint, model) {
+        return Err(Fault::NotImplemented { provider, operation: exchange.endpoint.operation }.into());
+    }
+    let candidates =
+        exchange.worker.actors.router.plan(model.group.clone()).await.map_err(|out| {
+            Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after }
+        })?;
     let budgets: SmallVec<[_; 4]> = caller.budgets.iter().chain(&model.budgets).cloned().collect();
     if !budgets.is_empty() {
         let hard = budgets.iter().find(|budget| budget.hard_stop);
@@ -46,6 +51,20 @@ pub async fn reserve(
         exchange.limits = Some(permit.map_err(LimitRefusal)?);
     }
     Ok(candidates)
+}
+
+/// A provider of the model, when none of its providers can answer this endpoint.
+fn mute_provider(endpoint: &Endpoint, model: &Model) -> Option<&'static str> {
+    match &model.dispatch {
+        Dispatch::Direct(direct) => (!endpoint.is_spoken_by(direct.provider)).then(|| direct.provider.name()),
+        Dispatch::Routing(routing) => {
+            let mut mute = None;
+            for member in &routing.members {
+                mute = Some(mute_provider(endpoint, member)?);
+            }
+            mute
+        }
+    }
 }
 
 /// What the call may cost at the dearest target; `None` when a target has no price.

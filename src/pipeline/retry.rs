@@ -74,7 +74,8 @@ impl<'a> Rules<'a> {
         match error {
             GatewayError::Upstream(UpstreamError::Refused(refusal)) => match refusal.status {
                 Some(status @ 400..=499) => {
-                    let listed = self.routing.is_some_and(|rules| rules.fallback_on_statuses.contains(&status));
+                    let listed =
+                        self.routing.is_some_and(|rules| rules.fallback_on_statuses.contains(&status));
                     let again = self.routing.is_some_and(|rules| status == 429 && rules.retry_on_429);
                     (listed || again, listed || again || (status == 429 && self.has_more))
                 }

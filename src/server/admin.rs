@@ -21,7 +21,8 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
             let response = own::probe(operation, worker.gateway.is_draining(), own::is_verbose(&request));
             async move { response }
         };
-        routes.service(web::resource(path).route(web::get().to(answer)).default_service(web::to(wrong_method)));
+        routes
+            .service(web::resource(path).route(web::get().to(answer)).default_service(web::to(wrong_method)));
     }
     let actors = move |request: HttpRequest| actors(worker.clone(), request);
     let resource = web::resource("/admin/v1/actors");
@@ -78,10 +79,15 @@ fn authenticate(worker: &Worker, request: &HttpRequest) -> Result<(), Failure> {
     let settings = worker.gateway.snapshot().settings.clone();
     let keys = &settings.admin.admin_keys;
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let offered = header.and_then(|value| value.strip_prefix("Bearer ")).map(|token| Sha256::digest(token.trim()));
+    let offered =
+        header.and_then(|value| value.strip_prefix("Bearer ")).map(|token| Sha256::digest(token.trim()));
     // Without a key the listener is on loopback only: the configuration makes sure of it.
     let is_known = offered.is_some_and(|digest| keys.iter().any(|key| key.0 == <[u8; 32]>::from(digest)));
-    if keys.is_empty() || is_known { Ok(()) } else { Err(Failure::new(AccessError::MissingKey, Envelope::Admin)) }
+    if keys.is_empty() || is_known {
+        Ok(())
+    } else {
+        Err(Failure::new(AccessError::MissingKey, Envelope::Admin))
+    }
 }
 
 async fn unknown_path(request: HttpRequest) -> Result<HttpResponse, Failure> {

@@ -36,7 +36,8 @@ impl<T> Intake<T> {
 
     /// Notes the request line when `read` begins with one.
     fn note(&mut self, read: &[u8]) {
-        if read.first().is_some_and(u8::is_ascii_uppercase) {
+        let method = read.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+        if method > 0 && read.get(method..).is_some_and(|rest| rest.starts_with(b" /")) {
             let length = read.len().min(LINE_BYTES);
             self.line[..length].copy_from_slice(&read[..length]);
             self.line_len = length;
@@ -95,7 +96,11 @@ impl<T: AsyncWrite + Unpin> Intake<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Intake<T> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
         if let Some(read) = buffer.filled().get(before..) {
@@ -106,7 +111,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Intake<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Intake<T> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         futures::ready!(this.poll_instead(context))?;
         match bare_status(bytes) {
@@ -164,6 +173,9 @@ mod tests {
         let mut intake = Intake::new(());
         intake.note(b"POST /v1/messages?x=1 HTTP/1.1\r\nContent-Length: 1\r\n");
         let answer = String::from_utf8(intake.answer_for(400).to_vec()).expect("text");
-        assert!(answer.contains("\r\n\r\n{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\""), "{answer}");
+        assert!(
+            answer.contains("\r\n\r\n{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\""),
+            "{answer}"
+        );
     }
 }

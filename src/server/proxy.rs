@@ -23,8 +23,11 @@ pub(super) fn server_header() -> DefaultHeaders {
 }
 
 pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
-    for endpoint in &ENDPOINTS {
-        routes.service(resource(&worker, endpoint));
+    for (index, endpoint) in ENDPOINTS.iter().enumerate() {
+        let is_first = ENDPOINTS.iter().position(|row| row.path == endpoint.path) == Some(index);
+        if is_first {
+            routes.service(resource(&worker, endpoint));
+        }
     }
     let unknown = move |request: HttpRequest| {
         let refusal = unknown_path(&worker, &request);
@@ -33,32 +36,43 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
     routes.default_service(web::to(unknown));
 }
 
-fn resource(worker: &Rc<Worker>, endpoint: &'static Endpoint) -> actix_web::Resource {
-    let (serving, refusing) = (worker.clone(), worker.clone());
-    let serve = move |request: HttpRequest, payload: web::Payload| {
-        pipeline::serve(serving.clone(), endpoint, request, payload.into_inner())
-    };
+/// One path with all of its rows.
+fn resource(worker: &Rc<Worker>, first: &'static Endpoint) -> actix_web::Resource {
+    let mut resource = web::resource(first.path);
+    for endpoint in ENDPOINTS.iter().filter(|row| row.path == first.path) {
+        let worker = worker.clone();
+        let serve = move |request: HttpRequest, payload: web::Payload| {
+            pipeline::serve(worker.clone(), endpoint, request, payload.into_inner())
+        };
+        resource = resource.route(web::method(endpoint.method.clone()).to(serve));
+    }
+    let worker = worker.clone();
     let refuse = move |request: HttpRequest| {
-        let refusal = wrong_method(&refusing, endpoint, &request);
+        let refusal = wrong_method(&worker, first, &request);
         async move { Err::<HttpResponse, _>(refusal) }
     };
-    web::resource(endpoint.path)
-        .route(web::method(endpoint.method.clone()).to(serve))
-        .default_service(web::to(refuse))
+    resource.default_service(web::to(refuse))
 }
 
 fn unknown_path(worker: &Worker, request: &HttpRequest) -> Failure {
     let method = request.method().to_string();
     let path = request.path().chars().filter(|character| !character.is_control()).take(SHOWN_PATH).collect();
-    let failure = Failure::new(RequestError::UnknownPath { method, path }, endpoints::envelope_of(request.path()));
+    let failure =
+        Failure::new(RequestError::UnknownPath { method, path }, endpoints::envelope_of(request.path()));
     Failure { request_id: Some(request_id::of(worker, request.headers())), ..failure }
 }
 
 fn wrong_method(worker: &Worker, endpoint: &Endpoint, request: &HttpRequest) -> Failure {
     let error = RequestError::WrongMethod {
         method: request.method().to_string(),
-        allowed: endpoint.method.to_string(),
+        allowed: methods_of(endpoint.path),
     };
     let failure = Failure::new(error, endpoint.envelope);
     Failure { request_id: Some(request_id::of(worker, request.headers())), ..failure }
+}
+
+/// The methods of a path, as `Allow` lists them.
+fn methods_of(path: &str) -> String {
+    let methods = ENDPOINTS.iter().filter(|row| row.path == path).map(|row| row.method.as_str());
+    methods.collect::<Vec<_>>().join(", ")
 }

@@ -37,14 +37,25 @@ impl Display for Line<'_> {
             write!(out, " served_by={target}")?;
         }
         if exchange.attempts > 0 {
-            write!(out, " attempts={} upstream_ms={}", exchange.attempts, exchange.upstream_time.as_millis())?;
+            write!(
+                out,
+                " attempts={} upstream_ms={}",
+                exchange.attempts,
+                exchange.upstream_time.as_millis()
+            )?;
         }
         if let Some(cache) = exchange.cache {
             write!(out, " cache={}", cache.as_str())?;
         }
         if let Some(usage) = &exchange.usage {
             let mark = if usage.is_estimated { "~" } else { "" };
-            write!(out, " tokens={mark}{}+{} cost_usd={}", usage.prompt, usage.completion, exchange.cost().to_usd_exact())?;
+            write!(
+                out,
+                " tokens={mark}{}+{} cost_usd={}",
+                usage.prompt,
+                usage.completion,
+                exchange.cost().to_usd_exact()
+            )?;
         }
         if exchange.malformed_events > 0 {
             write!(out, " malformed_events={}", exchange.malformed_events)?;

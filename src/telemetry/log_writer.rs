@@ -4,9 +4,9 @@
 //! fit is dropped and counted, and the count is written when there is room again.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::Arc;
 
 use env_logger::{Env, Target, WriteStyle};
 
@@ -44,7 +44,8 @@ pub fn start(level: &str) -> io::Result<Flush> {
     let dropped = Arc::new(AtomicU64::new(0));
     let queue = Queue { sender: sender.clone(), dropped: dropped.clone() };
     std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&receiver, &dropped))?;
-    let style = if io::IsTerminal::is_terminal(&io::stderr()) { WriteStyle::Always } else { WriteStyle::Never };
+    let style =
+        if io::IsTerminal::is_terminal(&io::stderr()) { WriteStyle::Always } else { WriteStyle::Never };
     let started = env_logger::Builder::from_env(Env::default().default_filter_or(format!("{level},{QUIET}")))
         .write_style(style)
         .format_timestamp_millis()

@@ -36,10 +36,13 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
         MockBody::Stream(frames) => frames,
         MockBody::Stall => return std::future::pending().await,
         MockBody::Reset => {
-            return Err(UpstreamError::Unreachable { cause: "the mock provider closed the connection".into() });
+            return Err(UpstreamError::Unreachable {
+                cause: "the mock provider closed the connection".into(),
+            });
         }
     };
-    let header = |name: &str| reply.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
+    let header =
+        |name: &str| reply.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
     Ok(UpstreamResponse {
         status: reply.status,
         is_json: header("content-type").is_some_and(|value| value.starts_with(mock::JSON)),

@@ -65,7 +65,9 @@ fn roots(profile: &TlsProfile) -> Result<RootCertStore, String> {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     for certificate in &profile.roots {
-        roots.add(certificate.clone()).map_err(|error| format!("a CA certificate cannot be used: {error}"))?;
+        roots
+            .add(certificate.clone())
+            .map_err(|error| format!("a CA certificate cannot be used: {error}"))?;
     }
     Ok(roots)
 }

@@ -274,7 +274,8 @@ fn two_lengths_are_refused_before_anybody_is_authenticated() {
     for (path, envelope) in ROUTES {
         for (first, second) in [("2", "2"), ("2", "3"), ("3", "2")] {
             let text = format!(
-                "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {first}\r\ncontent-length: {second}\r\n\r\n{{}} "
+                "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                 content-length: {first}\r\ncontent-length: {second}\r\n\r\n{{}} "
             );
             let response = case.raw(text.as_bytes());
             assert_refused(envelope, &response, 400, "invalid_request_error");

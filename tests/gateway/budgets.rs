@@ -95,8 +95,9 @@ fn a_hold_refuses_what_would_pass_before_it_settles() {
 
 #[test]
 fn prices_of_cached_tokens_and_of_output_are_applied() {
-    let usage = r#""usage":{"prompt_tokens":100,"completion_tokens":10,"total_tokens":110,"prompt_tokens_details":{"cached_tokens":60}}"#;
-    let body = format!(r#"{{"choices":[{{"index":0,"message":{{"content":"x"}}}}],{usage}}}"#);
+    let cached = r#""prompt_tokens_details":{"cached_tokens":60}"#;
+    let usage = format!(r#"{{"prompt_tokens":100,"completion_tokens":10,"total_tokens":110,{cached}}}"#);
+    let body = format!(r#"{{"choices":[{{"index":0,"message":{{"content":"x"}}}}],"usage":{usage}}}"#);
     let upstream = Upstream::always(Answer::json(200, &body));
     let cost =
         "cost = { input_per_1k = \"0.01\", output_per_1k = \"0.03\", cached_input_per_1k = \"0.001\" }";

@@ -103,7 +103,8 @@ fn check(answer: Answer, status: u16, error: &Value) {
 
 #[test]
 fn a_providers_4xx_keeps_status_message_param_and_code() {
-    let full = r#"{"error":{"message":"too hot","type":"invalid_request_error","param":"temperature","code":"out_of_range"}}"#;
+    let full =
+        r#"{"error":{"message":"too hot","type":"theirs","param":"temperature","code":"out_of_range"}}"#;
     let kept = json!({"message": "too hot", "type": "upstream_error", "param": "temperature", "code": "out_of_range"});
     for status in [400, 401, 403, 404, 409, 413, 422, 429] {
         check(Answer::json(status, full), status, &kept);

@@ -86,16 +86,6 @@ impl Gateway {
         self.proxy
     }
 
-    /// The address of a path on the proxy listener.
-    pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.proxy)
-    }
-
-    /// The address of a path on the admin listener.
-    pub fn admin_url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.admin_addr())
-    }
-
     /// The address of the admin listener.
     pub fn admin_addr(&self) -> SocketAddr {
         self.admin.expect("the admin listener is on")

@@ -174,11 +174,31 @@ fn check_says_that_a_good_file_is_good() {
     assert!(output.stderr.is_empty(), "{output:?}");
 }
 
+/// A file with a problem in every table.
+const BROKEN: &str = r#"[proxy]
+adress = "127.0.0.1:1"
+
+[[provider_keys]]
+display_name = "openai-main"
+provider = "openai"
+api_key = "${NOT_SET}"
+
+[[models]]
+display_name = "m"
+provider_key = "opnai-main"
+model_name = "x"
+
+[[api_keys]]
+display_name = "k"
+key = "sk-secret-value"
+allowed_models = ["*"]
+expires_at = "tomorrow"
+"#;
+
 #[test]
 fn check_reports_every_problem_of_a_bad_file_with_its_place() {
-    let config = "[proxy]\nadress = \"127.0.0.1:1\"\n\n[[provider_keys]]\ndisplay_name = \"openai-main\"\nprovider = \"openai\"\napi_key = \"${NOT_SET}\"\n\n[[models]]\ndisplay_name = \"m\"\nprovider_key = \"opnai-main\"\nmodel_name = \"x\"\n\n[[api_keys]]\ndisplay_name = \"k\"\nkey = \"sk-secret-value\"\nallowed_models = [\"*\"]\nexpires_at = \"tomorrow\"\n";
     for arguments in [&["check"][..], &["serve"], &[]] {
-        let output = run(arguments, config);
+        let output = run(arguments, BROKEN);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
         let problems = String::from_utf8_lossy(&output.stderr);
         for part in [".toml:2: proxy", "adress", "NOT_SET", "did you mean \"openai-main\"", "expires_at"] {

@@ -12,7 +12,7 @@ mod harness;
 mod lifecycle;
 mod limits;
 mod matrix;
+mod recordings;
 mod routing;
 mod streams;
-mod recordings;
 mod tidy;

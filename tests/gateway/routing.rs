@@ -188,8 +188,9 @@ fn a_retry_sends_the_same_body() {
 #[test]
 fn a_groups_timeout_holds_for_targets_without_their_own() {
     let upstream = Upstream::always(Answer::silence());
-    let group = "[[models]]\ndisplay_name = \"group\"\ntimeout = 150\n[models.routing]\ntargets = [{ model = \"m\" }]\n";
-    let gateway = gateway_over(&upstream, group);
+    let routing = "[models.routing]\ntargets = [{ model = \"m\" }]\n";
+    let group = format!("[[models]]\ndisplay_name = \"group\"\ntimeout = 150\n{routing}");
+    let gateway = gateway_over(&upstream, &group);
     let response = gateway.chat(&chat_body("group", "")).expect(504);
     assert_eq!(response.error_message(), "upstream request timed out after 150ms");
     gateway.settled();
@@ -323,7 +324,8 @@ fn a_provider_gets_the_callers_body_and_never_the_callers_key() {
         + "request = { default_headers = { openai-project = \"proj_1\" } }\n"
         + &model("dressed", "dressed", "");
     let gateway = gateway_over(&upstream, &more);
-    let body = r#"{ "zeta":1.50, "messages":[{"role":"user","content":"h\u00e9","x":[1,{}]}],  "model":"dressed","tools":[{"b":1,"a":2}] }"#;
+    let messages = r#""messages":[{"role":"user","content":"\u00e9","x":{}}]"#;
+    let body = format!(r#"{{ "zeta":1.50, {messages},  "model":"dressed","tools":[{{"b":1,"a":2}}] }}"#);
     let headers = [
         ("x-aisix-request-id", "abc-1"),
         ("accept-encoding", "gzip, br"),

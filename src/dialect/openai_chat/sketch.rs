@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::dialect::raw::plain::closing_quote;
+
 /// Deepest nesting followed; deeper chunks are decoded.
 const MAX_DEPTH: u32 = 60;
 
@@ -17,33 +19,57 @@ pub(super) struct Sketch {
     pub(super) delta_bytes: u64,
 }
 
-/// Looks at a chunk; `None` when it must be decoded.
-pub(super) fn sketch(text: &[u8]) -> Option<Sketch> {
-    Walk { text, at: 0, found: Sketch::default(), has_choices: false }.run()
+/// Looks at the chunks of one stream. They mostly begin with the same bytes, which need not be walked again.
+#[derive(Debug, Default)]
+pub(super) struct Sketcher {
+    /// What the last chunk that was walked from its start said up to and including the bracket of its choices.
+    head: Vec<u8>,
+    model: Option<Range<usize>>,
+}
+
+impl Sketcher {
+    /// Looks at a chunk; `None` when it must be decoded.
+    pub(super) fn look(&mut self, text: &[u8]) -> Option<Sketch> {
+        let found = Sketch { model: self.model.clone(), delta_bytes: 0 };
+        if !self.head.is_empty() && text.starts_with(&self.head) {
+            // Inside the array of choices, inside the outermost object.
+            let walk = Walk { text, at: self.head.len(), found, head_end: Some(self.head.len()) };
+            return walk.run(0b10, 2).map(|(found, _)| found);
+        }
+        let walk = Walk { text, at: 0, found: Sketch::default(), head_end: None };
+        let (found, head_end) = walk.run(0, 0)?;
+        // A model behind the choices is not part of the head.
+        if found.model.as_ref().is_some_and(|model| model.end < head_end) {
+            self.head.clear();
+            self.head.extend_from_slice(text.get(..head_end).unwrap_or_default());
+            self.model.clone_from(&found.model);
+        }
+        Some(found)
+    }
 }
 
 struct Walk<'a> {
     text: &'a [u8],
     at: usize,
     found: Sketch,
-    has_choices: bool,
+    /// The place behind the bracket of the choices.
+    head_end: Option<usize>,
 }
 
 impl Walk<'_> {
-    fn run(mut self) -> Option<Sketch> {
-        // One bit per open bracket, 1 for an object; `depth` of them are in use.
-        let (mut open, mut depth) = (0u64, 0u32);
+    /// Walks on from a place where `depth` brackets are open: one bit each, 1 for an object, the innermost lowest.
+    fn run(mut self, mut open: u64, mut depth: u32) -> Option<(Sketch, usize)> {
         let mut delta: Option<(u32, usize)> = None;
-        while let Some(byte) = self.text.get(self.at) {
-            match byte {
-                b'{' | b'[' => {
+        loop {
+            match self.text.get(self.at)? {
+                byte @ (b'{' | b'[') => {
                     depth += 1;
                     if depth > MAX_DEPTH {
                         return None;
                     }
                     open = (open << 1) | u64::from(*byte == b'{');
                 }
-                b'}' | b']' => {
+                byte @ (b'}' | b']') => {
                     if depth == 0 || (open & 1) != u64::from(*byte == b'}') {
                         return None;
                     }
@@ -54,23 +80,13 @@ impl Walk<'_> {
                     depth -= 1;
                     if depth == 0 {
                         let rest = self.text.get(self.at + 1..)?;
-                        return (self.has_choices && rest.trim_ascii().is_empty()).then_some(self.found);
+                        return rest.trim_ascii().is_empty().then_some((self.found, self.head_end?));
                     }
                 }
                 b'"' => {
                     let name = self.string()?;
-                    if depth <= 3 && (open & 1) == 1 {
-                        match self.text.get(self.at)? {
-                            b':' => {
-                                self.at += 1;
-                                if self.member(depth, name)? {
-                                    delta = Some((depth + 1, self.at));
-                                }
-                            }
-                            // Perhaps a member spelled with a space before its colon.
-                            byte if byte.is_ascii_whitespace() => return None,
-                            _ => {}
-                        }
+                    if depth <= 3 && (open & 1) == 1 && self.is_name()? && self.member(depth, name)? {
+                        delta = Some((depth + 1, self.at));
                     }
                     continue;
                 }
@@ -78,21 +94,24 @@ impl Walk<'_> {
             }
             self.at += 1;
         }
-        None
+    }
+
+    /// Whether the string just passed names a member; `None` where a space leaves it open.
+    fn is_name(&mut self) -> Option<bool> {
+        let next = self.text.get(self.at)?;
+        if next.is_ascii_whitespace() {
+            return None;
+        }
+        self.at += usize::from(*next == b':');
+        Some(*next == b':')
     }
 
     /// Moves behind the string that begins here and gives what stands between its quotes.
     fn string(&mut self) -> Option<Range<usize>> {
         let start = self.at + 1;
-        let mut at = start;
-        loop {
-            let found = at + memchr::memchr2(b'"', b'\\', self.text.get(at..)?)?;
-            if self.text.get(found) == Some(&b'"') {
-                self.at = found + 1;
-                return Some(start..found);
-            }
-            at = found + 2;
-        }
+        let end = closing_quote(self.text, start)?;
+        self.at = end + 1;
+        Some(start..end)
     }
 
     /// Takes note of a member whose value begins here; `None` when it asks for decoding. True for a delta.
@@ -108,7 +127,14 @@ impl Walk<'_> {
                     }
                 }
             }
-            (1, b"choices") => self.has_choices = !self.text.get(self.skip_space()..)?.starts_with(b"[]"),
+            (1, b"choices") => {
+                let start = self.skip_space();
+                let is_filled =
+                    self.text.get(start) == Some(&b'[') && self.text.get(start + 1) != Some(&b']');
+                if !is_filled || self.head_end.replace(start + 1).is_some() {
+                    return None;
+                }
+            }
             (1, b"usage" | b"error") | (3, b"finish_reason") => {
                 let start = self.skip_space();
                 return self.text.get(start..)?.starts_with(b"null").then_some(false);
@@ -130,6 +156,31 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sketch(text: &[u8]) -> Option<Sketch> {
+        Sketcher::default().look(text)
+    }
+
+    #[test]
+    fn chunks_that_begin_alike_are_seen_through_alike() {
+        let mut sketcher = Sketcher::default();
+        let chunk = |model: &str, rest: &str| format!(r#"{{"id":"1","model":"{model}","choices":[{rest}"#);
+        for (model, rest) in [
+            ("a", r#"{"delta":{"content":"x"}}]}"#),
+            ("a", r#"{"delta":{"content":"yz"},"finish_reason":null}],"usage":null}"#),
+            ("b", r#"{"delta":{}}]}"#),
+            ("b", r#"{"delta":{}}]"#),
+            ("b", r#"{"delta":{}}}"#),
+            ("b", r#"],"usage":{"total_tokens":1}}"#),
+            ("b", r#"{"delta":{"content":"x"}}],"error":{}}"#),
+            ("b", r#"{"delta":{},"finish_reason":"stop"}]}"#),
+            ("b", r#"{"delta":{}}],"model":"c"}"#),
+            ("b", r#"{"delta":{}}],"choices":[{}]}"#),
+        ] {
+            let text = chunk(model, rest);
+            assert_eq!(sketcher.look(text.as_bytes()), sketch(text.as_bytes()), "{text}");
+        }
+    }
 
     #[test]
     fn an_ordinary_chunk_is_seen_through() {
@@ -164,7 +215,8 @@ mod tests {
 
     #[test]
     fn members_of_one_name_deeper_down_are_not_mistaken() {
-        let text = br#"{"choices":[{"delta":{"usage":{"a":1},"model":"x","error":"e","finish_reason":"f"}}]}"#;
+        let text =
+            br#"{"choices":[{"delta":{"usage":{"a":1},"model":"x","error":"e","finish_reason":"f"}}]}"#;
         assert_eq!(sketch(text).map(|found| found.model), Some(None));
     }
 }

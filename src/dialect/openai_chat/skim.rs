@@ -5,6 +5,9 @@
 
 use std::ops::Range;
 
+use crate::dialect::raw::MAX_DEPTH;
+use crate::dialect::raw::plain::closing_quote;
+
 /// Where the members that the gateway reads lie, as raw values.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Skim {
@@ -60,17 +63,7 @@ fn skip_space(text: &[u8], mut at: usize) -> usize {
 
 /// The place of the quote that ends the string beginning at `at`.
 fn end_of_string(text: &[u8], at: usize) -> Option<usize> {
-    if text.get(at) != Some(&b'"') {
-        return None;
-    }
-    let mut at = at + 1;
-    loop {
-        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text.get(at) == Some(&b'"') {
-            return Some(at);
-        }
-        at += 2;
-    }
+    if text.get(at) == Some(&b'"') { closing_quote(text, at + 1) } else { None }
 }
 
 /// The place behind the value beginning at `at`.
@@ -83,7 +76,7 @@ fn end_of_value(text: &[u8], mut at: usize) -> Option<usize> {
             byte @ (b'{' | b'[') => {
                 depth += 1;
                 open = (open << 1) | u128::from(*byte == b'{');
-                if depth > super::super::raw::MAX_DEPTH as u32 {
+                if depth > MAX_DEPTH as u32 {
                     return None;
                 }
             }
@@ -110,7 +103,8 @@ mod tests {
 
     #[test]
     fn model_and_usage_of_a_reply_are_found() {
-        let text = br#" {"id":"a\"}", "model" : "x","choices":[{"a":"]"}],"n":-1.5,"usage":{"b":[]} , "z":null} "#;
+        let text =
+            br#" {"id":"a\"}", "model" : "x","choices":[{"a":"]"}],"n":-1.5,"usage":{"b":[]} , "z":null} "#;
         let found = skim(text).expect("a reply");
         assert_eq!(&text[found.model.expect("a model")], b"\"x\"");
         assert_eq!(&text[found.usage.expect("usage")], b"{\"b\":[]}");
@@ -119,7 +113,11 @@ mod tests {
     #[test]
     fn what_is_no_plain_reply_is_left_to_the_reader() {
         for text in [
-            "", "{", "{}", "[]", "{not json}",
+            "",
+            "{",
+            "{}",
+            "[]",
+            "{not json}",
             r#"{"choices":[]"#,
             r#"{"choices":[}"#,
             r#"{"choices":[{]}}"#,

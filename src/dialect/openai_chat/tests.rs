@@ -6,9 +6,15 @@ fn frame(text: &str) -> Frame<'_> {
     Frame { bytes: text.as_bytes() }
 }
 
+fn read(frame: &Frame<'_>, model: &str) -> Chunk {
+    FrameReader::new(model.into()).read(frame)
+}
+
 /// The frame as the caller gets it.
 fn passed(text: &str, chunk: &Chunk, model: &str) -> String {
-    let (Chunk::Content { pass, .. } | Chunk::Usage { pass, .. }) = chunk else { panic!("nothing passes: {chunk:?}") };
+    let (Chunk::Content { pass, .. } | Chunk::Usage { pass, .. }) = chunk else {
+        panic!("nothing passes: {chunk:?}")
+    };
     match pass {
         Pass::AsItIs => text.to_owned(),
         Pass::Renamed(own) => format!("{}{model}{}", &text[..own.start], &text[own.end..]),
@@ -45,7 +51,7 @@ fn a_chunk_keeps_its_bytes_but_for_the_model() {
         let text = format!(
             "data: {{\"id\":\"1\",\"model\":\"a\",\"choices\":[{{\"delta\":{{\"content\":\"hi\"}},\"finish_reason\":{end}}}]}}\r\n\r\n"
         );
-        let chunk = read_frame(&frame(&text), "\"mine\"");
+        let chunk = read(&frame(&text), "\"mine\"");
         assert_eq!(passed(&text, &chunk, "\"mine\""), text.replace("\"model\":\"a\"", "\"model\":\"mine\""));
         let Chunk::Content { finished, text_bytes, .. } = chunk else { panic!("content") };
         assert_eq!((finished, text_bytes), (end != "null", 2));
@@ -61,12 +67,14 @@ fn frames_are_told_apart() {
         ("data: {not json\n\n", |chunk| matches!(chunk, Chunk::Malformed)),
         ("data: {\"error\":{\"message\":\"x\"}}\n\n", |chunk| matches!(chunk, Chunk::Failed(_))),
         ("event: error\ndata: {\"message\":\"x\"}\n\n", |chunk| matches!(chunk, Chunk::Failed(_))),
-        ("data: {\"choices\":[],\"usage\":{\"total_tokens\":3}}\n\n", |chunk| matches!(chunk, Chunk::Usage { .. })),
+        ("data: {\"choices\":[],\"usage\":{\"total_tokens\":3}}\n\n", |chunk| {
+            matches!(chunk, Chunk::Usage { .. })
+        }),
         ("data: {\"choices\":[],\"usage\":null}\n\n", |chunk| matches!(chunk, Chunk::Content { .. })),
         ("data: {\"choices\":\"odd\"}\n\n", |chunk| matches!(chunk, Chunk::Content { .. })),
     ];
     for (text, is) in cases {
-        let chunk = read_frame(&frame(text), "\"m\"");
+        let chunk = read(&frame(text), "\"m\"");
         assert!(is(&chunk), "{text}: {chunk:?}");
     }
 }
@@ -74,14 +82,20 @@ fn frames_are_told_apart() {
 #[test]
 fn data_over_several_lines_stays_one_event() {
     let text = "data: {\"model\":\"a\",\ndata: \"choices\":[]}\n\n";
-    let chunk = read_frame(&frame(text), "\"b\"");
+    let chunk = read(&frame(text), "\"b\"");
     assert_eq!(passed(text, &chunk, "\"b\""), "data: {\"model\":\"b\", \"choices\":[]}\n\n");
 }
 
 #[test]
 fn error_bodies_of_any_shape_give_their_words_for_4xx_and_nothing_for_5xx() {
     for (status, body, message, code, param) in [
-        (400, r#"{"error":{"message":"bad","type":"x","param":"n","code":"c"}}"#, "bad", Some("c"), Some("n")),
+        (
+            400,
+            r#"{"error":{"message":"bad","type":"x","param":"n","code":"c"}}"#,
+            "bad",
+            Some("c"),
+            Some("n"),
+        ),
         (401, r#"{"error":{"message":"bad","code":401}}"#, "bad", None, None),
         (404, r#"{"error":{"message":"bad","code":"404"}}"#, "bad", Some("404"), None),
         (404, r#"{"error":"model missing"}"#, "model missing", None, None),
@@ -90,7 +104,13 @@ fn error_bodies_of_any_shape_give_their_words_for_4xx_and_nothing_for_5xx() {
         (400, r#"[{"error":{"message":"bad"}}]"#, "bad", None, None),
         (403, "<html>no</html>", "<html>no</html>", None, None),
         (429, "", "upstream returned 429", None, None),
-        (500, r#"{"error":{"message":"secret host","code":"c","param":"p"}}"#, "upstream returned 500", None, None),
+        (
+            500,
+            r#"{"error":{"message":"secret host","code":"c","param":"p"}}"#,
+            "upstream returned 500",
+            None,
+            None,
+        ),
         (302, "moved to http://internal", "upstream returned 302", None, None),
     ] {
         let refusal = refusal(read_error(status, None, body.as_bytes()));

@@ -8,27 +8,12 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::MAX_DEPTH;
+use super::plain::plain_end;
 
 /// Text longer than this and without a space near its start is data (base64), not prose.
 const OPAQUE_BYTES: usize = 1024;
 /// What a piece of opaque data counts towards the prompt, in bytes of text: about what providers bill for a picture.
 pub(super) const OPAQUE_COUNTS_AS: u64 = 4096;
-
-/// Up to here a loop over bytes is faster than setting up a vector search.
-const SHORT: usize = 24;
-
-/// Bytes that may stand in a string as they are.
-const IS_PLAIN: [bool; 256] = {
-    let mut plain = [true; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        plain[byte] = false;
-        byte += 1;
-    }
-    plain[b'"' as usize] = false;
-    plain[b'\\' as usize] = false;
-    plain
-};
 
 /// A top-level member: its name as written, without quotes, and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +60,7 @@ struct Scanner<'a> {
 
 /// Scans a text that is known to be UTF-8.
 pub(super) fn scan(text: &str) -> Result<Scan, ScanError> {
-    let mut scanner =
-        Scanner { text: text.as_bytes(), at: 0, depth: 0, open: 0, found: Scan::default() };
+    let mut scanner = Scanner { text: text.as_bytes(), at: 0, depth: 0, open: 0, found: Scan::default() };
     scanner.skip_space();
     if scanner.byte() != Some(b'{') {
         return Err(ScanError::At(scanner.at));
@@ -125,7 +109,9 @@ impl Scanner<'_> {
     /// Remembers the members of the outermost object as they go by.
     fn note(&mut self, expect: Expect, byte: u8, start: usize) {
         match (expect, byte) {
-            (Expect::Colon, _) => self.found.members.push(Place { name: start + 1..self.at - 1, value: 0..0 }),
+            (Expect::Colon, _) => {
+                self.found.members.push(Place { name: start + 1..self.at - 1, value: 0..0 })
+            }
             (Expect::CommaOrEnd, _) => {
                 let end = self.at;
                 if let Some(member) = self.found.members.last_mut() {
@@ -142,7 +128,9 @@ impl Scanner<'_> {
         match (expect, byte) {
             (Expect::Value | Expect::ValueOrEnd, b'{') => self.enter(1).map(|()| Expect::NameOrEnd),
             (Expect::Value | Expect::ValueOrEnd, b'[') => self.enter(0).map(|()| Expect::ValueOrEnd),
-            (Expect::Value | Expect::ValueOrEnd, _) if byte != b']' => self.scalar(byte).map(|()| Expect::CommaOrEnd),
+            (Expect::Value | Expect::ValueOrEnd, _) if byte != b']' => {
+                self.scalar(byte).map(|()| Expect::CommaOrEnd)
+            }
             (Expect::Name | Expect::NameOrEnd, b'"') => self.string().map(|_| Expect::Colon),
             (Expect::Colon, b':') => {
                 self.at += 1;
@@ -238,31 +226,19 @@ impl Scanner<'_> {
         let start = self.at + 1;
         self.at = start;
         loop {
-            self.skip_plain()?;
-            self.at += 1;
-            if self.text.get(self.at - 1) == Some(&b'"') {
-                return Ok(start..self.at - 1);
+            self.at = plain_end(self.text, self.at);
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(start..self.at - 1);
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    self.escape()?;
+                }
+                _ => return self.fail(),
             }
-            self.escape()?;
         }
-    }
-
-    /// Moves to the next quote or backslash: byte by byte in a short string, by vectors in a long one.
-    fn skip_plain(&mut self) -> Result<(), ScanError> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let near = rest.get(..SHORT).unwrap_or(rest);
-        if let Some(length) = near.iter().position(|byte| !IS_PLAIN[usize::from(*byte)]) {
-            self.at += length;
-            return if near[length] < 0x20 { self.fail() } else { Ok(()) };
-        }
-        let length = memchr::memchr2(b'"', b'\\', &rest[near.len()..]).map(|length| near.len() + length);
-        let plain = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
-        if let Some(control) = plain.iter().position(|byte| *byte < 0x20) {
-            self.at += control;
-            return self.fail();
-        }
-        self.at += plain.len();
-        if length.is_none() { self.fail() } else { Ok(()) }
     }
 
     /// Checks what follows a backslash.

@@ -250,12 +250,6 @@ impl Stream {
         &self.text
     }
 
-    /// Reads the next piece; `None` at the proper end.
-    pub fn next(&mut self) -> Option<String> {
-        let before = self.text.len();
-        self.more().then(|| self.text[before..].to_owned())
-    }
-
     /// Reads to the proper end; gives all of the text.
     pub fn rest(&mut self) -> &str {
         while self.more() {}

@@ -5,14 +5,16 @@ use super::{Gateway, Upstream};
 /// A provider key that speaks OpenAI's dialect at an address.
 pub fn provider_key(name: &str, url: &str) -> String {
     format!(
-        "[[provider_keys]]\ndisplay_name = \"{name}\"\nprovider = \"openai\"\napi_key = \"sk-upstream\"\napi_base = \"{url}\"\n"
+        "[[provider_keys]]\ndisplay_name = \"{name}\"\nprovider = \"openai\"\n\
+         api_key = \"sk-upstream\"\napi_base = \"{url}\"\n"
     )
 }
 
 /// A direct model; `more` is further lines of its table.
 pub fn model(name: &str, provider_key: &str, more: &str) -> String {
     format!(
-        "[[models]]\ndisplay_name = \"{name}\"\nprovider_key = \"{provider_key}\"\nmodel_name = \"upstream-{name}\"\n{more}\n"
+        "[[models]]\ndisplay_name = \"{name}\"\nprovider_key = \"{provider_key}\"\n\
+         model_name = \"upstream-{name}\"\n{more}\n"
     )
 }
 

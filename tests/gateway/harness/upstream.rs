@@ -374,28 +374,36 @@ pub fn free_port() -> u16 {
 
 /// A chat completion with this text and usage.
 pub fn completion(text: &str, prompt_tokens: u64, completion_tokens: u64) -> String {
-    let total = prompt_tokens + completion_tokens;
-    format!(
-        r#"{{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"upstream-m","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":{prompt_tokens},"completion_tokens":{completion_tokens},"total_tokens":{total}}},"vendor_extra":{{"b":1,"a":[1.50]}}}}"#
-    )
+    let usage = usage(prompt_tokens, completion_tokens);
+    let message = format!(r#"{{"role":"assistant","content":"{text}"}}"#);
+    let choice = format!(r#"{{"index":0,"message":{message},"finish_reason":"stop"}}"#);
+    let head = r#""id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"upstream-m""#;
+    format!(r#"{{{head},"choices":[{choice}],{usage},"vendor_extra":{{"b":1,"a":[1.50]}}}}"#)
 }
 
 /// A stream event with a piece of text.
 pub fn delta(text: &str) -> String {
-    format!(
-        "data: {{\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"upstream-m\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}]}}\n\n"
-    )
+    let choice = format!(r#"{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":null}}"#);
+    chunk(&choice, "")
 }
 
 /// A stream event with the finish reason.
 pub fn finish() -> String {
-    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"upstream-m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n".to_owned()
+    chunk(r#"{"index":0,"delta":{},"finish_reason":"stop"}"#, "")
 }
 
 /// The stream event that carries usage and no choice.
 pub fn usage_event(prompt_tokens: u64, completion_tokens: u64) -> String {
+    chunk("", &format!(",{}", usage(prompt_tokens, completion_tokens)))
+}
+
+fn chunk(choices: &str, more: &str) -> String {
+    let head = r#""id":"c1","object":"chat.completion.chunk","created":1,"model":"upstream-m""#;
+    format!("data: {{{head},\"choices\":[{choices}]{more}}}\n\n")
+}
+
+fn usage(prompt_tokens: u64, completion_tokens: u64) -> String {
     let total = prompt_tokens + completion_tokens;
-    format!(
-        "data: {{\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"upstream-m\",\"choices\":[],\"usage\":{{\"prompt_tokens\":{prompt_tokens},\"completion_tokens\":{completion_tokens},\"total_tokens\":{total}}}}}\n\n"
-    )
+    let counts = format!(r#""prompt_tokens":{prompt_tokens},"completion_tokens":{completion_tokens}"#);
+    format!(r#""usage":{{{counts},"total_tokens":{total}}}"#)
 }
