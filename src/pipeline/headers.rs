@@ -11,14 +11,14 @@ const SERVED_BY: HeaderName = HeaderName::from_static("x-aisix-served-by");
 const CACHE: HeaderName = HeaderName::from_static("x-aisix-cache");
 const CACHE_LAYER: HeaderName = HeaderName::from_static("x-aisix-cache-layer");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-static LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
-static REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
-static RESET_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
-static LIMIT_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-limit-tokens");
-static REMAINING_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-tokens");
-static RESET_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-reset-tokens");
-static LIMIT_CONCURRENT: HeaderName = HeaderName::from_static("x-ratelimit-limit-concurrent");
-static REMAINING_CONCURRENT: HeaderName = HeaderName::from_static("x-ratelimit-remaining-concurrent");
+const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
+const REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
+const RESET_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
+const LIMIT_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-limit-tokens");
+const REMAINING_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-tokens");
+const RESET_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-reset-tokens");
+const LIMIT_CONCURRENT: HeaderName = HeaderName::from_static("x-ratelimit-limit-concurrent");
+const REMAINING_CONCURRENT: HeaderName = HeaderName::from_static("x-ratelimit-remaining-concurrent");
 
 /// Writes the headers of a successful answer (§2).
 pub fn write(exchange: &Exchange, standing: Option<&Standing>, headers: &mut HeaderMap) {
@@ -55,8 +55,8 @@ pub fn write(exchange: &Exchange, standing: Option<&Standing>, headers: &mut Hea
 
 /// Limits of the key: only those that it has, per minute and concurrent.
 fn write_standing(standing: &Standing, headers: &mut HeaderMap) {
-    let mut put = |name: &HeaderName, value: HeaderValue| {
-        headers.insert(name.clone(), value);
+    let mut put = |name: HeaderName, value: HeaderValue| {
+        headers.insert(name, value);
     };
     let reset = || {
         let mut text = itoa::Buffer::new().format(standing.minute_resets_in.as_secs()).to_owned();
@@ -64,17 +64,17 @@ fn write_standing(standing: &Standing, headers: &mut HeaderMap) {
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("60s"))
     };
     if let Some(limit) = standing.limit.rpm {
-        put(&LIMIT_REQUESTS, limit.into());
-        put(&REMAINING_REQUESTS, limit.saturating_sub(standing.used_requests_minute).into());
-        put(&RESET_REQUESTS, reset());
+        put(LIMIT_REQUESTS, limit.into());
+        put(REMAINING_REQUESTS, limit.saturating_sub(standing.used_requests_minute).into());
+        put(RESET_REQUESTS, reset());
     }
     if let Some(limit) = standing.limit.tpm {
-        put(&LIMIT_TOKENS, limit.into());
-        put(&REMAINING_TOKENS, limit.saturating_sub(standing.used_tokens_minute).into());
-        put(&RESET_TOKENS, reset());
+        put(LIMIT_TOKENS, limit.into());
+        put(REMAINING_TOKENS, limit.saturating_sub(standing.used_tokens_minute).into());
+        put(RESET_TOKENS, reset());
     }
     if let Some(limit) = standing.limit.concurrency {
-        put(&LIMIT_CONCURRENT, limit.into());
-        put(&REMAINING_CONCURRENT, limit.saturating_sub(standing.concurrent).into());
+        put(LIMIT_CONCURRENT, limit.into());
+        put(REMAINING_CONCURRENT, limit.saturating_sub(standing.concurrent).into());
     }
 }

@@ -183,7 +183,9 @@ fn check_error_frame(frame: &str, reported: &Value) -> Result<(), String> {
         body["error"]["type"].as_str().unwrap_or_default(),
         "upstream_in_band_error",
     )?;
-    let is_callers = reported["code"].as_u64().is_some_and(|code| (400..500).contains(&code));
+    // Groq names the status in a member of its own.
+    let status = reported["code"].as_u64().or(reported["status_code"].as_u64());
+    let is_callers = status.is_some_and(|status| (400..500).contains(&status));
     let words = reported["message"].as_str().expect("recorded errors have words");
     let is_told = body["error"]["message"] == words;
     if is_told == is_callers { Ok(()) } else { Err(format!("the words of the error frame: {frame:?}")) }

@@ -17,6 +17,9 @@ pub fn counted(usage: &Value) -> Option<Counted> {
     let number = |name: &str| usage[name].as_u64().unwrap_or(0);
     let (prompt, completion) = (number("prompt_tokens"), number("completion_tokens"));
     let total = usage["total_tokens"].as_u64().unwrap_or(prompt + completion);
+    // xAI counts reasoning beside the completion; only the total shows it.
+    let reasoning = usage["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0);
+    let completion = if prompt + completion + reasoning == total { completion + reasoning } else { completion };
     (total > 0).then_some(Counted { prompt, completion, total })
 }
 
@@ -47,15 +50,13 @@ pub fn frames(sse: &str) -> Vec<&str> {
 }
 
 /// Works out what the caller gets of a recorded stream (§3.7, §3.8, §5.5).
-///
-/// Comments before the first event were for the wait, which the gateway covers with its own.
 pub fn stream(sse: &str, model: &str, hides_usage: bool) -> Expected {
     let mut expected = Expected { text: String::new(), end: End::Done, counted: None };
     let (mut has_begun, mut has_finished) = (false, false);
     for frame in frames(sse) {
         let lines: Vec<&str> = frame.lines().filter_map(|line| line.strip_prefix("data:")).collect();
         let Some(data) = lines.first().map(|line| line.trim()) else {
-            expected.text.push_str(if has_begun { frame } else { "" });
+            expected.text.push_str(frame);
             continue;
         };
         assert_eq!(lines.len(), 1, "recorded events have one line of data: {frame}");
