@@ -21,25 +21,28 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SERVER_CORE, LOAD_CORE = "0", "1"
 MOCK, BARE, GATEWAY, ADMIN = 19300, 19301, 19302, 19303
-CONFIG = f"""
+# The same servers again before a provider that takes its time: events come one by one.
+PACED = {"mock": 19310, "bare": 19311, "aisix": 19312}
+GAP_MS = 5
+CONFIG = """
 [proxy]
-addr = "127.0.0.1:{GATEWAY}"
+addr = "127.0.0.1:PROXY_PORT"
 workers = 1
 [admin]
-addr = "127.0.0.1:{ADMIN}"
+enabled = false
 [observability]
 access_log = ACCESS_LOG
 [[provider_keys]]
 display_name = "upstream"
 provider = "openai"
 api_key = "sk-upstream"
-api_base = "http://127.0.0.1:{MOCK}/v1"
+api_base = "http://127.0.0.1:MOCK_PORT/v1"
 [[models]]
 display_name = "bench"
 provider_key = "upstream"
 model_name = "bench"
-rate_limit = {{ rpm = 1000000000, tpm = 1000000000000 }}
-cost = {{ input_per_1k = "0.001", output_per_1k = "0.002" }}
+rate_limit = { rpm = 1000000000, tpm = 1000000000000 }
+cost = { input_per_1k = "0.001", output_per_1k = "0.002" }
 [[models]]
 display_name = "other"
 provider_key = "upstream"
@@ -48,7 +51,7 @@ model_name = "other"
 display_name = "load"
 key = "sk-load"
 allowed_models = ["*"]
-rate_limit = {{ rps = 10000000, rpm = 1000000000, rpd = 1000000000, tpm = 1000000000000, concurrency = 100000 }}
+rate_limit = { rps = 10000000, rpm = 1000000000, rpd = 1000000000, tpm = 1000000000000, concurrency = 100000 }
 [[budgets]]
 name = "all"
 scope = "org"
@@ -92,8 +95,7 @@ def load(binary, port, connections, stream, seconds):
     command = ["taskset", "-c", LOAD_CORE, str(binary), "load", "--json", "--quiet", "--threads", "1",
                "--url", f"http://127.0.0.1:{port}/v1/chat/completions", "--key", "sk-load", "--model", "bench",
                "--connections", str(connections), "--duration", f"{seconds}s", "--warmup", "0s"]
-    if stream:
-        command.append("--stream")
+    command.append("--stream" if stream else "--vary")
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -124,28 +126,42 @@ def main():
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / options.profile
     binary = target / "aisix"
     with tempfile.TemporaryDirectory() as folder, open(pathlib.Path(folder) / "log", "w") as log:
-        config = pathlib.Path(folder) / "config.toml"
-        text = CONFIG.replace("ACCESS_LOG", str(options.access_log).lower())
-        config.write_text(text.replace("CACHED", "model:other" if options.no_cache else "model:bench"))
-        mock = start(LOAD_CORE, binary, "mock", "--addr", f"127.0.0.1:{MOCK}", log=log)
-        bare = start(SERVER_CORE, target / "examples" / "bare_proxy", f"127.0.0.1:{BARE}",
-                     f"http://127.0.0.1:{MOCK}", log=log)
-        began = time.monotonic()
-        gateway = start(SERVER_CORE, binary, "--config", config, log=log)
+        servers, processes = {}, []
         try:
-            wait_for(GATEWAY, gateway, log.name)
-            ready = time.monotonic() - began
-            wait_for(MOCK)
-            wait_for(BARE)
-            time.sleep(0.5)
-            print(f"ready after {ready * 1000:.0f} ms, {memory_mib(gateway.pid):.1f} MiB resident when idle\n")
-            table(options, binary, {"mock": (mock.pid, MOCK), "bare": (bare.pid, BARE),
-                                    "aisix": (gateway.pid, GATEWAY)})
-            print(f"\n{memory_mib(gateway.pid):.1f} MiB resident afterwards")
+            for name, ports, gap in (("at once", {"mock": MOCK, "bare": BARE, "aisix": GATEWAY}, 0),
+                                     ("paced", PACED, GAP_MS)):
+                servers[name] = start_all(options, target, pathlib.Path(folder), log, ports, gap, processes)
+            table(options, binary, servers["at once"])
+            pace_table(options, binary, servers["paced"])
+            print(f"\n{memory_mib(servers['at once']['aisix'][0]):.1f} MiB resident afterwards")
         finally:
-            for process in (gateway, bare, mock):
+            for process in processes:
                 process.kill()
                 process.wait()
+
+
+def start_all(options, target, folder, log, ports, gap, processes):
+    binary = target / "aisix"
+    config = folder / f"config-{gap}.toml"
+    text = CONFIG.replace("ACCESS_LOG", str(options.access_log).lower()).replace("PROXY_PORT", str(ports["aisix"]))
+    text = text.replace("MOCK_PORT", str(ports["mock"]))
+    config.write_text(text.replace("CACHED", "model:other" if options.no_cache else "model:bench"))
+    mock = [binary, "mock", "--addr", f"127.0.0.1:{ports['mock']}", "--chunk-gap-ms", gap]
+    bare = [target / "examples" / "bare_proxy", f"127.0.0.1:{ports['bare']}", f"http://127.0.0.1:{ports['mock']}"]
+    commands = {"mock": (LOAD_CORE, mock), "bare": (SERVER_CORE, bare),
+                "aisix": (SERVER_CORE, [binary, "--config", config])}
+    running = {}
+    for name, (core, command) in commands.items():
+        began = time.monotonic()
+        process = start(core, *command, log=log)
+        processes.append(process)
+        wait_for(ports[name], process, log.name)
+        if name == "aisix" and gap == 0:
+            ready = time.monotonic() - began
+            time.sleep(0.5)
+            print(f"ready after {ready * 1000:.0f} ms, {memory_mib(process.pid):.1f} MiB resident when idle\n")
+        running[name] = (process.pid, ports[name])
+    return running
 
 
 def table(options, binary, servers):
@@ -163,6 +179,25 @@ def table(options, binary, servers):
                     if options.raw:
                         print(name, json.dumps(report))
             print(line(stream, connections, rows))
+
+
+def pace_table(options, binary, servers):
+    print(f"\nStreams of 22 events, {GAP_MS} ms apart:\n")
+    print("| connections | CPU µs/stream: bare proxy | AISIX | ratio | first event ms, p50: direct | bare proxy | AISIX "
+          "| between events ms, p50: direct | bare proxy | AISIX | p99: direct | bare proxy | AISIX |")
+    print("|---:" * 13 + "|")
+    for connections in map(int, options.connections.split(",")):
+        rows = {name: [] for name in servers}
+        for _ in range(options.rounds):
+            for name, (pid, port) in servers.items():
+                rows[name].append(measure(binary, pid, port, connections, True, options.seconds))
+        median = lambda name, value: statistics.median(value(report) for report in rows[name])
+        cells = [connections] + [f"{median(n, lambda r: r['cpu_us']):.0f}" for n in ("bare", "aisix")]
+        ratios = [a["cpu_us"] / b["cpu_us"] for a, b in zip(rows["aisix"], rows["bare"])]
+        cells.append(f"{statistics.median(ratios):.2f}")
+        for field, quantile in (("first_event_ms", "p50"), ("gap_ms", "p50"), ("gap_ms", "p99")):
+            cells += [f"{median(n, lambda r: r[field][quantile]):.2f}" for n in ("mock", "bare", "aisix")]
+        print("| " + " | ".join(map(str, cells)) + " |")
 
 
 def line(stream, connections, rows):

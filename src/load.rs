@@ -40,6 +40,8 @@ pub struct LoadOptions {
     pub key: String,
     /// The body of every request.
     pub body: Bytes,
+    /// Whether every request gets a `user` of its own, so that no cache answers it.
+    pub vary: bool,
     /// How long one request may take.
     pub timeout: Duration,
     /// How often and for how long.

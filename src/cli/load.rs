@@ -38,6 +38,9 @@ pub(super) struct LoadArgs {
     /// File with the request body, sent as it is
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "stream"])]
     body: Option<PathBuf>,
+    /// Make every request different, so that no cache answers it
+    #[arg(long, conflicts_with = "body")]
+    vary: bool,
     /// Requests under way at a time
     #[arg(long, value_name = "N", default_value = "64")]
     connections: NonZeroUsize,
@@ -60,7 +63,7 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
     /// Ask the actors in this process instead of a gateway
-    #[arg(long, conflicts_with_all = ["url", "key", "model", "stream", "body", "timeout", "threads"])]
+    #[arg(long, conflicts_with_all = ["url", "key", "model", "stream", "body", "vary", "timeout", "threads"])]
     actors: bool,
     /// Worker threads, each with its own set of actors
     #[arg(long, value_name = "N", default_value = "1", requires = "actors")]
@@ -122,6 +125,7 @@ impl LoadArgs {
             url: self.url.clone(),
             key: key.unwrap_or_else(|| "sk-demo".into()),
             body: self.request_body()?,
+            vary: self.vary,
             timeout: self.timeout,
             timing: self.timing(self.threads.map_or((cores / 2).max(1), NonZeroUsize::get)),
         }))

@@ -4,6 +4,7 @@
 //! again, without redirects, decompression, limits or timers of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_rt::net::TcpStream;
@@ -24,7 +25,9 @@ const CONNECTION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Target {
     pub(super) uri: Uri,
     pub(super) authorization: HeaderValue,
-    pub(super) body: Bytes,
+    body: Bytes,
+    /// Counts the requests, where each is to be another.
+    count: Option<Arc<AtomicU64>>,
     pub(super) timeout: Duration,
 }
 
@@ -40,7 +43,16 @@ impl Target {
         }
         let authorization = HeaderValue::from_str(&format!("Bearer {}", options.key))
             .map_err(|_| "the key holds characters that a header cannot carry".to_owned())?;
-        Ok(Self { uri, authorization, body: options.body.clone(), timeout: options.timeout })
+        let count = options.vary.then(Arc::default);
+        Ok(Self { uri, authorization, body: options.body.clone(), count, timeout: options.timeout })
+    }
+
+    /// The body of the next request.
+    pub(super) fn next_body(&self) -> Bytes {
+        let Some(count) = &self.count else { return self.body.clone() };
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let open = self.body.strip_suffix(b"}").unwrap_or(&self.body);
+        [open, format!(",\"user\":\"load-{number}\"}}").as_bytes()].concat().into()
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn exchange(
     seen: Option<&SharedMeter>,
 ) -> Result<(), Failure> {
     let whole = async {
-        let response = client.send_body(target.body.clone()).await.map_err(|error| failure(&error))?;
+        let response = client.send_body(target.next_body()).await.map_err(|error| failure(&error))?;
         read(response, intended, seen).await
     };
     actix_rt::time::timeout(target.timeout, whole).await.unwrap_or(Err(Failure::Timeout))

@@ -11,6 +11,7 @@ fn options(server: &MockServer, stream: bool) -> LoadOptions {
     let body =
         format!(r#"{{"model":"demo","messages":[{{"role":"user","content":"hi"}}],"stream":{stream}}}"#);
     LoadOptions {
+        vary: false,
         url: format!("{}/chat/completions", server.base_url()),
         key: "sk-demo".into(),
         body: body.into(),
@@ -95,6 +96,7 @@ fn a_url_that_cannot_be_used_is_refused() {
             url: url.into(),
             key: String::new(),
             body: Bytes::new(),
+            vary: false,
             timeout: Duration::from_secs(1),
             timing: HUNDRED,
         };

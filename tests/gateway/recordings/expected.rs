@@ -19,7 +19,8 @@ pub fn counted(usage: &Value) -> Option<Counted> {
     let total = usage["total_tokens"].as_u64().unwrap_or(prompt + completion);
     // xAI counts reasoning beside the completion; only the total shows it.
     let reasoning = usage["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0);
-    let completion = if prompt + completion + reasoning == total { completion + reasoning } else { completion };
+    let completion =
+        if prompt + completion + reasoning == total { completion + reasoning } else { completion };
     (total > 0).then_some(Counted { prompt, completion, total })
 }
 
