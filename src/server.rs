@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Protocol};
 use actix_rt::net::TcpStream;
 use actix_server::{Server, ServerHandle};
@@ -16,6 +17,7 @@ use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::App;
 use actix_web::dev::{AppConfig, Service as _, ServiceResponse};
 use actix_web::http::ConnectionType;
+use actix_web::http::header::{HeaderValue, SERVER};
 
 use crate::config::snapshot::Snapshot;
 use crate::gateway::{Gateway, Worker};
@@ -25,6 +27,10 @@ mod intake;
 mod proxy;
 
 use intake::Intake;
+
+/// `Server` of every response, with the version of this build.
+const SERVER_TEXT: &str = concat!("AISIX/", env!("CARGO_PKG_VERSION"));
+const SERVER_NAME: HeaderValue = HeaderValue::from_static(SERVER_TEXT);
 
 /// Connections waiting to be accepted, per listener.
 const BACKLOG: u32 = 4096;
@@ -147,13 +153,14 @@ fn listen(
         let worker = Worker::start(&gateway);
         let gateway = gateway.clone();
         let app = App::new()
-            .wrap(proxy::server_header())
             .wrap_fn(move |request, routes| {
                 let (gateway, answer) = (gateway.clone(), routes.call(request));
                 async move {
                     let mut response: ServiceResponse<_> = answer.await?;
+                    let head = response.response_mut().head_mut();
+                    head.headers.insert(SERVER, SERVER_NAME);
                     if gateway.is_draining() {
-                        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+                        head.set_connection_type(ConnectionType::Close);
                     }
                     Ok(response)
                 }
@@ -170,7 +177,8 @@ fn listen(
             .finish(map_config(actix_service::IntoServiceFactory::into_factory(app), move |()| {
                 AppConfig::default()
             }));
-        fn_service(accept).and_then(http)
+        let patience = settings.proxy.request_head_timeout();
+        fn_service(move |stream| accept(stream, patience)).and_then(http)
     };
     Ok(Server::build()
         .workers(workers)
@@ -183,13 +191,22 @@ fn listen(
 }
 
 /// Takes a connection: no delay on small writes, and the protocol told by its first bytes (RFC 9113, §3.4).
+///
+/// A connection that says nothing is given up after the time that a request head has.
 async fn accept(
     stream: TcpStream,
-) -> Result<(Intake<TcpStream>, Protocol, Option<SocketAddr>), actix_http::error::DispatchError> {
+    patience: Option<Duration>,
+) -> Result<(Intake<TcpStream>, Protocol, Option<SocketAddr>), DispatchError> {
     stream.set_nodelay(true)?;
     let peer = stream.peer_addr().ok();
     let mut start = [0; 12];
-    let seen = stream.peek(&mut start).await?;
+    let peek = stream.peek(&mut start);
+    let seen = match patience {
+        Some(patience) => {
+            tokio::time::timeout(patience, peek).await.map_err(|_| DispatchError::SlowRequestTimeout)??
+        }
+        None => peek.await?,
+    };
     let is_h2 = start.get(..seen) == Some(b"PRI * HTTP/2");
     let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
     Ok((Intake::new(stream), protocol, peer))

@@ -12,7 +12,7 @@ use actix_rt::net::{ActixStream, Ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::proxy::SERVER_NAME;
+use super::SERVER_TEXT;
 use crate::endpoints;
 use crate::error::{GatewayError, RequestError};
 use crate::pipeline::request_id;
@@ -57,7 +57,7 @@ impl<T> Intake<T> {
         let id = request_id::fresh();
         let head = format!(
             "HTTP/1.1 {status} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\
-             server: {SERVER_NAME}\r\nx-aisix-request-id: {}\r\n\r\n",
+             server: {SERVER_TEXT}\r\nx-aisix-request-id: {}\r\n\r\n",
             actix_web::http::StatusCode::from_u16(status)
                 .ok()
                 .and_then(|status| status.canonical_reason())

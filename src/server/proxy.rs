@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use actix_web::http::header::{HeaderValue, SERVER};
-use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::endpoints::{self, ENDPOINTS, Endpoint};
@@ -12,15 +10,8 @@ use crate::error::RequestError;
 use crate::gateway::Worker;
 use crate::pipeline::{self, request_id};
 
-/// `Server` on every response.
-pub(super) const SERVER_NAME: &str = concat!("AISIX/", env!("CARGO_PKG_VERSION"));
-
 /// Longest part of a path that an error repeats.
 const SHOWN_PATH: usize = 128;
-
-pub(super) fn server_header() -> DefaultHeaders {
-    DefaultHeaders::new().add((SERVER, HeaderValue::from_static(SERVER_NAME)))
-}
 
 pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
     for (index, endpoint) in ENDPOINTS.iter().enumerate() {
