@@ -30,7 +30,7 @@ fn requests(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let object = RawObject::parse(body.clone()).expect("an object");
                 let call = Dialect::OpenAiChat.read_call(object).expect("a call");
-                black_box(call.body.patched("model", "\"upstream-name\"", Some(INCLUDE_USAGE)))
+                black_box(call.body.with(&[("model", "\"upstream-name\""), INCLUDE_USAGE]))
             });
         });
         group.bench_function("through serde_json::Value, for comparison", |bencher| {

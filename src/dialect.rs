@@ -56,6 +56,22 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// With a guess for what the provider left at zero (§5.3).
+    #[must_use]
+    pub fn filled(self, prompt: u64, delivered_bytes: u64) -> Self {
+        if self.prompt > 0 && self.completion > 0 {
+            return self;
+        }
+        let guess = Self::estimated(prompt, delivered_bytes);
+        let prompt = if self.prompt > 0 { self.prompt } else { guess.prompt };
+        let completion = if self.completion > 0 { self.completion } else { guess.completion };
+        let total = self.total.max(prompt.saturating_add(completion));
+        let is_estimated = (prompt, completion) != (self.prompt, self.completion);
+        Self { prompt, completion, total, is_estimated, ..self }
+    }
+}
+
 /// The usual rule of thumb: a token is about four bytes of text.
 #[must_use]
 pub fn tokens_of_bytes(bytes: u64) -> u64 {
@@ -77,6 +93,8 @@ pub struct Call {
     pub prompt_tokens: u64,
     /// The most tokens that the caller lets the model write.
     pub max_output_tokens: Option<u64>,
+    /// How many answers the caller wants.
+    pub answers: u64,
 }
 
 /// What the caller said of `stream_options`.
@@ -92,6 +110,10 @@ pub enum StreamOptions {
 
 /// Output tokens held for a call that names no maximum, until it settles.
 const ASSUMED_OUTPUT_TOKENS: u64 = 1024;
+/// Most output tokens held per answer, whatever the caller names: a hold keeps others out, and few answers are longer.
+const MAX_HELD_OUTPUT_TOKENS: u64 = 32_768;
+/// Most answers that a call is held for; OpenAI accepts up to 128.
+const MAX_ANSWERS: u64 = 128;
 
 impl Call {
     /// Tokens to set aside until the true figure is known.
@@ -103,7 +125,8 @@ impl Call {
     /// The output part of [`Call::held_tokens`].
     #[must_use]
     pub fn held_output_tokens(&self) -> u64 {
-        self.max_output_tokens.unwrap_or(ASSUMED_OUTPUT_TOKENS)
+        let each = self.max_output_tokens.unwrap_or(ASSUMED_OUTPUT_TOKENS).min(MAX_HELD_OUTPUT_TOKENS);
+        each.saturating_mul(self.answers.clamp(1, MAX_ANSWERS))
     }
 }
 
@@ -145,8 +168,9 @@ impl Dialect {
             },
             Self::Anthropic => optional(&body, "max_tokens", "a whole number")?,
         };
+        let answers = optional(&body, "n", "a whole number")?.unwrap_or(1);
         let prompt_tokens = tokens_of_bytes(body.text_bytes());
-        Ok(Call { body, model, is_stream, stream_options, prompt_tokens, max_output_tokens })
+        Ok(Call { body, model, is_stream, stream_options, prompt_tokens, max_output_tokens, answers })
     }
 }
 

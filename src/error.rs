@@ -167,13 +167,17 @@ fn describe(refusal: &BudgetExceeded) -> String {
     let budget = &refusal.budget;
     let reset =
         refusal.resets_at_rfc3339.as_deref().map_or_else(String::new, |at| format!("; it resets at {at}"));
+    let (name, scope, period) = (&budget.name, budget.scope.as_str(), budget.period.as_str());
+    let (spent, limit) = (refusal.spent.to_usd_exact(), budget.limit.to_usd_exact());
+    if refusal.spent < budget.limit {
+        let held = refusal.held.to_usd_exact();
+        return format!(
+            "budget \"{name}\" ({scope} scope) is set aside for requests in progress: ${spent} of ${limit} spent and \
+             ${held} held, period {period}; try again when they have ended"
+        );
+    }
     format!(
-        "budget \"{}\" ({} scope) is used up: ${} of ${} spent, period {}{reset}",
-        budget.name,
-        budget.scope.as_str(),
-        refusal.spent.to_usd_exact(),
-        budget.limit.to_usd_exact(),
-        budget.period.as_str(),
+        "budget \"{name}\" ({scope} scope) is used up: ${spent} of ${limit} spent, period {period}{reset}"
     )
 }
 
@@ -236,9 +240,14 @@ pub enum Fault {
         /// What was asked for.
         operation: crate::endpoints::Operation,
     },
-    /// The provider key is gone or full.
+    /// The provider key is gone.
     #[display("the provider for the model \"{_0}\" is not available")]
     ProviderUnavailable(#[error(not(source))] Box<str>),
+    /// The provider key has as many requests in flight as it may.
+    #[display(
+        "the provider for the model \"{_0}\" is busy: as many requests are in progress as its key allows"
+    )]
+    ProviderBusy(#[error(not(source))] Box<str>),
     /// Every target of a routing model is out.
     #[display("no target of the model \"{model}\" is available")]
     AllUnavailable {

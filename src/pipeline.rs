@@ -19,7 +19,9 @@ use futures::FutureExt;
 use tokio::task::{JoinError, JoinHandle};
 
 mod admit;
+mod ask;
 mod attempt;
+mod engage;
 mod events;
 pub mod exchange;
 mod headers;
@@ -32,7 +34,7 @@ pub mod request_id;
 mod reserve;
 mod retry;
 
-use attempt::Answer;
+use ask::Answer;
 use exchange::{Exchange, Outcome};
 use recall::Recall;
 
@@ -174,8 +176,13 @@ async fn ask_provider(
     match attempt::attempt(exchange, call, &model, candidates).await? {
         Answer::Stream(events) => Ok(Ready::Stream(events)),
         Answer::Whole(reply) => {
-            let delivered = reply.body.len() as u64;
-            let usage = reply.usage.unwrap_or_else(|| Usage::estimated(call.prompt_tokens, delivered));
+            let usage = match reply.usage {
+                Some(usage) if usage.prompt > 0 && usage.completion > 0 => usage,
+                counted => {
+                    let delivered = openai_chat::text_bytes(&reply.body);
+                    counted.unwrap_or_default().filled(call.prompt_tokens, delivered)
+                }
+            };
             exchange.usage = Some(usage);
             remember(exchange, recalled, call, &reply, usage);
             Ok(Ready::Whole(finish(exchange, relay::whole(reply.body)).await))

@@ -19,7 +19,11 @@ use actix_web::dev::{AppConfig, Service as _, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderValue, SERVER};
 
+use tokio::time::timeout;
+
 use crate::config::snapshot::Snapshot;
+use crate::endpoints;
+use crate::envelope::Envelope;
 use crate::gateway::{Gateway, Worker};
 
 mod admin;
@@ -34,10 +38,14 @@ const SERVER_NAME: HeaderValue = HeaderValue::from_static(SERVER_TEXT);
 
 /// Connections waiting to be accepted, per listener.
 const BACKLOG: u32 = 4096;
-/// Connections that one worker serves at once; more wait in the backlog.
-const MAX_CONNECTIONS: usize = 65_536;
+/// Connections that one worker serves at once; more wait in the backlog. Below the capacity of an actor's mailbox.
+const MAX_CONNECTIONS: usize = 25_000;
 /// How long connections may take to close after their last answer.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
+/// How HTTP/2 without TLS begins.
+const H2_PREFACE: &[u8; 12] = b"PRI * HTTP/2";
+/// How often the rest of a cut preface is looked for.
+const PREFACE_POLL: Duration = Duration::from_millis(5);
 /// How often a drain looks whether everything is done.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// Longest wait for connections to end once no exchange is open, in seconds.
@@ -84,13 +92,13 @@ impl Application {
         let proxy_addr = self.proxy.local_addr()?;
         let workers = self.gateway.snapshot().settings.proxy.workers();
         let gateway = self.gateway;
-        let proxy = listen(&gateway, "proxy", self.proxy, workers, proxy::configure)?;
+        let proxy = listen(&gateway, PROXY, self.proxy, workers)?;
         let mut servers = vec![proxy.handle()];
         actix_rt::spawn(proxy);
         let mut admin_addr = None;
         if let Some(listener) = self.admin {
             admin_addr = Some(listener.local_addr()?);
-            let admin = listen(&gateway, "admin", listener, 1, admin::configure)?;
+            let admin = listen(&gateway, ADMIN, listener, 1)?;
             servers.push(admin.handle());
             actix_rt::spawn(admin);
         }
@@ -136,18 +144,29 @@ fn bind(addr: SocketAddr, setting: &str) -> io::Result<TcpListener> {
     })
 }
 
-/// The routes of one listener, for one worker.
-type Configure = fn(Rc<Worker>, &mut actix_web::web::ServiceConfig);
+/// What tells one listener from another.
+#[derive(Clone, Copy)]
+struct Listener {
+    name: &'static str,
+    /// Its routes, for one worker.
+    configure: fn(Rc<Worker>, &mut actix_web::web::ServiceConfig),
+    /// The envelope for requests that reach no route.
+    envelope_of: fn(&str) -> Envelope,
+}
+
+const PROXY: Listener =
+    Listener { name: "proxy", configure: proxy::configure, envelope_of: endpoints::envelope_of };
+const ADMIN: Listener =
+    Listener { name: "admin", configure: admin::configure, envelope_of: |_| Envelope::Admin };
 
 fn listen(
     gateway: &Arc<Gateway>,
-    name: &str,
-    listener: TcpListener,
+    listener: Listener,
+    socket: TcpListener,
     workers: usize,
-    configure: Configure,
 ) -> io::Result<Server> {
     let settings = gateway.snapshot().settings.clone();
-    let addr = listener.local_addr()?;
+    let addr = socket.local_addr()?;
     let gateway = gateway.clone();
     let service = move || {
         let worker = Worker::start(&gateway);
@@ -165,7 +184,7 @@ fn listen(
                     Ok(response)
                 }
             })
-            .configure(move |routes| configure(worker.clone(), routes));
+            .configure(move |routes| (listener.configure)(worker.clone(), routes));
         let keep_alive = settings.downstream.idle_timeout().map_or(KeepAlive::Os, KeepAlive::Timeout);
         let http = HttpService::build()
             .keep_alive(keep_alive)
@@ -178,7 +197,7 @@ fn listen(
                 AppConfig::default()
             }));
         let patience = settings.proxy.request_head_timeout();
-        fn_service(move |stream| accept(stream, patience)).and_then(http)
+        fn_service(move |stream| accept(stream, patience, listener.envelope_of)).and_then(http)
     };
     Ok(Server::build()
         .workers(workers)
@@ -186,7 +205,7 @@ fn listen(
         .max_concurrent_connections(MAX_CONNECTIONS)
         .shutdown_timeout(SHUTDOWN_SECS)
         .disable_signals()
-        .listen(name, listener, service)?
+        .listen(listener.name, socket, service)?
         .run())
 }
 
@@ -196,18 +215,29 @@ fn listen(
 async fn accept(
     stream: TcpStream,
     patience: Option<Duration>,
+    envelope_of: fn(&str) -> Envelope,
 ) -> Result<(Intake<TcpStream>, Protocol, Option<SocketAddr>), DispatchError> {
     stream.set_nodelay(true)?;
     let peer = stream.peer_addr().ok();
-    let mut start = [0; 12];
-    let peek = stream.peek(&mut start);
-    let seen = match patience {
+    let is_h2 = match patience {
         Some(patience) => {
-            tokio::time::timeout(patience, peek).await.map_err(|_| DispatchError::SlowRequestTimeout)??
+            timeout(patience, begins_as_h2(&stream)).await.map_err(|_| DispatchError::SlowRequestTimeout)?
         }
-        None => peek.await?,
-    };
-    let is_h2 = start.get(..seen) == Some(b"PRI * HTTP/2");
+        None => begins_as_h2(&stream).await,
+    }?;
     let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
-    Ok((Intake::new(stream), protocol, peer))
+    Ok((Intake::new(stream, envelope_of), protocol, peer))
+}
+
+/// Whether the first bytes are those of HTTP/2, however they are cut.
+async fn begins_as_h2(stream: &TcpStream) -> io::Result<bool> {
+    let mut start = [0; H2_PREFACE.len()];
+    loop {
+        let seen = stream.peek(&mut start).await?;
+        if seen == 0 || seen == start.len() || !H2_PREFACE.starts_with(&start[..seen]) {
+            return Ok(start == *H2_PREFACE);
+        }
+        // The same bytes would be seen again at once.
+        tokio::time::sleep(PREFACE_POLL).await;
+    }
 }

@@ -9,11 +9,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use actix_web::http::Version;
 use actix_web::http::header::{
-    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    TRANSFER_ENCODING, USER_AGENT,
 };
 use aisix_actors::provider_pool::TlsProfileId;
-use awc::error::SendRequestError;
+use awc::error::{PayloadError, SendRequestError};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 
@@ -60,8 +62,8 @@ pub struct UpstreamRequest<'a> {
 pub struct UpstreamResponse {
     /// HTTP status.
     pub status: u16,
-    /// Whether the body says that it is JSON.
-    pub is_json: bool,
+    /// What the body says that it is.
+    pub content: Content,
     /// When to come back.
     pub retry_after: Option<Duration>,
     /// The provider's own id for this request.
@@ -70,10 +72,21 @@ pub struct UpstreamResponse {
     pub body: UpstreamBody,
 }
 
+/// What a body says that it is, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// JSON.
+    Json,
+    /// A web page: nobody who speaks an API answered.
+    Html,
+    /// Events, or nothing said.
+    Other,
+}
+
 /// A body that arrives chunk by chunk.
 pub enum UpstreamBody {
-    /// From the network.
-    Wire(Box<awc::ClientResponse>),
+    /// From the network, with the bytes that are still to come where the head declares them.
+    Wire(Box<awc::ClientResponse>, Option<u64>),
     /// From the provider in this process.
     InProcess(InProcess),
     /// Nothing more.
@@ -108,6 +121,7 @@ impl Upstream {
         let headers = outgoing.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(USER_AGENT, AGENT);
+        headers.insert(ACCEPT_ENCODING, IDENTITY);
         headers.insert(REQUEST_ID, request.request_id.clone());
         headers.insert(ACCEPT, if request.is_stream { EVENT_STREAM } else { JSON });
         for (name, value) in &request.extra_headers.0 {
@@ -120,6 +134,10 @@ impl Upstream {
             headers.insert(name, value);
         }
         let response = outgoing.send_body(request.body).await.map_err(unreachable)?;
+        if UpstreamResponse::is_unmarked(&response) {
+            let reason = "it has neither Content-Length nor chunks, only the end of the connection";
+            return Err(UpstreamError::Undecodable { reason: reason.into() });
+        }
         Ok(UpstreamResponse::from_wire(response))
     }
 
@@ -146,6 +164,8 @@ impl Upstream {
     }
 }
 
+/// Answers are handed on byte for byte, so they must not be packed.
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The names under which providers answer with their own request id.
@@ -154,17 +174,27 @@ const PROVIDER_ID_HEADERS: [&str; 3] = ["x-request-id", "request-id", "x-generat
 impl UpstreamResponse {
     fn from_wire(response: awc::ClientResponse) -> Self {
         let headers = response.headers();
-        let is_json = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.starts_with("application/json"));
+        let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let content = match kind {
+            kind if kind.starts_with(b"application/json") => Content::Json,
+            kind if kind.starts_with(b"text/html") => Content::Html,
+            _ => Content::Other,
+        };
+        let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         Self {
             status: response.status().as_u16(),
-            is_json,
+            content,
             retry_after: retry_after(headers),
             provider_request_id: PROVIDER_ID_HEADERS.iter().find_map(|name| headers.get(*name)).cloned(),
-            body: UpstreamBody::Wire(Box::new(response)),
+            body: UpstreamBody::Wire(Box::new(response), declared),
         }
+    }
+
+    /// Whether the body is marked by nothing but the end of the connection, which the HTTP client cannot read.
+    fn is_unmarked(response: &awc::ClientResponse) -> bool {
+        let headers = response.headers();
+        let is_marked = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+        response.version() == Version::HTTP_11 && response.status().as_u16() != 204 && !is_marked
     }
 
     /// Reads an error answer's body, at most 64 KiB of it; what cannot be read counts as empty.
@@ -215,12 +245,29 @@ impl Stream for UpstreamBody {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut *self {
-            Self::Wire(response) => response
-                .poll_next_unpin(context)
-                .map(|chunk| chunk.map(|chunk| chunk.map_err(|_| UpstreamError::BrokeOff))),
+            Self::Wire(response, rest) => response.poll_next_unpin(context).map(|chunk| read(chunk, rest)),
             Self::InProcess(body) => body.poll_next_unpin(context),
             Self::Ended => Poll::Ready(None),
         }
+    }
+}
+
+/// A chunk as it counts towards the declared length; a body that ends before it has broken off.
+fn read(
+    chunk: Option<Result<Bytes, PayloadError>>,
+    rest: &mut Option<u64>,
+) -> Option<Result<Bytes, UpstreamError>> {
+    match chunk {
+        Some(Ok(bytes)) => {
+            *rest = rest.map(|rest| rest.saturating_sub(bytes.len() as u64));
+            Some(Ok(bytes))
+        }
+        Some(Err(_)) => Some(Err(UpstreamError::BrokeOff)),
+        None if rest.is_some_and(|rest| rest > 0) => {
+            *rest = None;
+            Some(Err(UpstreamError::BrokeOff))
+        }
+        None => None,
     }
 }
 

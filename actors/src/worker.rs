@@ -11,8 +11,7 @@ use actix::{Actor, Addr, Context, Handler, Message};
 
 /// Messages that may wait for one actor.
 ///
-/// A worker serves at most 25,000 connections (actix-web's default), each with one ask to an actor
-/// at a time, so no ask ever finds the mailbox full; what is told is bounded by the values that are
+/// A worker serves at most 25,000 connections (the server's bound), each with one ask to an actor at a time, so no ask ever finds the mailbox full; what is told is bounded by the values that are
 /// told about.
 pub(crate) const MAILBOX: usize = 32_768;
 

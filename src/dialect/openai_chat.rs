@@ -63,7 +63,7 @@ pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
     }
     let usage = object.member("usage").and_then(read_usage);
     let named_already = object.member("model").is_none_or(|own| own == model);
-    let body = if named_already { object.bytes().clone() } else { object.patched("model", model, None) };
+    let body = if named_already { object.bytes().clone() } else { object.with(&[("model", model)]) };
     Ok(Reply { body, usage })
 }
 
@@ -309,7 +309,8 @@ fn read_error_value(raw: &str) -> UpstreamRefusal {
 /// An error where an answer belongs (§3.7): the embedded status decides what the caller gets.
 fn in_band(raw: &str) -> UpstreamError {
     // A code that is a status has been read as one.
-    let mut refusal = UpstreamRefusal { code: None, ..read_error_value(raw) };
+    let mut refusal = read_error_value(raw);
+    refusal.code = refusal.code.filter(|code| code.parse::<u16>().is_err());
     if refusal.status.is_none_or(|status| status >= 500) {
         hide(&mut refusal);
     }
@@ -324,6 +325,37 @@ fn hide(refusal: &mut UpstreamRefusal) {
     };
     refusal.param = None;
     refusal.code = None;
+}
+
+/// Bytes of text in the choices of a whole reply, for a guess where the provider counted nothing.
+#[must_use]
+pub fn text_bytes(body: &[u8]) -> u64 {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        choices: Vec<Answered<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Answered<'a> {
+        #[serde(borrow, default)]
+        message: Option<&'a RawValue>,
+    }
+    /// `{"role":"assistant","content":""}`, the least that a message is.
+    const MESSAGE_FRAME_BYTES: u64 = 33;
+    let body: Option<Body<'_>> = serde_json::from_slice(body).ok();
+    let choices = body.map(|body| body.choices).unwrap_or_default();
+    let bytes = |choice: &Answered<'_>| choice.message.map_or(0, |message| message.get().len() as u64);
+    choices.iter().map(|choice| bytes(choice).saturating_sub(MESSAGE_FRAME_BYTES)).sum()
+}
+
+/// Takes a credential out of a provider's words: some repeat the one that they refuse.
+pub fn redact(error: &mut UpstreamError, credential: &str) {
+    if let UpstreamError::Refused(refusal) = error {
+        let texts = [Some(&mut refusal.message), refusal.param.as_mut(), refusal.code.as_mut()];
+        for text in texts.into_iter().flatten().filter(|text| text.contains(credential)) {
+            *text = text.replace(credential, "***");
+        }
+    }
 }
 
 /// Reads an error answer (§3.6): words, param and code for 4xx, nothing of the provider's otherwise.

@@ -151,25 +151,30 @@ impl RawObject {
         self.text_bytes
     }
 
-    /// The object with one member's value replaced and, where given, one member added at its end.
+    /// The object with these members set, as `(name, raw JSON)`: replaced where they stand, else added at the end.
     ///
-    /// Everything else is copied as it stands. `value` and the addition's value are raw JSON.
+    /// Everything else is copied as it stands.
     #[must_use]
-    pub fn patched(&self, name: &str, value: &str, addition: Option<(&str, &str)>) -> Bytes {
-        let grown = value.len() + addition.map_or(0, |(name, value)| name.len() + value.len() + 4);
+    pub fn with(&self, changes: &[(&str, &str)]) -> Bytes {
+        let grown: usize = changes.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut out = BytesMut::with_capacity(self.bytes.len() + grown);
         let close = memchr::memrchr(b'}', &self.bytes).unwrap_or(self.bytes.len());
-        let mut rest = 0;
-        if let Some(range) = self.range(name) {
-            out.extend_from_slice(&self.bytes[..range.start]);
+        let mut places: SmallVec<[(Range<usize>, &str); 4]> =
+            changes.iter().filter_map(|(name, value)| Some((self.range(name)?, *value))).collect();
+        places.sort_by_key(|(range, _)| range.start);
+        let mut copied = 0;
+        for (range, value) in places {
+            out.extend_from_slice(&self.bytes[copied..range.start]);
             out.extend_from_slice(value.as_bytes());
-            rest = range.end;
+            copied = range.end;
         }
-        out.extend_from_slice(&self.bytes[rest..close]);
-        if let Some((name, value)) = addition {
-            for part in [if self.members.is_empty() { "\"" } else { ",\"" }, name, "\":", value] {
+        out.extend_from_slice(&self.bytes[copied..close]);
+        let mut is_empty = self.members.is_empty();
+        for (name, value) in changes.iter().filter(|(name, _)| self.range(name).is_none()) {
+            for part in [if is_empty { "\"" } else { ",\"" }, name, "\":", value] {
                 out.extend_from_slice(part.as_bytes());
             }
+            is_empty = false;
         }
         out.extend_from_slice(&self.bytes[close..]);
         out.freeze()
@@ -239,10 +244,11 @@ mod tests {
             ),
             (r#"{"model":"x"}"#, r#"{"model":"new","s":{}}"#),
             (" {\"model\" : \"x\" } \n", " {\"model\" : \"new\" ,\"s\":{}} \n"),
-            ("{}", r#"{"s":{}}"#),
+            ("{}", r#"{"s":{},"model":"new"}"#),
+            (r#"{"s":null,"model":"x","a":1}"#, r#"{"s":{},"model":"new","a":1}"#),
         ] {
             let raw = object(text).expect(text);
-            assert_eq!(raw.patched("model", "\"new\"", Some(("s", "{}"))), patched.as_bytes(), "{text}");
+            assert_eq!(raw.with(&[("s", "{}"), ("model", "\"new\"")]), patched.as_bytes(), "{text}");
         }
     }
 
@@ -293,7 +299,7 @@ mod tests {
             let mut value = serde_json::to_value(&before).expect("serialises");
             value["model"] = model.clone().into();
             let raw = object(&value.to_string()).expect("parses");
-            let patched = raw.patched("model", "\"new\"", None);
+            let patched = raw.with(&[("model", "\"new\"")]);
             value["model"] = "new".into();
             let back: serde_json::Value = serde_json::from_slice(&patched).expect("stays valid");
             prop_assert_eq!(back, value);

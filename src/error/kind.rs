@@ -125,7 +125,7 @@ impl GatewayError {
             Self::Upstream(error) => error.kind(),
             Self::Fault(fault) => match fault {
                 Fault::NotImplemented { .. } => Kind::NotImplemented,
-                Fault::ProviderUnavailable(_) => Kind::ProviderUnavailable,
+                Fault::ProviderUnavailable(_) | Fault::ProviderBusy(_) => Kind::ProviderUnavailable,
                 Fault::AllUnavailable { .. } => Kind::AllCandidatesUnavailable,
                 Fault::Panic => Kind::Internal,
             },
@@ -150,6 +150,7 @@ impl GatewayError {
             Self::Upstream(UpstreamError::Refused(refusal)) if refusal.status == Some(429) => {
                 refusal.retry_after.map(whole_secs)
             }
+            Self::Fault(Fault::ProviderBusy(_)) => Some(1),
             Self::Fault(Fault::AllUnavailable { retry_after, .. }) => {
                 Some(retry_after.map_or(UNAVAILABLE_RETRY_SECS, whole_secs))
             }

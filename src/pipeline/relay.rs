@@ -19,7 +19,7 @@ use super::patience::Watch;
 use crate::dialect::openai_chat::{Chunk, Pass};
 use crate::dialect::raw::RawObject;
 use crate::dialect::sse::Frame;
-use crate::dialect::{Call, StreamOptions, Usage};
+use crate::dialect::{Call, StreamOptions};
 use crate::envelope::JSON;
 use crate::error::{GatewayError, UpstreamError};
 
@@ -43,7 +43,7 @@ pub fn remembered(entry: &Entry) -> HttpResponse {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let body = match RawObject::parse(entry.body.clone()) {
         Ok(object) if object.member("created").is_some() => {
-            object.patched("created", itoa::Buffer::new().format(now), None)
+            object.with(&[("created", itoa::Buffer::new().format(now))])
         }
         _ => entry.body.clone(),
     };
@@ -211,7 +211,8 @@ impl MessageBody for StreamBody {
 impl Drop for StreamBody {
     fn drop(&mut self) {
         let Tally { exchange, prompt_tokens, delivered_bytes, .. } = &mut self.tally;
-        exchange.usage.get_or_insert_with(|| Usage::estimated(*prompt_tokens, *delivered_bytes));
+        let counted = exchange.usage.unwrap_or_default();
+        exchange.usage = Some(counted.filled(*prompt_tokens, *delivered_bytes));
     }
 }
 

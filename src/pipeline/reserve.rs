@@ -3,6 +3,9 @@
 //! The order is that of the specification: an unavailable group costs no slot, a refused budget takes no limit. Money
 //! comes first because a hold of the ledger is undone without a trace.
 
+use std::sync::Arc;
+
+use aisix_actors::budget_ledger::Budget;
 use aisix_actors::candidate_router::Candidates;
 use aisix_actors::types::MicroUsd;
 use smallvec::SmallVec;
@@ -34,15 +37,9 @@ pub async fn reserve(
         })?;
     let budgets: SmallVec<[_; 4]> = caller.budgets.iter().chain(&model.budgets).cloned().collect();
     if !budgets.is_empty() {
-        let hard = budgets.iter().find(|budget| budget.hard_stop);
-        let estimate = match estimate(call, model) {
-            None if exchange.snapshot.settings.budget.unpriced == Unpriced::Deny && hard.is_some() => {
-                let budget = hard.cloned().ok_or(Fault::Panic)?;
-                return Err(BudgetError::Unpriced { model: call.model.clone(), budget }.into());
-            }
-            estimate => estimate.unwrap_or(MicroUsd(0)),
-        };
-        let hold = exchange.worker.actors.ledger.hold(budgets, estimate).await;
+        let estimate = estimate(call, model);
+        refuse_unpriced(exchange, call, &budgets, estimate)?;
+        let hold = exchange.worker.actors.ledger.hold(budgets, estimate.unwrap_or_default()).await;
         exchange.budgets = Some(hold.map_err(|refusal| BudgetError::Exceeded(Box::new(refusal)))?);
     }
     let scopes: SmallVec<[_; 2]> = caller.rate_limit.iter().chain(&model.rate_limit).cloned().collect();
@@ -51,6 +48,27 @@ pub async fn reserve(
         exchange.limits = Some(permit.map_err(LimitRefusal)?);
     }
     Ok(candidates)
+}
+
+/// Refuses a call whose cost nobody can know where a hard budget applies, unless the operator allows it.
+///
+/// # Errors
+/// 429 naming the budget.
+pub fn refuse_unpriced(
+    exchange: &Exchange,
+    call: &Call,
+    budgets: &[Arc<Budget>],
+    estimate: Option<MicroUsd>,
+) -> Result<(), GatewayError> {
+    if estimate.is_some() || exchange.snapshot.settings.budget.unpriced == Unpriced::Allow {
+        return Ok(());
+    }
+    match budgets.iter().find(|budget| budget.hard_stop) {
+        None => Ok(()),
+        Some(budget) => {
+            Err(BudgetError::Unpriced { model: call.model.clone(), budget: budget.clone() }.into())
+        }
+    }
 }
 
 /// A provider of the model, when none of its providers can answer this endpoint.

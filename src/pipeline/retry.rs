@@ -85,7 +85,9 @@ impl<'a> Rules<'a> {
             // The target's own limit or budget, or what it cannot do: another target may.
             GatewayError::Limit(_) | GatewayError::Budget(_) => (false, true),
             GatewayError::Fault(fault) => match fault {
-                Fault::NotImplemented { .. } | Fault::ProviderUnavailable(_) => (false, true),
+                Fault::NotImplemented { .. } | Fault::ProviderUnavailable(_) | Fault::ProviderBusy(_) => {
+                    (false, true)
+                }
                 Fault::AllUnavailable { .. } | Fault::Panic => (false, false),
             },
             GatewayError::Request(_) | GatewayError::Access(_) => (false, false),

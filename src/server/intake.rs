@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::SERVER_TEXT;
-use crate::endpoints;
+use crate::envelope::Envelope;
 use crate::error::{GatewayError, RequestError};
 use crate::pipeline::request_id;
 
@@ -23,6 +23,8 @@ const LINE_BYTES: usize = 64;
 /// See the module.
 pub(super) struct Intake<T> {
     stream: T,
+    /// The envelope for a path, on this listener.
+    envelope_of: fn(&str) -> Envelope,
     line: [u8; LINE_BYTES],
     line_len: usize,
     /// What is left to send of an exchanged answer.
@@ -30,8 +32,8 @@ pub(super) struct Intake<T> {
 }
 
 impl<T> Intake<T> {
-    pub(super) fn new(stream: T) -> Self {
-        Self { stream, line: [0; LINE_BYTES], line_len: 0, instead: Bytes::new() }
+    pub(super) fn new(stream: T, envelope_of: fn(&str) -> Envelope) -> Self {
+        Self { stream, envelope_of, line: [0; LINE_BYTES], line_len: 0, instead: Bytes::new() }
     }
 
     /// Notes the request line when `read` begins with one.
@@ -47,7 +49,7 @@ impl<T> Intake<T> {
     fn answer_for(&self, status: u16) -> Bytes {
         let line = String::from_utf8_lossy(&self.line[..self.line_len]);
         let path = line.split(' ').nth(1).unwrap_or_default();
-        let envelope = endpoints::envelope_of(path.split('?').next().unwrap_or_default());
+        let envelope = (self.envelope_of)(path.split('?').next().unwrap_or_default());
         let error = GatewayError::from(match status {
             431 => RequestError::HeadTooLarge,
             408 => RequestError::HeadLate,
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_envelope_follows_the_request_line() {
-        let mut intake = Intake::new(());
+        let mut intake = Intake::new((), crate::endpoints::envelope_of);
         intake.note(b"POST /v1/messages?x=1 HTTP/1.1\r\nContent-Length: 1\r\n");
         let answer = String::from_utf8(intake.answer_for(400).to_vec()).expect("text");
         assert!(

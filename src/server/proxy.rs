@@ -58,8 +58,11 @@ fn wrong_method(worker: &Worker, endpoint: &Endpoint, request: &HttpRequest) -> 
         method: request.method().to_string(),
         allowed: methods_of(endpoint.path),
     };
-    let failure = Failure::new(error, endpoint.envelope);
-    Failure { request_id: Some(request_id::of(worker, request.headers())), ..failure }
+    Failure {
+        request_id: Some(request_id::of(worker, request.headers())),
+        is_call: endpoint.operation.has_call_id(),
+        ..Failure::new(error, endpoint.envelope)
+    }
 }
 
 /// The methods of a path, as `Allow` lists them.

@@ -28,10 +28,13 @@ impl Display for Line<'_> {
         write!(out, "{} {} {status} {}ms", row.method, row.path, exchange.opened.elapsed().as_millis())?;
         write!(out, " request_id={}", exchange.request_id.to_str().unwrap_or_default())?;
         if let Some(caller) = &exchange.caller {
-            write!(out, " api_key_id={}", caller.id)?;
+            write!(out, " api_key={:?} api_key_id={}", caller.name, caller.id)?;
         }
         if let Some(resolved) = &exchange.model {
             write!(out, " model={}", resolved.model.name)?;
+            if let Some(capture) = &resolved.capture {
+                write!(out, " capture={capture:?}")?;
+            }
         }
         if let Some(target) = &exchange.served_by {
             write!(out, " served_by={target}")?;

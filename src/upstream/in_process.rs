@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{FutureExt, Stream};
 use tokio::time::Sleep;
 
-use super::{UpstreamBody, UpstreamRequest, UpstreamResponse};
+use super::{Content, UpstreamBody, UpstreamRequest, UpstreamResponse};
 use crate::error::UpstreamError;
 use crate::mock::{self, Hints, MockBody, MockFrame, Then};
 
@@ -45,7 +45,10 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
         |name: &str| reply.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
     Ok(UpstreamResponse {
         status: reply.status,
-        is_json: header("content-type").is_some_and(|value| value.starts_with(mock::JSON)),
+        content: match header("content-type") {
+            Some(kind) if kind.starts_with(mock::JSON) => Content::Json,
+            _ => Content::Other,
+        },
         retry_after: header("retry-after").and_then(|value| value.parse().ok()).map(Duration::from_secs),
         provider_request_id: None,
         body: UpstreamBody::InProcess(InProcess {

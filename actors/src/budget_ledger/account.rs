@@ -53,8 +53,12 @@ impl Account {
             open.warn_once(held);
             return Ok(());
         }
-        let wait = open.window.end.map(|end| end.saturating_sub(now.unix));
-        let retry_after = wait.map(whole_seconds);
+        let retry_after = if open.spent < budget.limit {
+            // Only what is set aside stands in the way, and that is given back any moment.
+            Some(whole_seconds(Duration::ZERO))
+        } else {
+            open.window.end.map(|end| whole_seconds(end.saturating_sub(now.unix)))
+        };
         Err(Refusal { budget: Arc::clone(budget), spend: open.spend(held), retry_after })
     }
 

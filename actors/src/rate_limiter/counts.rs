@@ -58,10 +58,9 @@ impl Counts {
     pub(super) fn check(&mut self, limit: &RateLimit, now: Now) -> Result<Admission, Refusal> {
         self.roll(now);
         self.check_concurrency(limit)?;
-        let minute = self.token_minute.used.saturating_add(self.held_tokens);
-        at_most(Dimension::Tpm, limit.tpm, minute, Window::<MINUTE>::rest(now))?;
-        let day = self.token_day.used.saturating_add(self.held_tokens);
-        at_most(Dimension::Tpd, limit.tpd, day, Window::<DAY>::rest(now))?;
+        let held = self.held_tokens;
+        at_most(Dimension::Tpm, limit.tpm, self.token_minute.used, held, Window::<MINUTE>::rest(now))?;
+        at_most(Dimension::Tpd, limit.tpd, self.token_day.used, held, Window::<DAY>::rest(now))?;
         let arrival = self.check_pace(limit, now)?;
         below(Dimension::Rpm, limit.rpm, self.minute.used, Window::<MINUTE>::rest(now))?;
         below(Dimension::Rph, limit.rph, self.hour.used, Window::<HOUR>::rest(now))?;
@@ -210,9 +209,21 @@ pub(super) fn rest_of_minute(now: Now) -> Duration {
 }
 
 /// Refuses when more than the limit is used.
-fn at_most(dimension: Dimension, limit: Option<u64>, used: u64, rest: Duration) -> Result<(), Refusal> {
+///
+/// Where only holds stand in the way, the wait is short: they are given back any moment.
+fn at_most(
+    dimension: Dimension,
+    limit: Option<u64>,
+    used: u64,
+    held: u64,
+    rest: Duration,
+) -> Result<(), Refusal> {
+    let taken = used.saturating_add(held);
     match limit {
-        Some(limit) if used > limit => Err(Refusal { dimension, limit, used, retry_after: Some(rest) }),
+        Some(limit) if taken > limit => {
+            let wait = if used > limit { rest } else { whole_seconds(Duration::ZERO) };
+            Err(Refusal { dimension, limit, used: taken, retry_after: Some(wait) })
+        }
         Some(_) | None => Ok(()),
     }
 }

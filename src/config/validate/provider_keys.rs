@@ -149,6 +149,9 @@ fn credential(
 ) -> Option<Option<Secret>> {
     match shape.api_key.as_ref().map(|key| key.expose().trim()) {
         Some("") => place.report("api_key", "must not be empty", problems),
+        Some(key) if key.bytes().any(|byte| !(b' '..0x7f).contains(&byte)) => {
+            place.report("api_key", "holds characters that a header cannot carry", problems);
+        }
         None if provider.needs_credential() => place.report("", "\"api_key\" is required", problems),
         None => return Some(None),
         Some(text) => return Some(Some(Secret::new(text.to_owned()))),
