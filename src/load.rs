@@ -42,6 +42,8 @@ pub struct LoadOptions {
     pub body: Bytes,
     /// Whether every request gets a `user` of its own, so that no cache answers it.
     pub vary: bool,
+    /// Further headers, as `name: value`.
+    pub headers: Vec<String>,
     /// How long one request may take.
     pub timeout: Duration,
     /// How often and for how long.

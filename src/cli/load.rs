@@ -41,6 +41,9 @@ pub(super) struct LoadArgs {
     /// Make every request different, so that no cache answers it
     #[arg(long, conflicts_with = "body")]
     vary: bool,
+    /// Send this header too, such as "cache-control: no-store"; may stand several times
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
     /// Requests under way at a time
     #[arg(long, value_name = "N", default_value = "64")]
     connections: NonZeroUsize,
@@ -63,7 +66,7 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
     /// Ask the actors in this process instead of a gateway
-    #[arg(long, conflicts_with_all = ["url", "key", "model", "stream", "body", "vary", "timeout", "threads"])]
+    #[arg(long, conflicts_with_all = ["url", "key", "model", "stream", "body", "vary", "headers", "timeout", "threads"])]
     actors: bool,
     /// Worker threads, each with its own set of actors
     #[arg(long, value_name = "N", default_value = "1", requires = "actors")]
@@ -126,6 +129,7 @@ impl LoadArgs {
             key: key.unwrap_or_else(|| "sk-demo".into()),
             body: self.request_body()?,
             vary: self.vary,
+            headers: self.headers.clone(),
             timeout: self.timeout,
             timing: self.timing(self.threads.map_or((cores / 2).max(1), NonZeroUsize::get)),
         }))

@@ -11,7 +11,7 @@ use actix_rt::net::TcpStream;
 use actix_service::ServiceExt;
 use actix_tls::connect::{ConnectInfo, Connection, ConnectorService};
 use actix_web::http::Uri;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use awc::FrozenClientRequest;
 use bytes::Bytes;
 
@@ -29,6 +29,7 @@ pub(super) struct Target {
     /// Counts the requests, where each is to be another.
     count: Option<Arc<AtomicU64>>,
     pub(super) timeout: Duration,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A request that can be sent many times.
@@ -44,7 +45,8 @@ impl Target {
         let authorization = HeaderValue::from_str(&format!("Bearer {}", options.key))
             .map_err(|_| "the key holds characters that a header cannot carry".to_owned())?;
         let count = options.vary.then(Arc::default);
-        Ok(Self { uri, authorization, body: options.body.clone(), count, timeout: options.timeout })
+        let headers = options.headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
+        Ok(Self { uri, authorization, body: options.body.clone(), count, timeout: options.timeout, headers })
     }
 
     /// The body of the next request.
@@ -53,6 +55,14 @@ impl Target {
         let number = count.fetch_add(1, Ordering::Relaxed);
         let open = self.body.strip_suffix(b"}").unwrap_or(&self.body);
         [open, format!(",\"user\":\"load-{number}\"}}").as_bytes()].concat().into()
+    }
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let parts = text.split_once(':').map(|(name, value)| (name.trim().parse(), value.trim().parse()));
+    match parts {
+        Some((Ok(name), Ok(value))) => Ok((name, value)),
+        _ => Err(format!("{text:?} is not a header; write \"name: value\"")),
     }
 }
 
@@ -74,10 +84,13 @@ pub(super) fn connect(target: &Target) -> Client {
         .disable_timeout()
         .disable_redirects()
         .finish();
-    let request = client
+    let mut request = client
         .post(target.uri.clone())
         .insert_header((AUTHORIZATION, target.authorization.clone()))
         .insert_header((CONTENT_TYPE, "application/json"));
+    for header in &target.headers {
+        request = request.insert_header(header.clone());
+    }
     request.freeze().expect("the target was checked when it was made")
 }
 

@@ -12,6 +12,7 @@ fn options(server: &MockServer, stream: bool) -> LoadOptions {
         format!(r#"{{"model":"demo","messages":[{{"role":"user","content":"hi"}}],"stream":{stream}}}"#);
     LoadOptions {
         vary: false,
+        headers: Vec::new(),
         url: format!("{}/chat/completions", server.base_url()),
         key: "sk-demo".into(),
         body: body.into(),
@@ -97,6 +98,7 @@ fn a_url_that_cannot_be_used_is_refused() {
             key: String::new(),
             body: Bytes::new(),
             vary: false,
+            headers: Vec::new(),
             timeout: Duration::from_secs(1),
             timing: HUNDRED,
         };

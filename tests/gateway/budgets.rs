@@ -74,23 +74,54 @@ fn the_true_cost_replaces_the_hold() {
 }
 
 #[test]
-fn a_hold_refuses_what_would_pass_before_it_settles() {
+fn a_hold_refuses_what_would_pass_and_says_that_it_is_only_set_aside() {
     let gate = Gate::default();
     let upstream =
         Upstream::always(Answer::default().wait(&gate).then(Answer::json(200, &completion("hello", 5, 7))));
     let gateway = priced(&upstream, &budget("b", "scope = \"org\"", "0.05", ""));
-    let body = chat_body("priced", r#","max_tokens":60"#);
+    let body = chat_body("priced", r#","max_tokens":100"#);
     let mut first = gateway.connect();
     first.send(&request_text("POST", PATH, "sk-test", &[], body.as_bytes()));
     upstream.wait_for_requests(1);
-    // Sixty tokens are six hundredths of a dollar: held, though nothing is spent.
-    let error = refused(&gateway, "priced");
+    // A hundred tokens are a tenth of a dollar: held, though nothing is spent.
+    let refusal = gateway.chat(&body).expect(429);
+    let error = refusal.error();
+    assert_eq!((&error["type"], &error["code"]), (&"billing_error".into(), &"budget_exceeded".into()));
+    let message = refusal.error_message();
+    assert!(message.contains("set aside for requests in progress"), "{message}");
+    assert_eq!(refusal.header("retry-after"), Some("1"), "not the end of the period: {refusal:?}");
+    assert_eq!(error["retry_after_seconds"], 1, "the body agrees with the header");
     assert_eq!(error["scope"], "org");
     assert_eq!(error.get("scope_ref"), None, "an organisation has no reference");
     gate.open();
     first.response().expect(200);
     gateway.settled();
     gateway.chat(&body).expect(200);
+    assert_eq!(upstream.count(), 2);
+}
+
+#[test]
+fn a_call_that_asks_for_the_moon_does_not_keep_others_out() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |_, number| match number {
+        0 => Answer::events().event(&delta("half")).wait(&held).event(&finish()).end(),
+        _ => Answer::json(200, &completion("hello", 5, 7)),
+    });
+    let cost = "cost = { input_per_1k = \"0.001\", output_per_1k = \"0.002\" }";
+    let more = model("cheap", "up", cost)
+        + &api_key("sk-other", "\"*\"", "")
+        + &budget("b", "scope = \"org\"", "1000", "");
+    let gateway = gateway_over(&upstream, &more);
+    let mut stream = gateway.stream(&chat_body("cheap", r#","stream":true,"max_tokens":1000000000000000"#));
+    stream.until("half");
+    // Not more than 32,768 output tokens are held: about seven cents.
+    let held = gateway.books().ledger.held.0;
+    assert!((65_536..66_000).contains(&held), "{held} millionths of a dollar");
+    gateway.post_json(PATH, "sk-other", &chat_body("cheap", "")).expect(200);
+    gate.open();
+    stream.rest();
+    gateway.settled();
 }
 
 #[test]
@@ -132,6 +163,34 @@ fn a_model_without_a_price_is_refused_under_a_hard_budget_unless_that_is_allowed
     }
 }
 
+/// A budget that covers the model `m`, which has no price, and the model that the caller names.
+#[track_caller]
+fn check_unpriced(scope: &str, named: &str) {
+    let upstream = Upstream::well();
+    let more = routing("group", &["m"], "") + &budget("b", scope, "1", "");
+    let gateway = gateway_over(&upstream, &more);
+    for stream in ["", r#","stream":true"#] {
+        let refusal = gateway.chat(&chat_body(named, stream)).expect(429);
+        assert_eq!(refusal.error_type(), "billing_error", "{scope} {named}: {refusal:?}");
+        assert_eq!(refusal.error()["code"], "model_unpriced", "{scope} {named}");
+    }
+    assert_eq!(upstream.count(), 0, "{scope} {named}");
+
+    let allowing = gateway_over(&upstream, &(more + "[budget]\nunpriced = \"allow\"\n"));
+    allowing.chat(&chat_body(named, "")).expect(200);
+    for gateway in [gateway, allowing] {
+        gateway.settled();
+    }
+}
+
+#[test]
+fn a_model_without_a_price_is_refused_under_a_hard_budget_of_its_provider_key_or_target() {
+    let provider_key = "scope = \"provider_key\"\nscope_ref = \"up\"";
+    check_unpriced(provider_key, "m");
+    check_unpriced(provider_key, "group");
+    check_unpriced("scope = \"model\"\nscope_ref = \"m\"", "group");
+}
+
 #[test]
 fn a_soft_budget_never_refuses() {
     let upstream = Upstream::well();
@@ -166,6 +225,32 @@ fn a_stream_that_is_left_is_charged_for_what_was_delivered() {
     let spent =
         refused(&gateway, "priced")["spent_usd"].as_str().expect("money").parse::<f64>().expect("a number");
     assert!((0.08..0.2).contains(&spent), "{spent}");
+}
+
+/// An answer whose usage counts a prompt of five tokens, and what is spent after it.
+#[track_caller]
+fn check_spent(answer: Answer, stream: &str, expected: std::ops::Range<f64>) {
+    let upstream = Upstream::always(answer);
+    let gateway = priced(&upstream, &budget("b", "scope = \"org\"", "0.005", ""));
+    match stream {
+        "" => drop(gateway.chat(&chat_body("priced", "")).expect(200)),
+        _ => drop(gateway.stream(&chat_body("priced", stream)).rest().to_owned()),
+    }
+    gateway.settled();
+    let spent = refused(&gateway, "priced")["spent_usd"].as_str().expect("money").parse().expect("a number");
+    assert!(expected.contains(&spent), "{stream}: {spent}");
+}
+
+#[test]
+fn a_count_of_zero_beside_a_long_answer_is_replaced_by_an_estimate() {
+    // Four hundred letters are about a hundred tokens; the count of the prompt stands.
+    let long = "x".repeat(400);
+    check_spent(Answer::json(200, &completion(&long, 5, 0)), "", 0.085..0.155);
+    let events = [delta(&long), finish(), usage_event(5, 0), "data: [DONE]\n\n".to_owned()];
+    let events: Vec<&str> = events.iter().map(String::as_str).collect();
+    check_spent(Answer::stream(&events), r#","stream":true"#, 0.085..0.155);
+    // An empty answer costs nothing but its prompt.
+    check_spent(Answer::json(200, &completion("", 5, 0)), "", 0.005..0.0051);
 }
 
 #[test]

@@ -112,6 +112,47 @@ fn a_providers_4xx_keeps_status_message_param_and_code() {
 }
 
 #[test]
+fn a_credential_that_the_provider_repeats_is_starred_out() {
+    for (said, heard) in [
+        ("Incorrect API key provided: sk-upstream.", "Incorrect API key provided: ***."),
+        ("sk-upstream, sk-upstream", "***, ***"),
+        ("Bearer sk-upstream", "Bearer ***"),
+    ] {
+        let body = json!({"error": {"message": said, "param": "key sk-upstream", "code": "no_sk-upstream"}});
+        let starred =
+            json!({"message": heard, "type": "upstream_error", "param": "key ***", "code": "no_***"});
+        for status in [400, 401, 403] {
+            check(Answer::json(status, &body.to_string()), status, &starred);
+        }
+        let plain = Answer::with_headers(401, &[("content-type", "text/plain")], said);
+        check(plain, 401, &json!({"message": heard, "type": "upstream_error"}));
+    }
+}
+
+#[test]
+fn a_credential_is_starred_out_wherever_the_provider_repeats_it() {
+    let error = r#"{"error":{"message":"bad key sk-upstream","code":401}}"#;
+    let refused = json!({"message": "bad key ***", "type": "upstream_error"});
+    let event = format!("data: {error}\n\n");
+    for (answer, stream) in [(Answer::json(200, error), ""), (Answer::stream(&[&event]), r#","stream":true"#)]
+    {
+        let (_upstream, gateway) = over(answer, "");
+        let response = gateway.chat(&chat_body("once", stream)).expect(401);
+        assert_eq!(response.error(), refused, "stream: {stream:?}");
+    }
+    let (_upstream, gateway) = over(Answer::stream(&[&delta("half"), &event]), "");
+    let text = gateway.stream(&chat_body("once", r#","stream":true"#)).rest().to_owned();
+    assert!(text.contains("event: error") && !text.contains("sk-upstream"), "{text}");
+    // A long text is cut; what is left of a credential at the cut is no less secret.
+    for place in 1010..1024 {
+        let long = "x".repeat(place) + "sk-upstream" + &"y".repeat(100);
+        let (_upstream, gateway) = over(Answer::json(401, &long), "");
+        let heard = gateway.chat(&chat_body("once", "")).expect(401).error_message();
+        assert!(!heard.contains("sk-"), "{place}: {}", &heard[1000..]);
+    }
+}
+
+#[test]
 fn codes_that_are_no_text_and_absent_members_are_left_out() {
     let bare = json!({"message": "no", "type": "upstream_error"});
     for body in [
@@ -234,11 +275,46 @@ fn an_answer_that_cannot_be_read_is_a_502() {
 fn a_body_that_is_cut_is_never_presented_as_whole() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n";
     let whole = completion("hello", 5, 7);
-    for answer in [Answer::default().close(), Answer::default().reset()] {
-        let cut = Answer::default().raw(format!("{head}{}", &whole[..whole.len() - 1]).into_bytes());
-        let (_upstream, gateway) = over(cut.then(answer), "");
-        gateway.chat(&chat_body("once", "")).expect(502);
-        gateway.settled();
+    // Even where what came can be read: more was announced.
+    for sent in [&whole[..whole.len() - 1], &whole] {
+        for answer in [Answer::default().close(), Answer::default().reset()] {
+            let cut = Answer::default().raw(format!("{head}{sent}").into_bytes());
+            let (_upstream, gateway) = over(cut.then(answer), "");
+            let response = gateway.chat(&chat_body("once", "")).expect(502);
+            let kind = response.error_type();
+            assert!(["stream_aborted", "transport_error"].contains(&&*kind), "{response:?}");
+            matrix::assert_refused(Envelope::OpenAi, &response, 502, &kind);
+            gateway.settled();
+        }
+    }
+}
+
+/// An answer that nobody who speaks the API gives, and a word of what the caller must be told.
+#[track_caller]
+fn check_unreadable(answer: Answer, stream: &str, word: &str) {
+    let (_upstream, gateway) = over(answer, "");
+    let response = gateway.chat(&chat_body("once", stream));
+    matrix::assert_refused(Envelope::OpenAi, &response, 502, "upstream_decode_error");
+    assert!(response.error_message().contains(word), "{word}: {}", response.error_message());
+    gateway.settled();
+}
+
+#[test]
+fn a_web_page_where_a_stream_belongs_is_called_one() {
+    for kind in ["text/html", "text/html; charset=utf-8"] {
+        let page = Answer::with_headers(200, &[("content-type", kind)], "<!doctype html><p>Welcome</p>");
+        check_unreadable(page, r#","stream":true"#, "web page");
+    }
+}
+
+#[test]
+fn an_answer_whose_end_is_not_marked_is_a_502_that_says_so() {
+    for (stream, kind, body) in [
+        ("", "application/json", completion("hello", 5, 7)),
+        (r#","stream":true"#, "text/event-stream", delta("hello") + &finish() + "data: [DONE]\n\n"),
+    ] {
+        let text = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n\r\n{body}");
+        check_unreadable(Answer::default().raw(text.into_bytes()).close(), stream, "Content-Length");
     }
 }
 

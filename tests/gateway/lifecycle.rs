@@ -1,5 +1,6 @@
 //! From the configuration to the last byte: probes, draining, the command line, and signals to the real process.
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -234,7 +235,7 @@ impl Process {
                 + &model("m", "up", "")
                 + &api_key("sk-test", "\"*\"", "");
         let (mut command, config) = aisix(&["serve"], &config);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program runs");
+        let child = command.stdout(Stdio::null()).spawn().expect("the program runs");
         until("the program serves", || TcpStream::connect(addr).is_ok());
         Self { child, addr, config }
     }
@@ -248,6 +249,14 @@ impl Process {
 
     fn signal(&self, name: &str) {
         signal(self.child.id(), name);
+    }
+
+    /// What it wrote to its log, once it has ended.
+    fn log(&mut self) -> String {
+        let mut text = String::new();
+        let stderr = self.child.stderr.as_mut().expect("it is piped");
+        stderr.read_to_string(&mut text).expect("text");
+        text
     }
 
     fn exit_code(&mut self) -> Option<i32> {
@@ -293,6 +302,30 @@ fn a_signal_lets_a_stream_finish_and_ends_with_success() {
         drop(stream);
         assert_eq!(process.exit_code(), Some(0), "{name}");
     }
+}
+
+#[test]
+fn every_failed_attempt_is_one_warning_in_the_log() {
+    let upstream = Upstream::in_turn(vec![
+        Answer::json(500, r#"{"error":{"message":"sk-upstream"}}"#),
+        Answer::json(200, &completion("hello", 5, 7)),
+    ]);
+    let mut process = Process::start(&upstream);
+    let mut connection = Connection::open(process.addr);
+    let headers = [("x-aisix-request-id", "abc-14")];
+    let body = chat_body("m", "");
+    connection.send(&request_text("POST", "/v1/chat/completions", "sk-test", &headers, body.as_bytes()));
+    connection.response().expect(200);
+    drop(connection);
+    process.signal("TERM");
+    assert_eq!(process.exit_code(), Some(0));
+    let log = process.log();
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    for part in ["attempt failed", "abc-14", "target=m", "provider_key=up", "upstream returned 500"] {
+        assert!(warnings[0].contains(part), "{part} in {log}");
+    }
+    assert!(!log.contains("sk-upstream"), "{log}");
 }
 
 #[test]

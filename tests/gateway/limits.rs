@@ -326,6 +326,38 @@ fn a_burst_cannot_pass_a_token_window_before_the_first_of_it_has_settled() {
     gateway.chat(&body).expect(200);
 }
 
+/// How many answers a call wants, and what happens to the next one while it is open.
+#[track_caller]
+fn check_answers(count: u64, status: u16) {
+    away_from_the_turn_of_the_minute();
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |_, number| {
+        let answer = Answer::json(200, &completion("hello", 5, 7));
+        if number == 0 { Answer::default().wait(&held).then(answer) } else { answer }
+    });
+    let gateway = limited(&upstream, "key", "tpm = 350");
+    let body = chat_body("m", &format!(r#","n":{count},"max_tokens":100"#));
+    let mut first = gateway.connect();
+    first.send(&request_text("POST", PATH, "sk-test", &[], body.as_bytes()));
+    upstream.wait_for_requests(1);
+    let second = gateway.chat(&body).expect(status);
+    if status == 429 {
+        assert!(second.error_message().starts_with("token limit exceeded"), "{}", second.error_message());
+        assert_eq!(second.header("retry-after"), Some("1"), "only a hold is in the way: {second:?}");
+    }
+    gate.open();
+    first.response().expect(200);
+    gateway.settled();
+    gateway.chat(&body).expect(200);
+}
+
+#[test]
+fn every_answer_that_a_call_wants_is_held() {
+    check_answers(4, 429);
+    check_answers(1, 200);
+}
+
 #[test]
 fn a_limit_holds_to_the_last_request_over_all_workers() {
     away_from_the_turn_of_the_minute();
@@ -382,4 +414,37 @@ fn a_targets_own_concurrency_moves_on_to_the_next_target() {
     assert_eq!(response.header("x-aisix-served-by"), Some("b"));
     first.leave();
     gateway.settled();
+}
+
+#[test]
+fn a_target_whose_key_is_busy_loses_none_of_its_own_limit() {
+    away_from_the_turn_of_the_minute();
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |_, number| {
+        let answer = Answer::json(200, &completion("hello", 5, 7));
+        if number == 0 { Answer::default().wait(&held).then(answer) } else { answer }
+    });
+    let config = provider_key("up", &upstream.url())
+        + "max_in_flight = 1\n"
+        + &model("free", "up", "")
+        + &model("a", "up", "rate_limit = { rpm = 2 }")
+        + &routing("group", &["a"], "")
+        + &api_key("sk-test", "\"*\"", "");
+    let gateway = Gateway::start(&config);
+    let mut first = gateway.connect();
+    first.send(&request_text("POST", PATH, "sk-test", &[], chat_body("free", "").as_bytes()));
+    upstream.wait_for_requests(1);
+    for _ in 0..3 {
+        let refusal = gateway.chat(&chat_body("group", "")).expect(503);
+        assert_eq!(refusal.error_type(), "provider_unavailable");
+    }
+    gate.open();
+    first.response().expect(200);
+    gateway.settled();
+    for status in [200, 200, 429] {
+        gateway.chat(&chat_body("group", "")).expect(status);
+        gateway.settled();
+    }
+    assert_eq!(upstream.count(), 3);
 }

@@ -6,6 +6,7 @@
 mod bad_input;
 mod budgets;
 mod cache;
+mod connections;
 mod crashes;
 mod errors;
 mod harness;

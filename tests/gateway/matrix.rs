@@ -102,6 +102,15 @@ pub fn assert_common(response: &Response) {
     assert!(id.is_some_and(|id| !id.is_empty()), "{response:?}");
 }
 
+/// Asserts the call id, which has the value of the request id, where there must be one.
+#[track_caller]
+fn assert_call_id(row: &Endpoint, response: &Response) {
+    let (id, call) = (response.header("x-aisix-request-id"), response.header("x-aisix-call-id"));
+    let is_chat = row.operation == Operation::Chat;
+    assert_eq!(row.operation.has_call_id(), is_chat, "{}", row.path);
+    assert_eq!(call, id.filter(|_| is_chat), "{} {}", row.path, response.status);
+}
+
 fn is_uuid_v4(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(place, byte)| match place {
@@ -198,6 +207,7 @@ fn a_wrong_method_is_refused_with_the_right_one_in_allow() {
             assert_refused(row.envelope, &response, 405, "invalid_request_error");
             let allow = response.header("allow").unwrap_or_default();
             assert!(answered.iter().all(|method| allow.contains(method)), "{method} {}: {allow:?}", row.path);
+            assert_call_id(row, &response);
         }
     }
     assert_eq!(upstream.count(), 0);
@@ -273,11 +283,7 @@ fn the_call_id_is_on_chat_completions_and_nowhere_else() {
     let gateway = gateway_over(&upstream, "");
     for row in &ENDPOINTS {
         for (key, model) in [("sk-test", "m"), ("sk-test", "unknown"), ("", "m")] {
-            let response = ask(&gateway, row, key, model);
-            let (id, call) = (response.header("x-aisix-request-id"), response.header("x-aisix-call-id"));
-            let is_chat = row.operation == Operation::Chat;
-            assert_eq!(row.operation.has_call_id(), is_chat, "{}", row.path);
-            assert_eq!(call, id.filter(|_| is_chat), "{} {}", row.path, response.status);
+            assert_call_id(row, &ask(&gateway, row, key, model));
         }
     }
 }

@@ -91,6 +91,24 @@ fn usage_is_asked_for_and_hidden_only_where_the_caller_said_nothing() {
 }
 
 #[test]
+fn stream_options_of_null_are_replaced_where_they_stand() {
+    for body in [
+        r#"{"stream_options":null,"model":"m","messages":[{"role":"user","content":"x"}],"stream":true}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"stream_options": null }"#,
+    ] {
+        let upstream = Upstream::always(Answer::stream(&[&delta("x"), &finish(), &usage_event(5, 7), DONE]));
+        let gateway = gateway_over(&upstream, "");
+        let text = gateway.stream(body).rest().to_owned();
+        assert!(!text.contains("\"usage\""), "null says nothing: {text}");
+        // The bytes, not what a parser makes of them: of two members of one name it would show one.
+        let sent = String::from_utf8(upstream.received()[0].body.clone()).expect("text");
+        assert_eq!(sent.matches("\"stream_options\"").count(), 1, "{sent}");
+        let wanted = json!({"include_usage": true});
+        assert_eq!(upstream.received()[0].json()["stream_options"], wanted, "{sent}");
+    }
+}
+
+#[test]
 fn a_request_without_a_stream_is_not_given_stream_options() {
     let upstream = Upstream::well();
     let gateway = gateway_over(&upstream, "");
@@ -126,6 +144,24 @@ fn a_stream_that_breaks_off_ends_with_an_error_frame() {
         assert_eq!(upstream.count(), 1, "a stream that has begun is never begun anew");
         gateway.settled();
     }
+}
+
+#[test]
+fn a_stream_shorter_than_its_declared_length_is_not_finished() {
+    let events = delta("half") + &finish();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: ";
+    let sent = |length: usize| Answer::default().raw(format!("{head}{length}\r\n\r\n{events}").into_bytes());
+    let upstream = Upstream::in_turn(vec![sent(events.len() + 14).close(), sent(events.len())]);
+    let gateway = gateway_over(&upstream, "");
+    let cut = gateway.stream(&chat_body("m", STREAM)).rest().to_owned();
+    assert!(cut.contains("half"), "{cut}");
+    let error = last_error(&cut);
+    let allowed = ["stream_aborted", "transport_error"];
+    assert!(allowed.contains(&error["type"].as_str().expect("a type")), "{error}");
+    // The same events with their true length are a whole stream.
+    let whole = gateway.stream(&chat_body("m", STREAM)).rest().to_owned();
+    assert!(whole.ends_with(DONE) && !whole.contains("event: error"), "{whole}");
+    gateway.settled();
 }
 
 #[test]

@@ -144,10 +144,7 @@ impl Connection {
     /// Reads the permission to send the body.
     pub fn go_ahead(&mut self) {
         let go = b"HTTP/1.1 100 Continue\r\n\r\n";
-        while self.read.len() < go.len() {
-            assert!(self.fill() > 0, "closed instead of a go-ahead");
-        }
-        let read: Vec<u8> = self.read.drain(..go.len()).collect();
+        let read = self.bytes(go.len());
         assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(go));
     }
 
@@ -165,9 +162,12 @@ impl Connection {
         Stream { connection: self, head, text: String::new(), is_over: false }
     }
 
-    /// Reads an answer; `None` when the gateway closes the connection instead.
-    pub fn response_unless_closed(&mut self) -> Option<Response> {
-        (!self.is_closed()).then(|| self.response())
+    /// Reads so many bytes, whatever they are.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.read.len() < count {
+            assert!(self.fill() > 0, "closed before {count} bytes: {:?}", self.read);
+        }
+        self.read.drain(..count).collect()
     }
 
     /// Whether the gateway closes the connection without sending anything more.
