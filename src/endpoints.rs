@@ -4,55 +4,10 @@
 //! Nothing outside this file compares a path.
 
 use actix_web::http::Method;
-use derive_more::Display;
 
 use crate::dialect::Dialect;
 use crate::envelope::Envelope;
-use crate::providers::Provider;
-
-/// What a caller asks for, whatever the dialect it asks in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display)]
-pub enum Operation {
-    /// Is the process up? Needs no key.
-    #[display("livez")]
-    Livez,
-    /// May traffic be sent here? Needs no key.
-    #[display("readyz")]
-    Readyz,
-    /// List the models that the key may call.
-    #[display("models")]
-    Models,
-    /// A conversation in OpenAI's chat dialect.
-    #[display("chat completions")]
-    Chat,
-    /// A conversation in Anthropic's dialect.
-    #[display("messages")]
-    Messages,
-    /// Count the tokens of a conversation in Anthropic's dialect.
-    #[display("count tokens")]
-    CountTokens,
-}
-
-impl Operation {
-    /// The name in metrics and log lines.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Livez => "livez",
-            Self::Readyz => "readyz",
-            Self::Models => "models",
-            Self::Chat => "chat_completions",
-            Self::Messages => "messages",
-            Self::CountTokens => "count_tokens",
-        }
-    }
-
-    /// Whether every answer carries `x-aisix-call-id`.
-    #[must_use]
-    pub fn has_call_id(self) -> bool {
-        matches!(self, Self::Chat)
-    }
-}
+pub use crate::operation::Operation;
 
 /// Who answers an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +35,6 @@ pub struct Endpoint {
     pub dialect: Dialect,
     /// The shape of an error body.
     pub envelope: Envelope,
-}
-
-impl Endpoint {
-    /// Whether a provider answers this endpoint in its own dialect.
-    #[must_use]
-    pub fn is_spoken_by(&self, provider: &dyn Provider) -> bool {
-        provider.dialect(self.operation) == Some(self.dialect)
-    }
 }
 
 const fn row(

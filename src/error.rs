@@ -238,7 +238,7 @@ pub enum Fault {
         /// The provider's name.
         provider: &'static str,
         /// What was asked for.
-        operation: crate::endpoints::Operation,
+        operation: crate::operation::Operation,
     },
     /// The provider key is gone.
     #[display("the provider for the model \"{_0}\" is not available")]

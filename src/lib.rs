@@ -2,7 +2,7 @@
 //!
 //! The tour, in reading order:
 //!
-//! * [`endpoints`]: the table of what callers can ask for
+//! * [`operation`] and [`endpoints`]: what can be asked for, and the table of where
 //! * [`pipeline`]: the stages that every request goes through
 //! * [`dialect`]: wire formats, as pure code
 //! * [`providers`]: who is asked, where, with which credential
@@ -26,6 +26,7 @@ pub mod error;
 pub mod gateway;
 pub mod load;
 pub mod mock;
+pub mod operation;
 pub mod pipeline;
 pub mod providers;
 pub mod server;

@@ -6,7 +6,7 @@
 use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use crate::dialect::Dialect;
-use crate::endpoints::Operation;
+use crate::operation::Operation;
 
 mod mock;
 mod openai;
@@ -47,6 +47,12 @@ pub trait Provider: Send + Sync + 'static {
     fn authorize(&self, credential: &str) -> Option<(HeaderName, HeaderValue)> {
         bearer(credential)
     }
+}
+
+/// Whether a provider answers an endpoint in the caller's own dialect.
+#[must_use]
+pub fn is_spoken(provider: &dyn Provider, operation: Operation, dialect: Dialect) -> bool {
+    provider.dialect(operation) == Some(dialect)
 }
 
 fn bearer(credential: &str) -> Option<(HeaderName, HeaderValue)> {

@@ -9,6 +9,7 @@ use super::reserve::{held_cost, refuse_unpriced};
 use crate::config::snapshot::{Direct, Model};
 use crate::dialect::Call;
 use crate::error::{BudgetError, Fault, GatewayError, LimitRefusal};
+use crate::providers::is_spoken;
 
 /// Takes a credential and a connection slot, and the target's own budgets and limits.
 ///
@@ -24,7 +25,7 @@ pub async fn engage(
     candidate: &Candidate,
 ) -> Result<Engaged, GatewayError> {
     let operation = exchange.endpoint.operation;
-    if !exchange.endpoint.is_spoken_by(direct.provider) {
+    if !is_spoken(direct.provider, operation, exchange.endpoint.dialect) {
         return Err(Fault::NotImplemented { provider: direct.provider.name(), operation }.into());
     }
     let actors = &exchange.worker.actors;

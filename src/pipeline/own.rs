@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::exchange::Exchange;
 use super::relay;
 use crate::config::snapshot::{ApiKey, Dispatch, Model};
-use crate::endpoints::Operation;
+use crate::operation::Operation;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NO_SNIFF: (HeaderName, HeaderValue) =

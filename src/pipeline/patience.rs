@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use futures::future::Either;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use crate::config::settings::Settings;
@@ -74,9 +75,6 @@ fn first_rule(mut rules: impl Iterator<Item = TimeoutRule>) -> TimeoutRule {
     rules.find(|rule| !matches!(rule, TimeoutRule::Inherit)).unwrap_or(TimeoutRule::Inherit)
 }
 
-/// Stands for no limit; far enough, and a date that every clock can name.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
 /// Waits for `work` no longer than `limit`: `Late` with the limit that passed, or what `work` fails with.
 ///
 /// Not an `async fn`: that would keep room for `work` twice, and requests are moved around.
@@ -84,8 +82,12 @@ pub fn within<T>(
     limit: Option<Duration>,
     work: impl Future<Output = Result<T, UpstreamError>>,
 ) -> impl Future<Output = Result<T, UpstreamError>> {
-    let after = limit.unwrap_or(FOREVER);
-    timeout(after, work).map(move |outcome| outcome.unwrap_or(Err(UpstreamError::Late { after })))
+    match limit {
+        None => Either::Left(work),
+        Some(after) => Either::Right(
+            timeout(after, work).map(move |outcome| outcome.unwrap_or(Err(UpstreamError::Late { after }))),
+        ),
+    }
 }
 
 /// Notices that nothing happened for a while.

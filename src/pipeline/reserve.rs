@@ -17,6 +17,7 @@ use crate::config::snapshot::{ApiKey, Dispatch, Model};
 use crate::dialect::Call;
 use crate::endpoints::Endpoint;
 use crate::error::{BudgetError, Fault, GatewayError, LimitRefusal};
+use crate::providers::is_spoken;
 
 /// Plans the candidates and takes the holds of the caller and the model that it named.
 ///
@@ -74,7 +75,8 @@ pub fn refuse_unpriced(
 /// A provider of the model, when none of its providers can answer this endpoint.
 fn mute_provider(endpoint: &Endpoint, model: &Model) -> Option<&'static str> {
     match &model.dispatch {
-        Dispatch::Direct(direct) => (!endpoint.is_spoken_by(direct.provider)).then(|| direct.provider.name()),
+        Dispatch::Direct(direct) => (!is_spoken(direct.provider, endpoint.operation, endpoint.dialect))
+            .then(|| direct.provider.name()),
         Dispatch::Routing(routing) => {
             let mut mute = None;
             for member in &routing.members {

@@ -2,7 +2,7 @@
 
 use super::Provider;
 use crate::dialect::Dialect;
-use crate::endpoints::Operation;
+use crate::operation::Operation;
 
 /// The mock, as configuration names it: `provider = "mock"`.
 pub(super) static MOCK: Mock = Mock;

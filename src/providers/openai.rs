@@ -4,7 +4,7 @@
 
 use super::Provider;
 use crate::dialect::Dialect;
-use crate::endpoints::Operation;
+use crate::operation::Operation;
 
 /// The protocol family, as `provider_keys[].adapter` spells it.
 pub(super) const ADAPTER: &str = "openai";

@@ -8,10 +8,10 @@ use aisix_actors::Inspection;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::endpoints::Operation;
 use crate::envelope::{Envelope, Failure};
 use crate::error::{AccessError, RequestError};
 use crate::gateway::Worker;
+use crate::operation::Operation;
 use crate::pipeline::own;
 
 pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
