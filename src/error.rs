@@ -211,6 +211,30 @@ pub enum UpstreamError {
     BrokeOff,
 }
 
+/// Longest text that is taken over from a provider's error, in bytes (§3.6).
+const MAX_PROVIDER_TEXT: usize = 1024;
+
+impl UpstreamError {
+    /// Makes the provider's words fit for a caller and for the log: without the credential, which some repeat when
+    /// they refuse it, and cut to length. In this order, so that no half of it stays.
+    #[must_use]
+    pub fn tidied(mut self, credential: Option<&str>) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            let texts = [Some(&mut refusal.message), refusal.param.as_mut(), refusal.code.as_mut()];
+            for text in texts.into_iter().flatten() {
+                if let Some(credential) = credential.filter(|credential| text.contains(credential)) {
+                    *text = text.replace(credential, "***");
+                }
+                if text.len() > MAX_PROVIDER_TEXT {
+                    text.truncate(text.floor_char_boundary(MAX_PROVIDER_TEXT));
+                    text.push('…');
+                }
+            }
+        }
+        self
+    }
+}
+
 /// What a provider said when it refused.
 #[derive(Debug, Clone, Default, Display)]
 #[display("{message}")]
@@ -259,4 +283,23 @@ pub enum Fault {
     /// A panic, caught.
     #[display("the gateway failed to serve this request")]
     Panic,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tidied(message: &str) -> String {
+        let refusal = UpstreamRefusal { message: message.to_owned(), ..UpstreamRefusal::default() };
+        UpstreamError::Refused(Box::new(refusal)).tidied(Some("sk-1")).to_string()
+    }
+
+    #[test]
+    fn a_providers_words_lose_the_credential_and_are_cut_at_a_character() {
+        assert_eq!(tidied("bad key sk-1, sk-1!"), "bad key ***, ***!");
+        assert_eq!(tidied("fine"), "fine");
+        let long = tidied(&"ü".repeat(2000));
+        assert!(long.ends_with('…') && long.len() <= MAX_PROVIDER_TEXT + '…'.len_utf8());
+        assert!(!tidied(&format!("{}sk-1", "x".repeat(MAX_PROVIDER_TEXT - 2))).contains("sk"));
+    }
 }

@@ -22,9 +22,6 @@ mod skim;
 
 use sketch::Sketcher;
 
-/// Longest text that is taken over from a provider's error, in bytes (§3.6).
-const MAX_ERROR_TEXT: usize = 1024;
-
 /// The member that asks for usage in a stream, as `(name, raw JSON)`.
 pub const INCLUDE_USAGE: (&str, &str) = ("stream_options", r#"{"include_usage":true}"#);
 
@@ -289,19 +286,19 @@ struct ErrorMembers<'a> {
 /// Message, param, code and embedded status of an `error` value: an object, or only a text.
 fn read_error_value(raw: &str) -> UpstreamRefusal {
     if let Ok(text) = serde_json::from_str::<String>(raw) {
-        return UpstreamRefusal { message: shortened(&text), ..UpstreamRefusal::default() };
+        return UpstreamRefusal { message: text, ..UpstreamRefusal::default() };
     }
     let Ok(members) = serde_json::from_str::<ErrorMembers<'_>>(raw) else {
-        return UpstreamRefusal { message: shortened(raw), ..UpstreamRefusal::default() };
+        return UpstreamRefusal { message: raw.to_owned(), ..UpstreamRefusal::default() };
     };
     let code = members.code.map(RawValue::get);
     let as_text = code.and_then(|raw| serde_json::from_str::<String>(raw).ok());
     let number = as_text.as_deref().or(code).and_then(|text| text.parse().ok()).or(members.status_code);
     UpstreamRefusal {
         status: number.filter(|status| (400..=599).contains(status)),
-        message: shortened(members.message.as_deref().unwrap_or(raw)),
-        param: members.param.map(|text| shortened(&text)),
-        code: as_text.map(|text| shortened(&text)),
+        message: members.message.as_deref().unwrap_or(raw).to_owned(),
+        param: members.param.map(Cow::into_owned),
+        code: as_text,
         ..UpstreamRefusal::default()
     }
 }
@@ -348,23 +345,13 @@ pub fn text_bytes(body: &[u8]) -> u64 {
     choices.iter().map(|choice| bytes(choice).saturating_sub(MESSAGE_FRAME_BYTES)).sum()
 }
 
-/// Takes a credential out of a provider's words: some repeat the one that they refuse.
-pub fn redact(error: &mut UpstreamError, credential: &str) {
-    if let UpstreamError::Refused(refusal) = error {
-        let texts = [Some(&mut refusal.message), refusal.param.as_mut(), refusal.code.as_mut()];
-        for text in texts.into_iter().flatten().filter(|text| text.contains(credential)) {
-            *text = text.replace(credential, "***");
-        }
-    }
-}
-
 /// Reads an error answer (§3.6): words, param and code for 4xx, nothing of the provider's otherwise.
 #[must_use]
 pub fn read_error(status: u16, retry_after: Option<Duration>, body: &[u8]) -> UpstreamError {
     let text = String::from_utf8_lossy(body);
     let mut refusal = match error_member(&text) {
         Some(raw) => read_error_value(raw),
-        None => UpstreamRefusal { message: shortened(text.trim()), ..UpstreamRefusal::default() },
+        None => UpstreamRefusal { message: text.trim().to_owned(), ..UpstreamRefusal::default() },
     };
     refusal.status = Some(status);
     refusal.retry_after = retry_after;
@@ -400,15 +387,6 @@ fn error_member(text: &str) -> Option<&str> {
         (None, None, Some(detail)) => Some(detail.get()),
         (None, None, None) => None,
     }
-}
-
-/// A provider's text, cut at a character border.
-fn shortened(text: &str) -> String {
-    if text.len() <= MAX_ERROR_TEXT {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(MAX_ERROR_TEXT);
-    format!("{}…", &text[..end])
 }
 
 #[cfg(test)]

@@ -107,11 +107,7 @@ async fn send(
         return Ok(response);
     }
     let text = response.error_text().await;
-    let mut error = openai_chat::read_error(response.status, response.retry_after, &text);
-    if let Some(credential) = &engaged.lease.credential {
-        openai_chat::redact(&mut error, credential.expose());
-    }
-    Err(error)
+    Err(openai_chat::read_error(response.status, response.retry_after, &text))
 }
 
 /// The caller's body with the target's own name for the model, and the wish for usage where nobody said otherwise.

@@ -101,6 +101,7 @@ async fn try_once(
             Ok(answer)
         }
         Err(error) => {
+            let error = error.tidied(engaged.credential());
             router.report(candidate, failed(&error));
             exchange.worker.actors.pool.give_back(engaged.lease);
             Err(error.into())

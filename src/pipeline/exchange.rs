@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::header::HeaderValue;
 use aisix_actors::budget_ledger::BudgetHold;
 use aisix_actors::candidate_router::{Candidate, InFlight};
-use aisix_actors::provider_pool::Lease;
+use aisix_actors::provider_pool::{Lease, Secret};
 use aisix_actors::rate_limiter::{Permit, Standing};
 use aisix_actors::types::MicroUsd;
 
@@ -80,6 +80,14 @@ pub struct Engaged {
     pub in_flight: InFlight,
     /// The target, for a report on how its stream ended.
     pub candidate: Candidate,
+}
+
+impl Engaged {
+    /// What the provider's words must not repeat.
+    #[must_use]
+    pub fn credential(&self) -> Option<&str> {
+        self.lease.credential.as_ref().map(Secret::expose)
+    }
 }
 
 /// See the module.

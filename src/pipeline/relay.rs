@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::attempt::failed;
 use super::events::Events;
-use super::exchange::{Exchange, Outcome};
+use super::exchange::{Engaged, Exchange, Outcome};
 use super::patience::Watch;
 use crate::dialect::openai_chat::{Chunk, Pass};
 use crate::dialect::raw::RawObject;
@@ -157,7 +157,9 @@ impl Tally {
     /// An unfinished answer is never presented as finished: an error frame ends it.
     fn break_off(&mut self, error: UpstreamError, out: &mut BytesMut) {
         self.is_over = true;
-        if let Some(engaged) = &self.exchange.engaged {
+        let engaged = self.exchange.engaged.as_ref();
+        let error = error.tidied(engaged.and_then(Engaged::credential));
+        if let Some(engaged) = engaged {
             self.exchange.worker.actors.router.report(&engaged.candidate, failed(&error));
         }
         let error = GatewayError::from(error);

@@ -16,9 +16,8 @@ const SETTINGS: u8 = 4;
 fn a_connection_that_says_nothing_is_closed_when_the_time_for_a_head_is_over() {
     let upstream = Upstream::well();
     let gateway = gateway_over(&upstream, "[proxy]\nrequest_head_timeout_ms = 1000\n");
-    for addr in [gateway.addr(), gateway.admin_addr()] {
-        let began = Instant::now();
-        let mut silent = Connection::open(addr);
+    let began = Instant::now();
+    for mut silent in [gateway.addr(), gateway.admin_addr()].map(Connection::open) {
         assert!(silent.is_closed(), "nothing was asked, so nothing is answered");
         let waited = began.elapsed();
         assert!((Duration::from_secs(1)..PATIENCE / 2).contains(&waited), "{waited:?}");
