@@ -9,7 +9,11 @@ use crate::config::{Snapshot, Source};
 pub(super) fn run(source: &Source) -> ExitCode {
     match source.load() {
         Ok(config) => {
-            println!("{}: ok, {}", source.path.display(), Snapshot::build(config).summary());
+            let snapshot = Snapshot::build(config);
+            println!("{}: ok, {}", source.path.display(), snapshot.summary());
+            for warning in snapshot.warnings() {
+                println!("warning: {warning}");
+            }
             ExitCode::SUCCESS
         }
         Err(problems) => {

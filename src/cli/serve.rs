@@ -34,6 +34,9 @@ fn serve(snapshot: Snapshot, started: Instant) -> io::Result<()> {
     let settings = snapshot.settings.clone();
     let log = log_writer::start(settings.observability.log_level.filter().as_str())?;
     let summary = snapshot.summary();
+    for warning in snapshot.warnings() {
+        log::warn!("{warning}");
+    }
     let application = Application::build(snapshot)?;
     actix_rt::System::new().block_on(async move {
         let running = application.start()?;

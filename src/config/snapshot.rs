@@ -104,6 +104,19 @@ impl Snapshot {
         )
     }
 
+    /// What is not wrong and still serves nobody.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let mut warnings = Vec::new();
+        if self.models.is_empty() {
+            warnings.push("no model is declared: every request will be answered 404");
+        }
+        if self.api_keys.is_empty() {
+            warnings.push("no API key is declared: every request will be answered 401");
+        }
+        warnings
+    }
+
     /// The policy under which a request for `model` (the name that was sent) is cached.
     pub fn cache_policy(&self, model: &str, api_key: &ApiKey) -> Option<&CachePolicy> {
         self.cache_policies.iter().find(|policy| policy.enabled && policy.applies_to.is_match(model, api_key))

@@ -166,3 +166,10 @@ fn the_first_enabled_cache_policy_that_applies_counts() {
     assert_eq!(chosen("w/y", "s1").as_deref(), Some("k"));
     assert_eq!(chosen("w/y", "s2"), None);
 }
+
+#[test]
+fn a_configuration_that_serves_nobody_says_so() {
+    assert_eq!(snapshot("").warnings().len(), 2);
+    let key = "[[api_keys]]\ndisplay_name = \"k\"\nkey = \"sk\"\nallowed_models = []\n";
+    assert!(snapshot(&(model("m", "m") + key)).warnings().is_empty());
+}
