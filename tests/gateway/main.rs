@@ -17,3 +17,4 @@ mod recordings;
 mod routing;
 mod streams;
 mod tidy;
+mod tls;
