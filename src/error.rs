@@ -235,6 +235,23 @@ impl UpstreamError {
     }
 }
 
+impl GatewayError {
+    /// What the log says of it: the transport's own words, but nothing of a provider's, which may repeat a prompt.
+    #[must_use]
+    pub fn for_log(&self) -> String {
+        match self {
+            Self::Upstream(UpstreamError::Unreachable { cause }) => cause.clone(),
+            Self::Upstream(UpstreamError::Refused(refusal)) => {
+                let status =
+                    refusal.status.map_or_else(|| "an error".to_owned(), |status| status.to_string());
+                let code = refusal.code.as_deref().map_or_else(String::new, |code| format!(", code {code}"));
+                format!("upstream returned {status}{code}")
+            }
+            error => error.to_string(),
+        }
+    }
+}
+
 /// What a provider said when it refused.
 #[derive(Debug, Clone, Default, Display)]
 #[display("{message}")]
@@ -292,6 +309,18 @@ mod tests {
     fn tidied(message: &str) -> String {
         let refusal = UpstreamRefusal { message: message.to_owned(), ..UpstreamRefusal::default() };
         UpstreamError::Refused(Box::new(refusal)).tidied(Some("sk-1")).to_string()
+    }
+
+    #[test]
+    fn the_log_is_told_status_and_code_and_none_of_the_providers_words() {
+        let refusal = UpstreamRefusal {
+            status: Some(400),
+            message: "your prompt 'secret plan' is too long".to_owned(),
+            code: Some("context_length_exceeded".to_owned()),
+            ..UpstreamRefusal::default()
+        };
+        let error = GatewayError::from(UpstreamError::Refused(Box::new(refusal)));
+        assert_eq!(error.for_log(), "upstream returned 400, code context_length_exceeded");
     }
 
     #[test]

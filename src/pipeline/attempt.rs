@@ -50,22 +50,21 @@ pub async fn attempt(
     Err(last)
 }
 
-/// One line per failed attempt: which target, over which key, and why, in the transport's own words where it has any.
+/// One line per failed attempt: which target, over which key, and why.
 fn warn(exchange: &Exchange, target: &Model, error: &GatewayError) {
     let (id, attempt) = (exchange.request_id.to_str().unwrap_or_default(), exchange.attempts);
     let key = match &target.dispatch {
         Dispatch::Direct(direct) => &*direct.provider_key_name,
         Dispatch::Routing(_) => "",
     };
-    let cause = match error {
-        GatewayError::Upstream(UpstreamError::Unreachable { cause }) => cause.clone(),
-        error => error.to_string(),
-    };
+    let cause = error.for_log();
     let kind = error.kind().openai_type();
     log::warn!(
         "attempt failed: request_id={id} attempt={attempt} target={} provider_key={key} kind={kind}: {cause:?}",
         target.name
     );
+    // The provider's words may repeat a prompt: only for those who ask for them.
+    log::debug!("attempt failed: request_id={id} attempt={attempt} words={:?}", error.to_string());
 }
 
 fn target_of<'a>(model: &'a Arc<Model>, candidate: &Candidate) -> &'a Arc<Model> {

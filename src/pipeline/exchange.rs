@@ -169,7 +169,7 @@ impl Exchange {
         self.conclude(Outcome::Failed {
             status: error.status(),
             class: error.kind().openai_type(),
-            detail: error.to_string(),
+            detail: error.for_log(),
         });
     }
 
