@@ -28,6 +28,7 @@ mod connector;
 mod in_process;
 pub mod tls;
 
+pub(crate) use connector::without_delay;
 use in_process::InProcess;
 
 /// What the gateway calls itself towards providers.
@@ -66,8 +67,6 @@ pub struct UpstreamResponse {
     pub content: Content,
     /// When to come back.
     pub retry_after: Option<Duration>,
-    /// The provider's own id for this request.
-    pub provider_request_id: Option<HeaderValue>,
     /// The body.
     pub body: UpstreamBody,
 }
@@ -168,9 +167,6 @@ impl Upstream {
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
-/// The names under which providers answer with their own request id.
-const PROVIDER_ID_HEADERS: [&str; 3] = ["x-request-id", "request-id", "x-generation-id"];
-
 impl UpstreamResponse {
     fn from_wire(response: awc::ClientResponse) -> Self {
         let headers = response.headers();
@@ -185,16 +181,17 @@ impl UpstreamResponse {
             status: response.status().as_u16(),
             content,
             retry_after: retry_after(headers),
-            provider_request_id: PROVIDER_ID_HEADERS.iter().find_map(|name| headers.get(*name)).cloned(),
             body: UpstreamBody::Wire(Box::new(response), declared),
         }
     }
 
-    /// Whether the body is marked by nothing but the end of the connection, which the HTTP client cannot read.
+    /// Whether an answer ends with nothing but its connection, which the HTTP client cannot read.
+    ///
+    /// An error keeps its status without its words.
     fn is_unmarked(response: &awc::ClientResponse) -> bool {
         let headers = response.headers();
         let is_marked = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
-        response.version() == Version::HTTP_11 && response.status().as_u16() != 204 && !is_marked
+        response.version() == Version::HTTP_11 && response.status().is_success() && !is_marked
     }
 
     /// Reads an error answer's body, at most 64 KiB of it; what cannot be read counts as empty.

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix_rt::net::TcpStream;
 use actix_service::ServiceExt;
-use actix_tls::connect::{ConnectInfo, Connection, ConnectorService};
+use actix_tls::connect::{ConnectInfo, ConnectorService};
 use actix_web::http::Uri;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use awc::FrozenClientRequest;
 use bytes::Bytes;
 
 use super::LoadOptions;
+use crate::upstream::without_delay;
 
 /// Connections are kept for the whole test.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -92,13 +92,6 @@ pub(super) fn connect(target: &Target) -> Client {
         request = request.insert_header(header.clone());
     }
     request.freeze().expect("the target was checked when it was made")
-}
-
-/// Nagle's algorithm and delayed ACKs would add 40 ms to requests that take more than one write.
-fn without_delay(connection: Connection<Uri, TcpStream>) -> Connection<Uri, TcpStream> {
-    // A socket that refuses is slower, not wrong.
-    let _ = connection.io_ref().set_nodelay(true);
-    connection
 }
 
 fn tls() -> rustls::ClientConfig {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use aisix_actors::candidate_router::{AttemptFailure, AttemptOutcome, Candidate, Candidates};
 
-use super::ask::{Answer, ask};
+use super::ask::{Answer, Ask};
 use super::engage::engage;
 use super::exchange::Exchange;
 use super::patience::Patience;
@@ -88,7 +88,7 @@ async fn try_once(
     let engaged = engage(exchange, call, target, direct, candidate).await?;
     let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
     let started = Instant::now();
-    let outcome = ask(exchange, call, direct, &engaged, &patience).await;
+    let outcome = Ask { exchange, call, direct, engaged: &engaged, patience }.run().await;
     exchange.upstream_time += started.elapsed();
     let router = &exchange.worker.actors.router;
     match outcome {

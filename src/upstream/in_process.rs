@@ -50,7 +50,6 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
             _ => Content::Other,
         },
         retry_after: header("retry-after").and_then(|value| value.parse().ok()).map(Duration::from_secs),
-        provider_request_id: None,
         body: UpstreamBody::InProcess(InProcess {
             frames: frames.into_iter(),
             next: None,

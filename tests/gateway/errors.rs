@@ -331,6 +331,19 @@ fn an_answer_whose_end_is_not_marked_is_a_502_that_says_so() {
 }
 
 #[test]
+fn an_error_that_ends_with_its_connection_keeps_its_status_and_its_hint() {
+    let head = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\nconnection: close\r\n\r\nbusy";
+    for stream in ["", r#","stream":true"#] {
+        let upstream = Upstream::always(Answer::default().raw(head.as_bytes().to_vec()).close());
+        let gateway = gateway_over(&upstream, "");
+        let response = gateway.chat(&chat_body("m", stream));
+        assert_eq!((response.status, response.header("retry-after")), (429, Some("7")), "{response:?}");
+        assert_eq!(response.error()["type"], "upstream_error");
+        gateway.settled();
+    }
+}
+
+#[test]
 fn an_error_inside_a_stream_before_its_first_chunk_is_a_plain_error() {
     for (data, status, error) in [
         (

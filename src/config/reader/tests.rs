@@ -9,7 +9,7 @@ use crate::config::tree;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "only read through Debug")]
 struct Outer {
     name: String,
     size: u16,
@@ -22,7 +22,7 @@ struct Outer {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "only read through Debug")]
 struct Inner {
     id: u64,
     flag: Option<bool>,

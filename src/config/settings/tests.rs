@@ -67,7 +67,7 @@ fn zero_means_no_limit_where_the_file_says_so() {
     let settings = Settings::default();
     assert_eq!(settings.upstream.stream_timeout(), settings.upstream.timeout());
     assert_eq!(settings.upstream.first_byte_timeout(), None);
-    assert_eq!(settings.upstream.max_connections_per_host(), None);
+    assert_eq!(settings.upstream.max_connections(), None);
     assert_eq!(settings.downstream.idle_timeout(), None);
     let none = "[proxy]\nrequest_body_limit_bytes = 0\nrequest_body_timeout_ms = 0\n";
     let config = parse_plain(none).unwrap();

@@ -16,7 +16,7 @@ pub struct Upstream {
     stream_total_timeout_ms: u64,
     pub(super) connect_timeout_ms: u64,
     pool_idle_timeout_secs: u64,
-    max_connections_per_host: usize,
+    max_connections: usize,
     /// The largest answer that is held in memory.
     pub max_response_bytes: u64,
     /// Tries again at the same target, where neither the model nor its group says how often.
@@ -34,7 +34,7 @@ impl Default for Upstream {
             stream_total_timeout_ms: 0,
             connect_timeout_ms: 5_000,
             pool_idle_timeout_secs: 30,
-            max_connections_per_host: 0,
+            max_connections: 0,
             max_response_bytes: 64 * 1024 * 1024,
             retries: 2,
             tls: Tls::default(),
@@ -74,8 +74,8 @@ impl Upstream {
     }
 
     /// How many connections one worker opens to one host; `None` for no limit.
-    pub fn max_connections_per_host(&self) -> Option<usize> {
-        (self.max_connections_per_host > 0).then_some(self.max_connections_per_host)
+    pub fn max_connections(&self) -> Option<usize> {
+        (self.max_connections > 0).then_some(self.max_connections)
     }
 }
 
