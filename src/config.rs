@@ -19,24 +19,33 @@ mod headers;
 mod interpolate;
 mod overrides;
 mod presets;
-mod resources;
+pub(crate) mod resources;
+pub(crate) mod stored;
 mod validate;
 
 use std::{
+    collections::HashMap,
     env, fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use sha2::{Digest, Sha256};
+
 pub use self::{
+    expiry::Expiry,
     problem::{Problem, Problems},
+    resources::{Entry, Kind, Resources},
     settings::Settings,
     snapshot::Snapshot,
+    stored::check_json,
+    tree::Origin,
+    validate::MAX_RETIRING,
 };
 use self::{
     problem::{did_you_mean, nearest},
-    resources::{LISTS, Resources},
+    resources::LISTS,
     settings::TABLES,
     tree::{Node, Value},
     validate::{Resolved, Surroundings},
@@ -49,10 +58,24 @@ const PATH_VARIABLE: &str = "AISIX_CONFIG";
 const USUAL_PATH: &str = "config.toml";
 
 /// Where the configuration comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Source {
     /// The file.
     pub path: PathBuf,
+    environment: Environment,
+}
+
+/// The variables that a configuration may refer to, and those that override settings.
+#[derive(Clone)]
+enum Environment {
+    OfProcess,
+    Given(Arc<[(String, String)]>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Source {
@@ -60,19 +83,49 @@ impl Source {
     pub fn find(named: Option<PathBuf>) -> Self {
         let from_environment = || env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty());
         let path = named.or_else(|| from_environment().map(PathBuf::from));
-        Self { path: path.unwrap_or_else(|| USUAL_PATH.into()) }
+        Self { path: path.unwrap_or_else(|| USUAL_PATH.into()), environment: Environment::OfProcess }
     }
 
-    /// Loads the file with the environment of this process.
+    /// A file, with these variables instead of those of the process.
+    pub fn with_variables(path: PathBuf, variables: &[(String, String)]) -> Self {
+        Self { path, environment: Environment::Given(variables.into()) }
+    }
+
+    /// The text of the file.
     ///
     /// # Errors
     ///
-    /// Every problem of the file and of the overrides.
-    pub fn load(&self) -> Result<Config, Problems> {
-        let variables: Vec<(String, String)> = env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        load(&self.path, &|name| env::var(name).ok(), &variables)
+    /// The file cannot be read, or is no text.
+    pub fn text(&self) -> Result<String, Problems> {
+        let refuse = |message: String| {
+            let mut problems = Problems::new(&self.path.display().to_string());
+            problems.add(None, "", message);
+            problems
+        };
+        let bytes = fs::read(&self.path).map_err(|error| {
+            refuse(format!(
+                "cannot read the file: {error}; name another with --config FILE or {PATH_VARIABLE}"
+            ))
+        })?;
+        String::from_utf8(bytes).map_err(|_| refuse("the file is not UTF-8 text".into()))
+    }
+
+    /// Reads the text of the file.
+    ///
+    /// # Errors
+    ///
+    /// Every syntax error; see [`Declaration::read`].
+    pub fn declare(&self, text: &str) -> Result<Declaration, Problems> {
+        let variables = match &self.environment {
+            Environment::OfProcess => env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+            Environment::Given(variables) => variables.clone(),
+        };
+        let by_name: HashMap<&str, &String> =
+            variables.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        let environment = |name: &str| by_name.get(name).map(|value| (*value).clone());
+        Declaration::read(&self.path.display().to_string(), text, &environment, &variables)
     }
 }
 
@@ -80,6 +133,12 @@ impl Source {
 pub struct Config {
     /// What is set once for the whole gateway.
     pub settings: Arc<Settings>,
+    /// What was declared and stored.
+    pub(crate) resources: Resources,
+    /// Files beside the configuration that were read for it, such as certificates.
+    pub files: Vec<PathBuf>,
+    /// How many times a file was applied in this process.
+    pub generation: u64,
     resolved: Resolved,
 }
 
@@ -89,32 +148,91 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Loads a configuration file. `overrides` are environment variables; only those like `AISIX_PROXY__ADDR`
-/// count.
-///
-/// # Errors
-///
-/// Every problem of the file and of the overrides.
-pub fn load(
-    path: &Path,
-    environment: &dyn Fn(&str) -> Option<String>,
-    overrides: &[(String, String)],
-) -> Result<Config, Problems> {
-    let name = path.display().to_string();
-    let refuse = |message: String| {
-        let mut problems = Problems::new(&name);
-        problems.add(None, "", message);
-        problems
-    };
-    let bytes = fs::read(path).map_err(|error| {
-        refuse(format!("cannot read the file: {error}; name another with --config FILE or {PATH_VARIABLE}"))
-    })?;
-    let text = String::from_utf8(bytes).map_err(|_| refuse("the file is not UTF-8 text".into()))?;
-    parse(&name, &text, environment, overrides)
+/// What a file declares, read but not yet resolved: stored resources may join it.
+pub struct Declaration {
+    /// What is set once for the whole gateway.
+    pub settings: Arc<Settings>,
+    /// The file's resources, and the presets.
+    pub(crate) resources: Resources,
+    /// SHA-256 of the text.
+    pub digest: [u8; 32],
+    root: Node,
+    folder: PathBuf,
+    problems: Problems,
 }
 
-/// Checks the text of a configuration; `file_name` stands in messages, and certificate files are relative to
-/// its folder.
+impl fmt::Debug for Declaration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Declaration").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Declaration {
+    /// Reads the text of a configuration; `file_name` stands in messages, and certificate files are relative to its
+    /// folder.
+    ///
+    /// # Errors
+    ///
+    /// Every syntax error. What is wrong with the meaning is said by [`Declaration::resolve`].
+    pub fn read(
+        file_name: &str,
+        text: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+        overrides: &[(String, String)],
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::new(file_name);
+        let mut root = tree::parse(text, environment, &mut problems)?;
+        overrides::apply(&mut root, overrides, &mut problems);
+        refuse_unknown(&root, &mut problems);
+        let settings_root = settings_of(&root);
+        let settings = Settings::read(&settings_root, &mut problems).unwrap_or_default();
+        let mut resources = Resources::read(&root, &mut problems);
+        if settings.presets.enabled {
+            presets::add(&mut resources, environment);
+        }
+        Ok(Self {
+            settings: Arc::new(settings),
+            resources,
+            digest: Sha256::digest(text).into(),
+            root: settings_root,
+            folder: Path::new(file_name).parent().unwrap_or(Path::new("")).to_owned(),
+            problems,
+        })
+    }
+
+    /// Resolves the declared resources together with stored ones.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of the file, of the overrides and of the stored resources.
+    pub(crate) fn resolve(&self, stored: &Resources) -> Result<Config, Problems> {
+        let mut problems = self.problems.clone();
+        let resources = self.resources.followed_by(stored);
+        let around = Surroundings {
+            settings: &self.settings,
+            root: &self.root,
+            folder: &self.folder,
+            loaded_at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        };
+        let (resolved, files) = validate::resolve(&resources, &around, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Config { settings: self.settings.clone(), resources, files, generation: 1, resolved })
+    }
+
+    /// Forgets how the resources were written, once they are known to be good.
+    pub(crate) fn compact(&mut self) {
+        self.resources.compact();
+    }
+
+    /// A path of the configuration, which is relative to the file's folder.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+}
+
+/// Checks the text of a configuration without stored resources; see [`Declaration::read`].
 ///
 /// # Errors
 ///
@@ -125,30 +243,11 @@ pub fn parse(
     environment: &dyn Fn(&str) -> Option<String>,
     overrides: &[(String, String)],
 ) -> Result<Config, Problems> {
-    let mut problems = Problems::new(file_name);
-    let mut root = tree::parse(text, environment, &mut problems)?;
-    overrides::apply(&mut root, overrides, &mut problems);
-    refuse_unknown(&root, &mut problems);
-    let settings = Settings::read(&settings_of(&root), &mut problems).unwrap_or_default();
-    let mut resources = Resources::read(&root, &mut problems);
-    if settings.presets.enabled {
-        presets::add(&mut resources, environment);
-    }
-    let around = Surroundings {
-        settings: &settings,
-        root: &root,
-        folder: Path::new(file_name).parent().unwrap_or(Path::new("")),
-        loaded_at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-    };
-    let resolved = validate::resolve(&resources, &around, &mut problems);
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    Ok(Config { settings: Arc::new(settings), resolved })
+    Declaration::read(file_name, text, environment, overrides)?.resolve(&Resources::default())
 }
 
 fn refuse_unknown(root: &Node, problems: &mut Problems) {
-    let known = || TABLES.into_iter().chain(LISTS);
+    let known = || TABLES.into_iter().chain(LISTS.iter().copied());
     for (name, node) in root.members() {
         if known().any(|known| known == name) {
             continue;

@@ -29,6 +29,31 @@ pub enum GatewayError {
     Upstream(UpstreamError),
     /// The gateway itself cannot serve this.
     Fault(Fault),
+    /// An administrator's request cannot be done.
+    Admin(AdminError),
+}
+
+/// A refusal of the Admin API.
+#[derive(Debug, Clone, Display, Error)]
+pub enum AdminError {
+    /// No administrator's key, or an unknown one.
+    #[display("missing or malformed admin authorization")]
+    Unauthorized,
+    /// No such resource.
+    #[display("resource not found")]
+    NotFound,
+    /// The payload says what cannot be.
+    #[display("{_0}")]
+    Invalid(#[error(not(source))] String),
+    /// The payload is no JSON.
+    #[display("the Content-Type must be application/json")]
+    NotJson,
+    /// It does not fit what is there.
+    #[display("{_0}")]
+    Conflict(#[error(not(source))] String),
+    /// The store does not take it.
+    #[display("store error: {_0}")]
+    Store(#[error(not(source))] String),
 }
 
 /// An unusable request.

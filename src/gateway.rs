@@ -3,15 +3,18 @@
 //! There is no other mutable state. What a worker needs on the hot path lives on its thread; what all of them share
 //! lies behind the books.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aisix_actors::budget_ledger::NoJournal;
+use aisix_actors::provider_pool::ProviderKey;
 use aisix_actors::{Actors, Books, CacheBook, Ledger};
 use arc_swap::ArcSwap;
 
 use crate::config::snapshot::Snapshot;
+use crate::registry::{RegistryHandle, Status};
 use crate::upstream::Upstream;
 use crate::upstream::tls::TlsConfigs;
 
@@ -22,6 +25,9 @@ pub struct Gateway {
     pub books: Books,
     /// TLS configurations towards providers.
     pub tls: TlsConfigs,
+    /// How the configuration stands.
+    pub status: ArcSwap<Status>,
+    registry: OnceLock<RegistryHandle>,
     is_draining: AtomicBool,
     open: Mutex<Vec<Arc<AtomicUsize>>>,
 }
@@ -42,6 +48,8 @@ impl Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             books,
             tls: TlsConfigs::default(),
+            status: ArcSwap::from_pointee(Status::at_start(jiff::Timestamp::now())),
+            registry: OnceLock::new(),
             is_draining: AtomicBool::new(false),
             open: Mutex::new(Vec::new()),
         })
@@ -51,6 +59,39 @@ impl Gateway {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Puts a configuration into force for the requests to come, and gives the one before. Requests in progress keep
+    /// theirs, with its provider keys, until [`Gateway::retire`].
+    #[must_use]
+    pub fn install(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let before = self.snapshot();
+        let new: HashSet<&str> = snapshot.provider_keys.iter().map(|key| &*key.id).collect();
+        let is_kept = |key: &&ProviderKey| !new.contains(&*key.id);
+        let kept = before.provider_keys.iter().filter(is_kept).cloned();
+        self.books.pool.install(snapshot.provider_keys.iter().cloned().chain(kept).collect());
+        self.snapshot.swap(Arc::new(snapshot))
+    }
+
+    /// Forgets what only configurations before the present one knew, once no request uses them any more.
+    pub fn retire(&self) {
+        let snapshot = self.snapshot();
+        self.books.pool.install(snapshot.provider_keys.clone());
+        let targets: HashSet<&str> = snapshot.models().map(|model| &*model.id).collect();
+        self.books.health.retain(|id| targets.contains(id));
+        let budgets: HashSet<&str> = snapshot.budgets.iter().map(|budget| &*budget.id).collect();
+        self.books.ledger.retain(|id| budgets.contains(id));
+        self.tls.retain(&snapshot);
+    }
+
+    /// Who changes the configuration; set once, when the gateway starts.
+    pub fn registry(&self) -> Option<&RegistryHandle> {
+        self.registry.get()
+    }
+
+    /// Says who changes the configuration; the first word counts.
+    pub fn set_registry(&self, registry: RegistryHandle) {
+        let _ = self.registry.set(registry);
     }
 
     /// Whether the process is on its way out.

@@ -9,6 +9,7 @@
 //! * [`upstream`]: the only place that connects out
 //! * [`error`] and [`envelope`]: what can go wrong, and how a caller reads it
 //! * [`config`]: `config.toml`, checked and resolved into a snapshot
+//! * [`registry`]: what changes the configuration while the gateway runs; the store
 //! * [`gateway`] and [`server`]: what a process and a thread hold; listeners and draining
 //! * [`telemetry`]: the log
 //! * [`mock`]: a provider in this process
@@ -29,6 +30,7 @@ pub mod mock;
 pub mod operation;
 pub mod pipeline;
 pub mod providers;
+pub mod registry;
 pub mod server;
 pub mod telemetry;
 pub mod upstream;

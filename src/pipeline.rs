@@ -18,7 +18,7 @@ use aisix_actors::types::Now;
 use futures::FutureExt;
 use tokio::task::{JoinError, JoinHandle};
 
-mod admit;
+pub mod admit;
 mod ask;
 mod attempt;
 mod engage;

@@ -25,6 +25,7 @@ use crate::config::snapshot::Snapshot;
 use crate::endpoints;
 use crate::envelope::Envelope;
 use crate::gateway::{Gateway, Worker};
+use crate::registry::{Book, RegistryHandle};
 
 mod admin;
 mod intake;
@@ -54,6 +55,7 @@ const SHUTDOWN_SECS: u64 = 5;
 /// A gateway with its listeners bound and nothing served yet.
 pub struct Application {
     gateway: Arc<Gateway>,
+    book: Book,
     proxy: TcpListener,
     admin: Option<TcpListener>,
 }
@@ -74,14 +76,16 @@ impl Application {
     ///
     /// # Errors
     /// An address cannot be bound; the error names it and its setting.
-    pub fn build(snapshot: Snapshot) -> io::Result<Self> {
+    pub fn build(book: Book, snapshot: Snapshot) -> io::Result<Self> {
         let settings = snapshot.settings.clone();
         let proxy = bind(settings.proxy.addr, "proxy.addr")?;
         let admin = match &settings.admin {
             admin if admin.enabled => Some(bind(admin.addr, "admin.addr")?),
             _ => None,
         };
-        Ok(Self { gateway: Gateway::new(snapshot), proxy, admin })
+        let gateway = Gateway::new(snapshot);
+        gateway.status.store(Arc::new(book.status().clone()));
+        Ok(Self { gateway, book, proxy, admin })
     }
 
     /// Starts to serve on the current actix system.
@@ -92,6 +96,7 @@ impl Application {
         let proxy_addr = self.proxy.local_addr()?;
         let workers = self.gateway.snapshot().settings.proxy.workers();
         let gateway = self.gateway;
+        gateway.set_registry(RegistryHandle::start(self.book, gateway.clone()));
         let proxy = listen(&gateway, PROXY, self.proxy, workers)?;
         let mut servers = vec![proxy.handle()];
         actix_rt::spawn(proxy);

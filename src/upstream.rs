@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -17,8 +18,10 @@ use actix_web::http::header::{
 use aisix_actors::provider_pool::TlsProfileId;
 use awc::error::{PayloadError, SendRequestError};
 use bytes::{Bytes, BytesMut};
+use foldhash::HashMap;
 use futures::{Stream, StreamExt};
 
+use crate::config::settings::Settings;
 use crate::config::snapshot::{DefaultHeaders, Snapshot};
 use crate::envelope::{JSON, REQUEST_ID};
 use crate::error::UpstreamError;
@@ -95,7 +98,13 @@ pub enum UpstreamBody {
 /// The clients of one worker.
 #[derive(Default)]
 pub struct Upstream {
-    clients: RefCell<Vec<Option<awc::Client>>>,
+    clients: RefCell<HashMap<TlsProfileId, Kept>>,
+}
+
+/// A client, and the settings that it was made for.
+struct Kept {
+    settings: Arc<Settings>,
+    client: awc::Client,
 }
 
 impl Upstream {
@@ -146,20 +155,29 @@ impl Upstream {
         tls: &tls::TlsConfigs,
         profile: TlsProfileId,
     ) -> Result<awc::Client, UpstreamError> {
-        let index = usize::from(profile.0);
-        if let Some(client) = self.clients.borrow().get(index).and_then(Option::as_ref) {
-            return Ok(client.clone());
+        let settings = &snapshot.settings;
+        if let Some(kept) = self.clients.borrow_mut().get_mut(&profile)
+            && kept.is_for(settings)
+        {
+            return Ok(kept.client.clone());
         }
         let config = tls.get(snapshot, profile).map_err(|cause| UpstreamError::Unreachable { cause })?;
-        let client = connector::client(&snapshot.settings.upstream, config);
+        let client = connector::client(&settings.upstream, config);
         let mut clients = self.clients.borrow_mut();
-        if clients.len() <= index {
-            clients.resize(index + 1, None);
-        }
-        if let Some(slot) = clients.get_mut(index) {
-            *slot = Some(client.clone());
-        }
+        // Profiles that are gone take their idle connections along.
+        clients.retain(|id, _| snapshot.tls_profiles.contains_key(id));
+        clients.insert(profile, Kept { settings: settings.clone(), client: client.clone() });
         Ok(client)
+    }
+}
+
+impl Kept {
+    /// Whether the client is as these settings want it; a reload that left them alone keeps the connections.
+    fn is_for(&mut self, settings: &Arc<Settings>) -> bool {
+        if !Arc::ptr_eq(&self.settings, settings) && self.settings.upstream == settings.upstream {
+            self.settings = settings.clone();
+        }
+        Arc::ptr_eq(&self.settings, settings)
     }
 }
 

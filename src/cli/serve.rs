@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Snapshot, Source};
+use crate::gateway::Gateway;
+use crate::registry::Book;
 use crate::server::Application;
 use crate::telemetry::log_writer;
 
@@ -14,14 +16,14 @@ use crate::telemetry::log_writer;
 #[expect(clippy::print_stderr, reason = "there is no log before the configuration is read")]
 pub(super) fn run(source: &Source) -> ExitCode {
     let started = Instant::now();
-    let snapshot = match source.load() {
-        Ok(config) => Snapshot::build(config),
+    let loaded = match Book::load(source.clone()) {
+        Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");
             return ExitCode::FAILURE;
         }
     };
-    match serve(snapshot, started) {
+    match serve(loaded, started) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("aisix: {error}");
@@ -30,14 +32,17 @@ pub(super) fn run(source: &Source) -> ExitCode {
     }
 }
 
-fn serve(snapshot: Snapshot, started: Instant) -> io::Result<()> {
+fn serve((book, snapshot): (Book, Snapshot), started: Instant) -> io::Result<()> {
     let settings = snapshot.settings.clone();
     let log = log_writer::start(settings.observability.log_level.filter().as_str())?;
     let summary = snapshot.summary();
     for warning in snapshot.warnings() {
         log::warn!("{warning}");
     }
-    let application = Application::build(snapshot)?;
+    for warning in book.warnings() {
+        log::warn!("{warning}");
+    }
+    let application = Application::build(book, snapshot)?;
     actix_rt::System::new().block_on(async move {
         let running = application.start()?;
         let (proxy, workers) = (running.proxy_addr, settings.proxy.workers());
@@ -48,7 +53,7 @@ fn serve(snapshot: Snapshot, started: Instant) -> io::Result<()> {
         if let Some(admin) = running.admin_addr {
             log::info!("administrators are served on http://{admin}");
         }
-        let min_drain = wait_for_signal(settings.shutdown.min_drain()).await?;
+        let min_drain = wait_for_signal(&running.gateway).await?;
         running.drain(min_drain).await;
         log::info!("everything is settled; bye");
         log.wait();
@@ -56,14 +61,23 @@ fn serve(snapshot: Snapshot, started: Instant) -> io::Result<()> {
     })
 }
 
-/// Waits for SIGTERM or SIGINT; tells how long to keep serving.
+/// Waits for SIGTERM or SIGINT; tells how long to keep serving. SIGHUP reads the configuration again.
 ///
 /// A person who presses Ctrl-C has no load balancer that must notice first.
-async fn wait_for_signal(min_drain: Duration) -> io::Result<Duration> {
+async fn wait_for_signal(gateway: &Gateway) -> io::Result<Duration> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(min_drain),
-        _ = interrupt.recv() => Ok(Duration::ZERO),
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(gateway.snapshot().settings.shutdown.min_drain()),
+            _ = interrupt.recv() => return Ok(Duration::ZERO),
+            _ = hang_up.recv() => {
+                if let Some(registry) = gateway.registry() {
+                    // A bad file is in the log, and changes nothing.
+                    let _ = registry.reload().await;
+                }
+            }
+        }
     }
 }

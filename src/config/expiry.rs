@@ -1,16 +1,27 @@
 //! Instants in RFC 3339, the only place where configuration speaks of a date.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error};
-use toml::value::{Datetime, Offset};
-
-/// Days from the civil year 0 (1 March) to the Unix epoch.
-const DAYS_TO_EPOCH: i64 = 719_468;
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// An instant after 1970, as time since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Expiry(pub(crate) Duration);
+pub struct Expiry(pub Duration);
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = i64::try_from(self.0.as_secs()).unwrap_or(i64::MAX);
+        Timestamp::new(seconds, 0).unwrap_or(Timestamp::MAX).fmt(f)
+    }
+}
+
+impl Serialize for Expiry {
+    fn serialize<S: Serializer>(&self, target: S) -> Result<S::Ok, S::Error> {
+        target.collect_str(self)
+    }
+}
 
 impl<'de> Deserialize<'de> for Expiry {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
@@ -20,29 +31,20 @@ impl<'de> Deserialize<'de> for Expiry {
     }
 }
 
-/// Reads RFC 3339; `None` for anything else, a date without an offset, and years before 1970.
-fn parse(text: &str) -> Option<Duration> {
-    let Datetime { date: Some(date), time: Some(time), offset: Some(offset) } = text.parse().ok()? else {
-        return None;
-    };
-    let ahead_minutes = match offset {
-        Offset::Z => 0,
-        Offset::Custom { minutes } => i64::from(minutes),
-    };
-    let days = days_from_epoch(i64::from(date.year), i64::from(date.month), i64::from(date.day));
-    let minutes = (days * 24 + i64::from(time.hour)) * 60 + i64::from(time.minute) - ahead_minutes;
-    let seconds = minutes * 60 + i64::from(time.second.unwrap_or(0));
-    let seconds = u64::try_from(seconds).ok()?;
-    Some(Duration::new(seconds, time.nanosecond.unwrap_or(0)))
+impl JsonSchema for Expiry {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Instant".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time", "examples": ["2030-01-31T12:00:00Z"] })
+    }
 }
 
-/// Days between 1970-01-01 and a date of the Gregorian calendar, counted in years that begin in March.
-fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month > 2 { year } else { year - 1 };
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let leap_days = year / 4 - year / 100 + year / 400;
-    year * 365 + leap_days + day_of_year - DAYS_TO_EPOCH
+/// Reads RFC 3339; `None` for anything else, a date without an offset, and years before 1970.
+fn parse(text: &str) -> Option<Duration> {
+    let instant: Timestamp = text.parse().ok()?;
+    instant.as_duration().try_into().ok()
 }
 
 #[cfg(test)]
@@ -67,5 +69,6 @@ mod tests {
             let expected = expected.map(|(seconds, nanos)| Duration::new(seconds, nanos));
             assert_eq!(parse(text), expected, "{text}");
         }
+        assert_eq!(Expiry(Duration::new(951_825_600, 5)).to_string(), "2000-02-29T12:00:00Z");
     }
 }

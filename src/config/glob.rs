@@ -1,7 +1,10 @@
 //! The one pattern of the product: text with at most one `*`, which stands for any text, the empty one
 //! included.
 
-use serde::Deserialize;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A checked pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +52,36 @@ impl Glob {
             Self::Exact(exact) => exact.len(),
             Self::Around { prefix, suffix } => prefix.len() + suffix.len(),
         }
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(exact) => f.write_str(exact),
+            Self::Around { prefix, suffix } => write!(f, "{prefix}*{suffix}"),
+        }
+    }
+}
+
+impl Serialize for Glob {
+    fn serialize<S: Serializer>(&self, target: S) -> Result<S::Ok, S::Error> {
+        target.collect_str(self)
+    }
+}
+
+impl JsonSchema for Glob {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Pattern".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A name, or a pattern with one `*` that stands for any text.",
+            "pattern": r"^[^*]+$|^[^*]*\*[^*]*$",
+            "examples": ["openai/*"],
+        })
     }
 }
 

@@ -3,15 +3,16 @@
 //! A preset is a provider key `<provider>` and a wildcard model `<provider>/*`, as if they were written in
 //! the file. What the file declares under those names takes precedence.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     resources::{
-        Declared, Resources,
+        Declared, Kind, Resources,
         shapes::{ModelShape, ProviderKeyShape, RequestShape},
     },
     secret::Plaintext,
     tree::{Node, Origin},
+    validate::id_of,
 };
 use crate::providers::{self, Provider};
 
@@ -29,26 +30,28 @@ pub(super) fn add(resources: &mut Resources, environment: &dyn Fn(&str) -> Optio
         }
         let origin = Origin::Variable(variable.into());
         let key = provider_key(provider, credential);
-        resources.provider_keys.push(declared(provider.name(), key, origin.clone()));
+        resources.provider_keys.push(declared(Kind::ProviderKeys, provider.name(), key, origin.clone()));
         let name = format!("{}/*", provider.name());
         if !is_declared(&resources.models, &name) {
             let model = model(&name, provider);
-            resources.models.push(declared(&name, model, origin));
+            resources.models.push(declared(Kind::Models, &name, model, origin));
         }
     }
 }
 
-fn is_declared<T>(list: &[Declared<T>], name: &str) -> bool {
+fn is_declared<T>(list: &[Arc<Declared<T>>], name: &str) -> bool {
     list.iter().any(|entry| entry.name.as_deref() == Some(name))
 }
 
-fn declared<T>(name: &str, shape: T, origin: Origin) -> Declared<T> {
-    Declared {
+fn declared<T>(kind: Kind, name: &str, shape: T, origin: Origin) -> Arc<Declared<T>> {
+    Arc::new(Declared {
         node: Node::empty_table(origin),
         path: format!("preset {name}"),
-        name: Some(name.to_owned()),
+        id: id_of(kind, name),
+        name: Some(name.into()),
+        revision: 0,
         shape: Some(shape),
-    }
+    })
 }
 
 fn provider_key(provider: &dyn Provider, credential: String) -> ProviderKeyShape {

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use aisix_actors::types::MicroUsd;
-use serde::{Deserialize, Deserializer, de};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// Micro-dollars per million tokens in one US dollar per thousand tokens, as a power of ten.
 const PRICE_PLACES: usize = 9;
@@ -15,7 +16,7 @@ const TOKENS: u128 = 1_000_000;
 ///
 /// A TOML or JSON number passes through `f64`; its shortest spelling is the number as written, up to 15
 /// digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Decimal(String);
 
 impl Decimal {
@@ -33,6 +34,23 @@ impl Decimal {
             return None;
         }
         format!("{whole}{fraction:0<PRICE_PLACES$}").parse().ok()
+    }
+}
+
+impl JsonSchema for Decimal {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Dollars".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An amount of US dollars from 0; exact when written as a string.",
+            "anyOf": [
+                { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$" },
+                { "type": "number", "minimum": 0 },
+            ],
+            "examples": ["0.0025"],
+        })
     }
 }
 

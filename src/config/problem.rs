@@ -10,6 +10,9 @@ use super::tree::{Node, Origin};
 /// The file that stands for the process environment in a [`Problem`].
 const ENVIRONMENT: &str = "environment";
 
+/// The file that stands for the store of the Admin API.
+const STORE: &str = "store";
+
 /// Names with a different beginning or more than a few changed letters are offered only when they are this
 /// much alike.
 const LIKENESS_FLOOR: f64 = 0.85;
@@ -26,6 +29,10 @@ pub struct Problem {
     pub path: String,
     /// What is wrong and, where possible, what is right.
     pub message: String,
+    /// The stored resource that it is about, as `<collection>/<id>`.
+    pub stored: Option<Arc<str>>,
+    /// Whether the thing would be good if another did not have the same name, id or key.
+    pub is_conflict: bool,
 }
 
 impl fmt::Display for Problem {
@@ -33,6 +40,9 @@ impl fmt::Display for Problem {
         f.write_str(&self.file)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
+        }
+        if let Some(address) = &self.stored {
+            write!(f, ": {address}")?;
         }
         if !self.path.is_empty() {
             write!(f, ": {}", self.path)?;
@@ -61,15 +71,25 @@ impl Problems {
             line,
             path: path.into(),
             message: message.into(),
+            stored: None,
+            is_conflict: false,
         });
     }
 
-    /// Adds a finding about something that came from `origin`: a line of the file or an environment variable.
+    /// Adds a finding about something that came from `origin`.
     pub fn add_from(&mut self, origin: &Origin, path: impl Into<String>, message: impl Into<String>) {
         match origin {
             Origin::Line(line) => self.add(Some(*line), path, message),
             Origin::Unknown => self.add(None, path, message),
             Origin::Variable(variable) => self.add_variable(variable, message),
+            Origin::Stored(address) => self.found.push(Problem {
+                file: STORE.into(),
+                line: None,
+                path: path.into(),
+                message: message.into(),
+                stored: Some(address.clone()),
+                is_conflict: false,
+            }),
         }
     }
 
@@ -80,7 +100,14 @@ impl Problems {
             line: None,
             path: variable.into(),
             message: message.into(),
+            stored: None,
+            is_conflict: false,
         });
+    }
+
+    /// The findings, in the order in which they were made.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.found.iter()
     }
 
     /// Whether nothing was found.
@@ -134,6 +161,14 @@ impl Place<'_> {
             (path, field) => format!("{path}.{field}"),
         };
         problems.add_from(self.node.origin_of(field), path, message);
+    }
+
+    /// Adds a finding about `field`, whose value another thing has already.
+    pub fn report_conflict(&self, field: &str, message: impl Into<String>, problems: &mut Problems) {
+        self.report(field, message, problems);
+        if let Some(problem) = problems.found.last_mut() {
+            problem.is_conflict = true;
+        }
     }
 }
 

@@ -25,6 +25,9 @@ const MAX_FINDINGS: usize = 64;
 
 /// Reads the thing at `place` as a `T`; `None` when anything about it is or has been reported.
 pub fn read<T: DeserializeOwned>(place: Place<'_>, problems: &mut Problems) -> Option<T> {
+    if let Ok(value) = read_once(place.node) {
+        return value;
+    }
     let mut repair = Repair { node: place.node.clone(), reported: Vec::new() };
     for _ in 0..MAX_FINDINGS {
         let met_unavailable = Cell::new(false);
@@ -44,6 +47,13 @@ pub fn read<T: DeserializeOwned>(place: Place<'_>, problems: &mut Problems) -> O
         }
     }
     None
+}
+
+/// Reads without a copy, which is all that a good thing needs; `None` when a part of it could not be had.
+fn read_once<T: DeserializeOwned>(node: &Node) -> Result<Option<T>, Mismatch> {
+    let met_unavailable = Cell::new(false);
+    let value = T::deserialize(Source::new(node, &met_unavailable))?;
+    Ok((!met_unavailable.get()).then_some(value))
 }
 
 /// A copy of what is read, from which the values that do not fit are taken out.

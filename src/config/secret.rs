@@ -3,14 +3,23 @@
 //! Keys that callers and administrators present are hashed as they are read; their plain text is nowhere
 //! afterwards.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Deserializer, de::Error};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use sha2::{Digest, Sha256};
 
-/// A secret as written. It can be printed and compared by nobody, only handed on.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+/// What stands for the part of a secret that is not shown.
+const MASK: char = '…';
+
+/// Shortest secret of which the end is shown.
+const SHOWN_FROM: usize = 16;
+
+/// How much of the end is shown.
+const SHOWN_END: usize = 4;
+
+/// A secret as written. It can be printed and compared by nobody, only handed on; serialised it is masked.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Plaintext(String);
 
 impl Plaintext {
@@ -28,6 +37,46 @@ impl Plaintext {
     pub fn hash(&self) -> KeyHash {
         KeyHash::of(&self.0)
     }
+}
+
+impl<'de> Deserialize<'de> for Plaintext {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(source)?;
+        if text.contains(MASK) {
+            let message =
+                "is a masked secret, as it is shown; give the secret itself, or leave it out of a PATCH";
+            return Err(D::Error::custom(message));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl Serialize for Plaintext {
+    fn serialize<S: Serializer>(&self, target: S) -> Result<S::Ok, S::Error> {
+        target.serialize_str(&masked(&self.0))
+    }
+}
+
+impl JsonSchema for Plaintext {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A secret. It is shown masked; a masked one is refused.",
+            "minLength": 1,
+        })
+    }
+}
+
+/// `sk-…9f3c`: enough to tell one secret from another, and nothing of short ones.
+fn masked(secret: &str) -> String {
+    let prefix = if secret.starts_with("sk-") { "sk-" } else { "" };
+    let end = secret.len().saturating_sub(SHOWN_END);
+    let is_long = secret.len() >= SHOWN_FROM && secret.is_char_boundary(end);
+    format!("{prefix}{MASK}{}", if is_long { &secret[end..] } else { "" })
 }
 
 impl fmt::Debug for Plaintext {
@@ -57,6 +106,39 @@ impl KeyHash {
         }
         Some(Self(bytes))
     }
+
+    /// 64 lowercase hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        use fmt::Write as _;
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+impl JsonSchema for KeyHash {
+    fn schema_name() -> Cow<'static, str> {
+        "KeyHash".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
+    }
+}
+
+impl Serialize for KeyHash {
+    fn serialize<S: Serializer>(&self, target: S) -> Result<S::Ok, S::Error> {
+        target.serialize_str(&self.to_hex())
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyHash {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(source)?;
+        Self::from_hex(&text).ok_or_else(|| D::Error::custom("expected 64 lower-case hexadecimal digits"))
+    }
 }
 
 impl fmt::Debug for KeyHash {
@@ -71,6 +153,15 @@ fn hex_digit(byte: u8) -> Option<u8> {
         b'a'..=b'f' => Some(byte - b'a' + 10),
         _ => None,
     }
+}
+
+/// Reads a plain-text key, where there is one, and keeps its hash.
+pub(super) fn hashed_key<'de, D: Deserializer<'de>>(source: D) -> Result<Option<KeyHash>, D::Error> {
+    let key = Option::<Plaintext>::deserialize(source)?;
+    if key.as_ref().is_some_and(|key| key.expose().is_empty()) {
+        return Err(D::Error::custom("must not be empty"));
+    }
+    Ok(key.as_ref().map(Plaintext::hash))
 }
 
 /// Reads a list of plain-text keys and keeps their hashes.
@@ -93,6 +184,22 @@ mod tests {
         assert_eq!(KeyHash::from_hex(&hex.to_uppercase()), None);
         assert_eq!(KeyHash::from_hex(&hex[1..]), None);
         assert_eq!(KeyHash::from_hex(&format!("é{}", &hex[2..])), None);
+    }
+
+    #[test]
+    fn a_mask_tells_secrets_apart_and_is_never_taken_for_one() {
+        for (secret, shown) in [
+            ("sk-0123456789ab9f3c", "sk-…9f3c"),
+            ("0123456789abcdef", "…cdef"),
+            ("sk-short", "sk-…"),
+            ("short", "…"),
+            ("0123456789012345é", "…45é"),
+        ] {
+            assert_eq!(masked(secret), shown);
+            let text = serde_json::to_string(&Plaintext::new(secret.into())).unwrap();
+            let refusal = serde_json::from_str::<Plaintext>(&text).unwrap_err();
+            assert!(refusal.to_string().starts_with("is a masked secret"), "{refusal}");
+        }
     }
 
     #[test]

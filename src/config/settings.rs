@@ -12,7 +12,7 @@ use serde::Deserialize;
 pub use self::{
     tables::{
         Admin, Backend, Budget, Cache, Downstream, LogLevel, Observability, Presets, Proxy, RateLimit,
-        RequestId, Shutdown, Unpriced,
+        RequestId, Shutdown, Store, Unpriced,
     },
     upstream::{Tls, Upstream},
 };
@@ -24,9 +24,10 @@ use super::{
 };
 
 /// The tables of settings, as the file and environment overrides spell them.
-pub(super) const TABLES: [&str; 10] = [
+pub(super) const TABLES: [&str; 11] = [
     "proxy",
     "admin",
+    "store",
     "observability",
     "upstream",
     "downstream",
@@ -48,6 +49,8 @@ pub struct Settings {
     pub proxy: Proxy,
     /// The listener for administrators.
     pub admin: Admin,
+    /// Where the Admin API keeps resources.
+    pub store: Store,
     /// Logs and what is told about a request.
     pub observability: Observability,
     /// Connections to providers.
@@ -76,6 +79,25 @@ impl Settings {
         settings.check_admin(place, problems);
         settings.check_sizes(place, problems);
         (problems.len() == found).then_some(settings)
+    }
+
+    /// The settings that are read once, at the start, and differ in `new`.
+    pub fn fixed_differences(&self, new: &Self) -> Vec<&'static str> {
+        let fixed = [
+            ("proxy.addr", self.proxy.addr != new.proxy.addr),
+            ("proxy.workers", self.proxy.workers() != new.proxy.workers()),
+            (
+                "proxy.request_head_timeout_ms",
+                self.proxy.request_head_timeout() != new.proxy.request_head_timeout(),
+            ),
+            ("admin.enabled", self.admin.enabled != new.admin.enabled),
+            ("admin.addr", self.admin.addr != new.admin.addr),
+            ("store.path", self.store != new.store),
+            ("observability.log_level", self.observability.log_level != new.observability.log_level),
+            ("downstream.idle_timeout_secs", self.downstream.idle_timeout() != new.downstream.idle_timeout()),
+            ("cache", self.cache != new.cache),
+        ];
+        fixed.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 
     fn check_request_id(&mut self, place: Place<'_>, problems: &mut Problems) {

@@ -6,17 +6,26 @@
 mod access;
 mod model;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use foldhash::{HashMap, HashMapExt as _};
 
-use aisix_actors::provider_pool::ProviderKey;
+use aisix_actors::{
+    budget_ledger::Budget,
+    provider_pool::{ProviderKey, TlsProfileId},
+};
 
 pub use self::{
     access::{ApiKey, AppliesTo, CachePolicy, CacheScope},
     model::{DefaultHeaders, Direct, Dispatch, Model, Routing, TimeoutRule},
 };
-use super::{Config, glob::Glob, settings::Settings, tls::TlsProfile};
+use super::{
+    Config,
+    glob::Glob,
+    resources::{Kind, Resources},
+    settings::Settings,
+    tls::TlsProfile,
+};
 
 /// One whole configuration.
 pub struct Snapshot {
@@ -26,9 +35,15 @@ pub struct Snapshot {
     pub cache_policies: Vec<CachePolicy>,
     /// What the provider pool is given.
     pub provider_keys: Vec<ProviderKey>,
-    /// Trust by `TlsProfileId`: 0 is `[upstream.tls]`, equal profiles are shared.
-    pub tls_profiles: Vec<TlsProfile>,
-    api_keys: HashMap<[u8; 32], Arc<ApiKey>>,
+    /// Whom connections trust.
+    pub tls_profiles: std::collections::HashMap<TlsProfileId, TlsProfile>,
+    /// Every budget, by name.
+    pub budgets: Vec<Arc<Budget>>,
+    /// What was declared and stored, for administrators.
+    pub resources: Resources,
+    /// How many times a file was applied in this process.
+    pub generation: u64,
+    api_keys: HashMap<[u8; 32], (Arc<ApiKey>, Option<Duration>)>,
     models: Vec<Arc<Model>>,
     by_name: HashMap<Arc<str>, Arc<Model>>,
     /// Most particular pattern first, then in order of declaration.
@@ -65,16 +80,21 @@ impl Snapshot {
             cache_policies: resolved.cache_policies,
             provider_keys: resolved.provider_keys,
             tls_profiles: resolved.tls_profiles,
-            api_keys: api_keys.map(|(hash, key)| (hash.0, key)).collect(),
+            budgets: resolved.budgets,
+            resources: config.resources,
+            generation: config.generation,
+            api_keys: api_keys.map(|known| (known.hash.0, (known.key, known.until))).collect(),
             models: resolved.models,
             by_name,
             wildcards,
         }
     }
 
-    /// The API key with this SHA-256, expired and disabled ones included.
-    pub fn api_key(&self, sha256: &[u8; 32]) -> Option<&Arc<ApiKey>> {
-        self.api_keys.get(sha256)
+    /// The API key with this SHA-256, expired and disabled ones included. One that another has taken the place of is
+    /// not known any more once its time is over; `now` counts since the Unix epoch.
+    pub fn api_key(&self, sha256: &[u8; 32], now: Duration) -> Option<&Arc<ApiKey>> {
+        let (key, until) = self.api_keys.get(sha256)?;
+        until.is_none_or(|until| now <= until).then_some(key)
     }
 
     /// The model that a name stands for: the exact name first, then the wildcard with the longest literal
@@ -99,7 +119,7 @@ impl Snapshot {
         format!(
             "{} models, {} API keys, {} provider keys",
             self.models.len(),
-            self.api_keys.len(),
+            self.resources.count(Kind::ApiKeys),
             self.provider_keys.len()
         )
     }

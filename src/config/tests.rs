@@ -1,6 +1,8 @@
 //! The whole way from text to a configuration: the shipped file, overrides, presets, and files that are
 //! broken.
 
+use std::time::Duration;
+
 use super::*;
 
 /// The file that operators start from.
@@ -34,9 +36,9 @@ fn the_shipped_file_runs_without_a_key() {
     let snapshot = Snapshot::build(parse_plain(SHIPPED).unwrap());
     let names: Vec<&str> = snapshot.models().map(|model| &*model.name).collect();
     assert_eq!(names, ["demo", "demo-cached", "demo-flaky", "demo-auto"]);
-    let key = snapshot.api_key(&secret::KeyHash::of("sk-demo").0).unwrap();
+    let key = snapshot.api_key(&secret::KeyHash::of("sk-demo").0, Duration::ZERO).unwrap();
     assert!(key.allows("demo-auto") && key.budgets.is_empty());
-    let broke = snapshot.api_key(&secret::KeyHash::of("sk-demo-broke").0).unwrap();
+    let broke = snapshot.api_key(&secret::KeyHash::of("sk-demo-broke").0, Duration::ZERO).unwrap();
     assert_eq!(broke.budgets[0].limit.0, 1);
     assert!(snapshot.cache_policy("demo-cached", key).is_some());
     assert!(snapshot.cache_policy("demo", key).is_none());
@@ -50,7 +52,8 @@ fn an_empty_file_is_a_configuration() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let problems = load(Path::new("/nowhere/config.toml"), &nothing, &[]).map(drop).unwrap_err();
+    let source = Source::with_variables("/nowhere/config.toml".into(), &[]);
+    let problems = source.text().map(drop).unwrap_err();
     let report = problems.to_string();
     assert!(report.starts_with("/nowhere/config.toml: cannot read the file: "), "{report}");
     assert!(report.ends_with("name another with --config FILE or AISIX_CONFIG"), "{report}");
@@ -146,7 +149,7 @@ fn an_override_without_a_meaning_is_a_problem_that_names_the_right_variable() {
         report.lines().collect::<Vec<_>>(),
         [
             r#"environment: AISIX_PROXI__ADDR: no table of settings is called "proxi" (did you mean AISIX_PROXY__ADDR?)"#,
-            r#"environment: AISIX_MODELS__0__RETRIES: no table of settings is called "models"; known: proxy, admin, observability, upstream, downstream, cache, ratelimit, budget, shutdown, presets"#,
+            r#"environment: AISIX_MODELS__0__RETRIES: no table of settings is called "models"; known: proxy, admin, store, observability, upstream, downstream, cache, ratelimit, budget, shutdown, presets"#,
             r#"environment: AISIX_PROXY__ADR: no setting is called "adr" (did you mean AISIX_PROXY__ADDR?)"#,
             "environment: AISIX_PROXY__WORKERS: expected a whole number from 1, found a string",
             r#"environment: AISIX_UPSTREAM__TSL__VERIFY: no setting is called "tsl" (did you mean AISIX_UPSTREAM__TLS__VERIFY?)"#,

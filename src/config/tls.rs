@@ -1,6 +1,7 @@
 //! Trust in providers: further root certificates, and whether certificates are checked at all.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -10,6 +11,7 @@ use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use sha2::{Digest, Sha256};
 
 /// Whom a connection trusts. Connections of one profile may be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,17 +22,37 @@ pub struct TlsProfile {
     pub verify: bool,
 }
 
+impl TlsProfile {
+    /// A digest of the profile: equal ones share it over every reload, and so their connections.
+    pub fn id(&self) -> TlsProfileId {
+        let mut digest = Sha256::new();
+        digest.update([u8::from(self.verify)]);
+        for root in &self.roots {
+            digest.update(root.len().to_le_bytes());
+            digest.update(root);
+        }
+        let digest: [u8; 32] = digest.finalize().into();
+        let (start, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        TlsProfileId(u64::from_le_bytes(*start))
+    }
+}
+
+/// Most different profiles of a configuration; each holds a client and a pool per worker.
+const MAX_PROFILES: usize = 64;
+
 /// The profiles in use, and the folder that certificate files are relative to.
 #[derive(Debug)]
 pub(super) struct Profiles {
     folder: PathBuf,
-    list: Vec<TlsProfile>,
+    upstream: TlsProfileId,
+    by_id: HashMap<TlsProfileId, TlsProfile>,
 }
 
 impl Profiles {
-    /// Starts with the profile of `[upstream.tls]`, which is number 0.
+    /// Starts with the profile of `[upstream.tls]`.
     pub(super) fn new(folder: &Path, upstream: TlsProfile) -> Self {
-        Self { folder: folder.to_owned(), list: vec![upstream] }
+        let id = upstream.id();
+        Self { folder: folder.to_owned(), upstream: id, by_id: HashMap::from([(id, upstream)]) }
     }
 
     /// The folder that certificate files are relative to.
@@ -38,24 +60,29 @@ impl Profiles {
         &self.folder
     }
 
-    /// The number of a profile, the same for equal ones; nothing when there are too many.
-    pub(super) fn number_of(&mut self, profile: TlsProfile) -> Option<TlsProfileId> {
-        let known = self.list.iter().position(|other| *other == profile);
-        let number = known.unwrap_or_else(|| {
-            self.list.push(profile);
-            self.list.len() - 1
-        });
-        u16::try_from(number).ok().map(TlsProfileId)
+    /// The id of the profile of `[upstream.tls]`.
+    pub(super) fn upstream(&self) -> TlsProfileId {
+        self.upstream
+    }
+
+    /// Takes a profile in; nothing when there are too many.
+    pub(super) fn add(&mut self, profile: TlsProfile) -> Option<TlsProfileId> {
+        let id = profile.id();
+        let has_room = self.by_id.len() < MAX_PROFILES || self.by_id.contains_key(&id);
+        has_room.then(|| {
+            self.by_id.insert(id, profile);
+            id
+        })
     }
 
     /// Roots that hold for every profile: those of `[upstream.tls]`.
     pub(super) fn shared_roots(&self) -> &[CertificateDer<'static>] {
-        self.list.first().map_or(&[], |upstream| &upstream.roots)
+        self.by_id.get(&self.upstream).map_or(&[], |upstream| &upstream.roots)
     }
 
-    /// The profiles by number.
-    pub(super) fn into_list(self) -> Vec<TlsProfile> {
-        self.list
+    /// The profiles by id.
+    pub(super) fn into_map(self) -> HashMap<TlsProfileId, TlsProfile> {
+        self.by_id
     }
 }
 
@@ -129,12 +156,17 @@ Ti3vfw==
     }
 
     #[test]
-    fn a_profile_has_one_number_however_often_it_is_asked_for() {
+    fn equal_profiles_share_an_id_and_there_is_an_end_to_them() {
         let usual = TlsProfile { roots: Vec::new(), verify: true };
         let own = TlsProfile { roots: roots_from_pem(ROOT.as_bytes()).unwrap(), verify: true };
+        let lax = TlsProfile { verify: false, ..own.clone() };
         let mut profiles = Profiles::new(Path::new(""), usual.clone());
-        let numbers = [&own, &usual, &own].map(|profile| profiles.number_of(profile.clone()));
-        assert_eq!(numbers, [1, 0, 1].map(|number| Some(TlsProfileId(number))));
-        assert_eq!(profiles.into_list(), [usual, own]);
+        let ids = [&own, &usual, &own, &lax].map(|profile| profiles.add(profile.clone()).unwrap());
+        assert_eq!(ids[0], ids[2]);
+        assert_eq!(ids[1], profiles.upstream());
+        assert!(ids[0] != ids[1] && ids[0] != ids[3]);
+        let many = |count| TlsProfile { roots: vec![own.roots[0].clone(); count], verify: true };
+        assert!((2..100).any(|count| profiles.add(many(count)).is_none()));
+        assert_eq!(profiles.into_map().len(), MAX_PROFILES);
     }
 }

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::{interpolate::interpolate, problem::Problems};
 
 /// Values nested deeper than this are refused; the deepest setting stands at level six.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Origin {
     Line(usize),
     /// An environment variable.
     Variable(Arc<str>),
+    /// The store: `<collection>/<id>`.
+    Stored(Arc<str>),
     /// Neither.
     Unknown,
 }
@@ -55,6 +57,8 @@ pub enum Value {
     Array(Vec<Node>),
     /// A table, in the order of the file.
     Table(Vec<(String, Node)>),
+    /// JSON's `null`, which stands for an absent value where one may be absent.
+    Null,
     /// A value that could not be had, for a reason that is already reported.
     Unavailable,
 }
@@ -80,7 +84,7 @@ impl Value {
             Self::Bool(_) => "true or false",
             Self::Array(_) => "a list",
             Self::Table(_) => "a table",
-            Self::Unavailable => "nothing",
+            Self::Null | Self::Unavailable => "nothing",
         }
     }
 }

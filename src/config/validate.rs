@@ -11,18 +11,25 @@ mod models;
 mod provider_keys;
 mod rate_limit;
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use aisix_actors::provider_pool::ProviderKey;
+use aisix_actors::{
+    budget_ledger::Budget,
+    provider_pool::{ProviderKey, TlsProfileId},
+};
 use uuid::Uuid;
 
-use self::budgets::BudgetIndex;
+pub use self::api_keys::MAX_RETIRING;
+use self::{api_keys::KnownKey, budgets::BudgetIndex};
 use super::{
     problem::{Place, Problems, did_you_mean},
-    resources::{Declared, Resources},
-    secret::KeyHash,
+    resources::{Entry, Kind, Resources, shapes::ProviderKeyShape},
     settings::Settings,
-    snapshot::{ApiKey, CachePolicy, Model},
+    snapshot::{CachePolicy, Model},
     tls::{Profiles, TlsProfile, roots_from_file},
     tree::{Node, Origin, Value},
 };
@@ -32,11 +39,12 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x63e5_0ab2_677a_54d3_8d1e_c0cb_29ce_ae9
 
 /// Every resource, ready for use, in the order of declaration.
 pub(super) struct Resolved {
-    pub(super) tls_profiles: Vec<TlsProfile>,
+    pub(super) tls_profiles: HashMap<TlsProfileId, TlsProfile>,
     pub(super) provider_keys: Vec<ProviderKey>,
     pub(super) models: Vec<Arc<Model>>,
-    pub(super) api_keys: Vec<(KeyHash, Arc<ApiKey>)>,
+    pub(super) api_keys: Vec<KnownKey>,
     pub(super) cache_policies: Vec<CachePolicy>,
+    pub(super) budgets: Vec<Arc<Budget>>,
 }
 
 /// What stands around the resources while they are resolved.
@@ -47,39 +55,44 @@ pub(super) struct Surroundings<'a> {
     pub(super) root: &'a Node,
     /// The folder of the file.
     pub(super) folder: &'a Path,
-    /// When the file was read, in seconds since the Unix epoch.
+    /// When the file was first read, in seconds since the Unix epoch.
     pub(super) loaded_at: u64,
 }
 
-/// Resolves every resource and reports all that is wrong with them.
-pub(super) fn resolve(resources: &Resources, around: &Surroundings<'_>, problems: &mut Problems) -> Resolved {
-    let names = Names {
-        provider_keys: Directory::of("provider_keys", "provider key", &resources.provider_keys, problems),
-        models: Directory::of("models", "model", &resources.models, problems),
-        api_keys: Directory::of("api_keys", "API key", &resources.api_keys, problems),
-    };
-    Directory::of("budgets", "budget", &resources.budgets, problems);
-    Directory::of("cache_policies", "cache policy", &resources.cache_policies, problems);
-
+/// Resolves every resource and reports all that is wrong with them; also tells which files were read for it.
+pub(super) fn resolve(
+    resources: &Resources,
+    around: &Surroundings<'_>,
+    problems: &mut Problems,
+) -> (Resolved, Vec<PathBuf>) {
+    let names = Names::of(resources, problems);
     let budgets = BudgetIndex::resolve(&resources.budgets, &names, problems);
     let mut profiles = Profiles::new(around.folder, upstream_profile(around, problems));
     let provider_keys = provider_keys::resolve(&resources.provider_keys, &budgets, &mut profiles, problems);
-    let known = models::Known {
-        names: &names,
-        budgets: &budgets,
-        provider_keys: &provider_keys,
-        loaded_at: around.loaded_at,
-    };
+    let by_id = provider_keys.iter().map(|checked| (&*checked.key.id, checked)).collect();
+    let known =
+        models::Known { names: &names, budgets: &budgets, provider_keys: by_id, loaded_at: around.loaded_at };
     let models = models::resolve(&resources.models, &known, problems);
     let api_keys = api_keys::resolve(&resources.api_keys, &budgets, problems);
     let cache_policies = cache_policies::resolve(&resources.cache_policies, &names, problems);
-    Resolved {
-        tls_profiles: profiles.into_list(),
+    let files = files(resources, around);
+    let resolved = Resolved {
+        tls_profiles: profiles.into_map(),
         provider_keys: provider_keys.into_iter().map(|checked| checked.key).collect(),
         models,
         api_keys,
         cache_policies,
-    }
+        budgets: budgets.all(),
+    };
+    (resolved, files)
+}
+
+/// The files that the resources and settings name.
+fn files(resources: &Resources, around: &Surroundings<'_>) -> Vec<PathBuf> {
+    let of_key = |shape: &ProviderKeyShape| shape.tls.as_ref().and_then(|tls| tls.ca_file.clone());
+    let of_keys = resources.provider_keys.iter().filter_map(|entry| entry.shape.as_ref().and_then(of_key));
+    let named = around.settings.upstream.tls.ca_file.iter().cloned().chain(of_keys);
+    named.map(|file| around.folder.join(file)).collect()
 }
 
 fn upstream_profile(around: &Surroundings<'_>, problems: &mut Problems) -> TlsProfile {
@@ -95,8 +108,9 @@ fn upstream_profile(around: &Surroundings<'_>, problems: &mut Problems) -> TlsPr
     TlsProfile { roots, verify: tls.verify }
 }
 
-/// The id of a declared resource.
-fn id_of(kind: &str, name: &str) -> Arc<str> {
+/// The id of a resource that was given none.
+pub(super) fn id_of(kind: Kind, name: &str) -> Arc<str> {
+    let kind = kind.collection();
     Uuid::new_v5(&NAMESPACE, format!("{kind}/{name}").as_bytes()).to_string().into()
 }
 
@@ -107,48 +121,80 @@ struct Names {
     api_keys: Directory,
 }
 
+impl Names {
+    /// Collects the names of every kind, and reports those that are taken.
+    fn of(resources: &Resources, problems: &mut Problems) -> Self {
+        let mut names = Self {
+            provider_keys: Directory::new(Kind::ProviderKeys),
+            models: Directory::new(Kind::Models),
+            api_keys: Directory::new(Kind::ApiKeys),
+        };
+        for kind in Kind::ALL {
+            let directory = Directory::of(*kind, resources, problems);
+            match kind {
+                Kind::ProviderKeys => names.provider_keys = directory,
+                Kind::Models => names.models = directory,
+                Kind::ApiKeys => names.api_keys = directory,
+                // Nothing refers to these.
+                Kind::Budgets | Kind::CachePolicies => {}
+            }
+        }
+        names
+    }
+}
+
 /// The names of one kind, those of entries with problems included.
 struct Directory {
     noun: &'static str,
-    /// Ids by name, in the order of declaration.
-    entries: Vec<(String, Arc<str>)>,
+    /// The names, in the order of declaration.
+    names: Vec<Arc<str>>,
+    /// Ids by name.
+    ids: HashMap<Arc<str>, Arc<str>>,
+    /// Every id.
+    known: HashSet<Arc<str>>,
 }
 
 impl Directory {
-    /// Collects the names, and reports those that are empty, unprintable or taken.
-    fn of<T>(kind: &str, noun: &'static str, declared: &[Declared<T>], problems: &mut Problems) -> Self {
-        let identity = if matches!(kind, "budgets" | "cache_policies") { "name" } else { "display_name" };
-        let mut first: HashMap<&str, &Declared<T>> = HashMap::new();
-        let mut entries = Vec::new();
-        for entry in declared {
-            let Some(name) = entry.name.as_deref() else {
+    fn new(kind: Kind) -> Self {
+        Self { noun: kind.noun(), names: Vec::new(), ids: HashMap::new(), known: HashSet::new() }
+    }
+
+    /// Collects the names and ids, and reports those that are empty, unprintable or taken.
+    fn of(kind: Kind, resources: &Resources, problems: &mut Problems) -> Self {
+        let identity = kind.identity();
+        let mut directory = Self::new(kind);
+        for entry in resources.entries(kind) {
+            let Some(name) = entry.name() else {
                 continue;
             };
+            let place = entry.place();
             if name.trim().is_empty() || name.chars().any(char::is_control) {
-                let message = "must not be empty or hold control characters";
-                entry.place().report(identity, message, problems);
+                place.report(identity, "must not be empty or hold control characters", problems);
             }
-            if let Some(earlier) = first.get(name) {
-                let message = format!("this name is already that of {}", whereabouts(earlier));
-                entry.place().report(identity, message, problems);
-                continue;
+            if directory.ids.contains_key(name) {
+                let holder = resources.entries(kind).find(|other| other.name() == Some(name));
+                let whose = holder.map_or_else(|| "another".to_owned(), whereabouts);
+                let message = format!("this name is already that of {whose}");
+                place.report_conflict(identity, message, problems);
+            } else if !directory.known.insert(entry.id().clone()) {
+                let message = format!("the id is that of another {} already", kind.noun());
+                place.report_conflict("", message, problems);
+            } else {
+                directory.names.push(name.clone());
+                directory.ids.insert(name.clone(), entry.id().clone());
             }
-            first.insert(name, entry);
-            entries.push((name.to_owned(), id_of(kind, name)));
         }
-        Self { noun, entries }
+        directory
     }
 
     /// The names, in the order of declaration.
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().map(|(name, _)| name.as_str())
+        self.names.iter().map(|name| &**name)
     }
 
     /// The id behind a reference, which is a name or an id.
     fn find(&self, reference: &str) -> Option<&Arc<str>> {
-        let by_name = self.entries.iter().find(|(name, _)| name == reference);
-        let found = by_name.or_else(|| self.entries.iter().find(|(_, id)| **id == *reference));
-        found.map(|(_, id)| id)
+        self.ids.get(reference).or_else(|| self.known.get(reference))
     }
 
     /// The id behind the reference in `field`; reports a reference to nothing.
@@ -176,10 +222,12 @@ impl Directory {
 }
 
 /// Names another entry in a message: `models[0] in line 12`.
-fn whereabouts<T>(entry: &Declared<T>) -> String {
-    match entry.node.origin {
-        Origin::Line(line) => format!("{} in line {line}", entry.path),
-        Origin::Variable(_) | Origin::Unknown => entry.path.clone(),
+fn whereabouts(entry: &dyn Entry) -> String {
+    let path = entry.path();
+    match entry.origin() {
+        Origin::Line(line) => format!("{path} in line {line}"),
+        Origin::Stored(address) => format!("{address} in the store"),
+        Origin::Variable(_) | Origin::Unknown => path.to_owned(),
     }
 }
 
@@ -187,7 +235,9 @@ impl Place<'_> {
     /// Whether the text in `field` may be quoted in a message.
     fn is_quotable(&self, field: &str) -> bool {
         let value = self.node.at(field).map(|node| &node.value);
-        matches!(value, Some(Value::Str { is_quotable: true, .. }))
+        // A checked entry keeps its origin only; it came to grief through another one, which may be named.
+        let is_compact = self.node.members().is_empty();
+        is_compact || matches!(value, Some(Value::Str { is_quotable: true, .. }))
     }
 }
 

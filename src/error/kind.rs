@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{AccessError, BudgetError, Fault, GatewayError, RequestError, UpstreamError, UpstreamRefusal};
+use super::{
+    AccessError, AdminError, BudgetError, Fault, GatewayError, RequestError, UpstreamError, UpstreamRefusal,
+};
 
 /// Every failure by name: one row each of status, types and code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +57,18 @@ pub enum Kind {
     AllCandidatesUnavailable,
     /// A bug of the gateway.
     Internal,
+    /// An administrator's payload.
+    AdminInvalid,
+    /// An administrator's credential.
+    AdminUnauthorized,
+    /// No such resource.
+    ResourceNotFound,
+    /// A resource in the way.
+    ResourceConflict,
+    /// A payload that is no JSON.
+    UnsupportedMediaType,
+    /// The store.
+    StoreFailed,
 }
 
 impl Kind {
@@ -86,6 +100,12 @@ impl Kind {
             Self::ProviderUnavailable => (503, "provider_unavailable", None),
             Self::AllCandidatesUnavailable => (503, "all_candidates_unavailable", None),
             Self::Internal => (500, "api_error", Some("internal_error")),
+            Self::AdminInvalid => (400, "invalid_request_error", None),
+            Self::AdminUnauthorized => (401, "invalid_api_key", None),
+            Self::ResourceNotFound => (404, "resource_not_found", None),
+            Self::ResourceConflict => (409, "resource_conflict", None),
+            Self::UnsupportedMediaType => (415, "invalid_request_error", None),
+            Self::StoreFailed => (500, "store_error", None),
         }
     }
 
@@ -128,6 +148,14 @@ impl GatewayError {
                 Fault::ProviderUnavailable(_) | Fault::ProviderBusy(_) => Kind::ProviderUnavailable,
                 Fault::AllUnavailable { .. } => Kind::AllCandidatesUnavailable,
                 Fault::Panic => Kind::Internal,
+            },
+            Self::Admin(error) => match error {
+                AdminError::Unauthorized => Kind::AdminUnauthorized,
+                AdminError::NotFound => Kind::ResourceNotFound,
+                AdminError::Invalid(_) => Kind::AdminInvalid,
+                AdminError::NotJson => Kind::UnsupportedMediaType,
+                AdminError::Conflict(_) => Kind::ResourceConflict,
+                AdminError::Store(_) => Kind::StoreFailed,
             },
         }
     }

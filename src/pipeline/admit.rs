@@ -18,18 +18,20 @@ use crate::error::{AccessError, GatewayError};
 pub fn admit(exchange: &mut Exchange, request: &HttpRequest) -> Result<Arc<ApiKey>, GatewayError> {
     let token = credential(request.headers()).ok_or(AccessError::MissingKey)?;
     let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    let key = exchange.snapshot.api_key(&digest).cloned().ok_or(AccessError::UnknownKey)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let key = exchange.snapshot.api_key(&digest, now).cloned().ok_or(AccessError::UnknownKey)?;
     exchange.caller = Some(key.clone());
     if key.disabled {
         return Err(AccessError::DisabledKey.into());
     }
-    if key.is_expired(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()) {
+    if key.is_expired(now) {
         return Err(AccessError::ExpiredKey.into());
     }
     Ok(key)
 }
 
-fn credential(headers: &HeaderMap) -> Option<&str> {
+/// The credential that a request presents: a bearer token, or `x-api-key` where there is no `Authorization`.
+pub fn credential(headers: &HeaderMap) -> Option<&str> {
     let token = match headers.get(AUTHORIZATION) {
         Some(value) => value.to_str().ok()?.strip_prefix("Bearer ")?,
         None => headers.get("x-api-key")?.to_str().ok()?,

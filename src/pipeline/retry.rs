@@ -90,7 +90,7 @@ impl<'a> Rules<'a> {
                 }
                 Fault::AllUnavailable { .. } | Fault::Panic => (false, false),
             },
-            GatewayError::Request(_) | GatewayError::Access(_) => (false, false),
+            GatewayError::Request(_) | GatewayError::Access(_) | GatewayError::Admin(_) => (false, false),
         }
     }
 

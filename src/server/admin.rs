@@ -1,18 +1,24 @@
-//! The listener for administrators: probes, and how the five actors stand. Every error in the Admin envelope.
+//! The listener for administrators: probes, the collections of resources, and how the five actors stand. Every error in
+//! the Admin envelope.
 
 use std::rc::Rc;
 
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use aisix_actors::Inspection;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::envelope::{Envelope, Failure};
-use crate::error::{AccessError, RequestError};
+use crate::error::{AdminError, GatewayError, RequestError};
 use crate::gateway::Worker;
 use crate::operation::Operation;
-use crate::pipeline::own;
+use crate::pipeline::{admit, own};
+
+mod resources;
+
+/// Largest payload of the Admin API.
+const MAX_BODY_BYTES: usize = 1 << 20;
 
 pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
     for (path, operation) in [("/livez", Operation::Livez), ("/readyz", Operation::Readyz)] {
@@ -21,12 +27,12 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
             let response = own::probe(operation, worker.gateway.is_draining(), own::is_verbose(&request));
             async move { response }
         };
-        routes
-            .service(web::resource(path).route(web::get().to(answer)).default_service(web::to(wrong_method)));
+        routes.service(web::resource(path).route(web::get().to(answer)).default_service(web::to(only_get)));
     }
+    resources::configure(&worker, routes);
     let actors = move |request: HttpRequest| actors(worker.clone(), request);
     let resource = web::resource("/admin/v1/actors");
-    routes.service(resource.route(web::get().to(actors)).default_service(web::to(wrong_method)));
+    routes.service(resource.route(web::get().to(actors)).default_service(web::to(only_get)));
     routes.default_service(web::to(unknown_path));
 }
 
@@ -74,20 +80,33 @@ async fn actors(worker: Rc<Worker>, request: HttpRequest) -> Result<HttpResponse
     Ok(HttpResponse::Ok().json(body))
 }
 
-/// Compares digests, so that the time it takes tells nothing about the key.
+/// Asks for an administrator's key. Without any configured the listener is on loopback only: the configuration makes
+/// sure of it.
 fn authenticate(worker: &Worker, request: &HttpRequest) -> Result<(), Failure> {
     let settings = worker.gateway.snapshot().settings.clone();
-    let keys = &settings.admin.admin_keys;
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let offered =
-        header.and_then(|value| value.strip_prefix("Bearer ")).map(|token| Sha256::digest(token.trim()));
-    // Without a key the listener is on loopback only: the configuration makes sure of it.
-    let is_known = offered.is_some_and(|digest| keys.iter().any(|key| key.0 == <[u8; 32]>::from(digest)));
-    if keys.is_empty() || is_known {
-        Ok(())
-    } else {
-        Err(Failure::new(AccessError::MissingKey, Envelope::Admin))
+    let is_open = settings.admin.admin_keys.is_empty();
+    let is_known = || admit::credential(request.headers()).is_some_and(|key| settings.admin.accepts(key));
+    if is_open || is_known() {
+        return Ok(());
     }
+    Err(Failure::new(GatewayError::from(AdminError::Unauthorized), Envelope::Admin))
+}
+
+/// Reads a payload within its bound.
+async fn body(mut payload: web::Payload) -> Result<Bytes, Failure> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| refuse(RequestError::invalid("failed to read the request body")))?;
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(refuse(RequestError::TooLarge { limit: MAX_BODY_BYTES as u64 }));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn refuse(error: RequestError) -> Failure {
+    Failure::new(error, Envelope::Admin)
 }
 
 async fn unknown_path(request: HttpRequest) -> Result<HttpResponse, Failure> {
@@ -95,7 +114,10 @@ async fn unknown_path(request: HttpRequest) -> Result<HttpResponse, Failure> {
     Err(Failure::new(RequestError::UnknownPath { method, path }, Envelope::Admin))
 }
 
-async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let error = RequestError::WrongMethod { method: request.method().to_string(), allowed: "GET".to_owned() };
-    Err(Failure::new(error, Envelope::Admin))
+async fn only_get(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    Err(wrong_method(&request, "GET"))
+}
+
+fn wrong_method(request: &HttpRequest, allowed: &str) -> Failure {
+    refuse(RequestError::WrongMethod { method: request.method().to_string(), allowed: allowed.to_owned() })
 }

@@ -3,7 +3,8 @@
 //! A profile is built when it is first needed, once per process: reading the system's roots takes milliseconds that a
 //! start without HTTPS providers need not spend.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aisix_actors::provider_pool::TlsProfileId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,31 +15,27 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use crate::config::Snapshot;
 use crate::config::tls::TlsProfile;
 
-/// Most TLS profiles of one configuration; each holds a client and a pool per worker.
-pub const MAX_PROFILES: usize = 64;
-
 /// The TLS configurations in use, built on demand.
+#[derive(Default)]
 pub struct TlsConfigs {
-    built: Vec<OnceLock<Result<Arc<ClientConfig>, String>>>,
-}
-
-impl Default for TlsConfigs {
-    fn default() -> Self {
-        Self { built: std::iter::repeat_with(OnceLock::new).take(MAX_PROFILES).collect() }
-    }
+    built: Mutex<HashMap<TlsProfileId, Result<Arc<ClientConfig>, String>>>,
 }
 
 impl TlsConfigs {
-    /// The configuration of a profile.
+    /// The configuration of a profile. A worker asks once for each profile that it connects with.
     ///
     /// # Errors
     /// The profile's certificates cannot be used, in words for the log.
     pub fn get(&self, snapshot: &Snapshot, id: TlsProfileId) -> Result<Arc<ClientConfig>, String> {
-        let index = usize::from(id.0);
-        match (self.built.get(index), snapshot.tls_profiles.get(index)) {
-            (Some(slot), Some(profile)) => slot.get_or_init(|| build(profile)).clone(),
-            _ => Err(format!("there is no TLS profile {index}")),
-        }
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let profile = || snapshot.tls_profiles.get(&id).ok_or_else(|| "the TLS profile is gone".to_owned());
+        built.entry(id).or_insert_with(|| profile().and_then(build)).clone()
+    }
+
+    /// Forgets the profiles that a new configuration has no use for.
+    pub fn retain(&self, snapshot: &Snapshot) {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        built.retain(|id, _| snapshot.tls_profiles.contains_key(id));
     }
 }
 

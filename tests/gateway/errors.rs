@@ -36,10 +36,22 @@ fn specified(kind: Kind) -> (u16, &'static str, Option<&'static str>) {
         Kind::ProviderUnavailable => (503, "provider_unavailable", None),
         Kind::AllCandidatesUnavailable => (503, "all_candidates_unavailable", None),
         Kind::Internal => (500, "api_error", Some("internal_error")),
+        Kind::AdminInvalid => (400, "invalid_request_error", None),
+        Kind::AdminUnauthorized => (401, "invalid_api_key", None),
+        Kind::ResourceNotFound => (404, "resource_not_found", None),
+        Kind::ResourceConflict => (409, "resource_conflict", None),
+        Kind::UnsupportedMediaType => (415, "invalid_request_error", None),
+        Kind::StoreFailed => (500, "store_error", None),
     }
 }
 
-const KINDS: [Kind; 24] = [
+const KINDS: [Kind; 30] = [
+    Kind::AdminInvalid,
+    Kind::AdminUnauthorized,
+    Kind::ResourceNotFound,
+    Kind::ResourceConflict,
+    Kind::UnsupportedMediaType,
+    Kind::StoreFailed,
     Kind::InvalidRequest,
     Kind::TooLarge,
     Kind::RequestTimeout,

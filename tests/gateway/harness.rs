@@ -4,21 +4,25 @@
 //! Everything blocks: the gateway runs on threads of its own, so a test reads from top to bottom.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use aisix::config::{self, Snapshot};
+use aisix::config::{Snapshot, Source};
 use aisix::gateway;
+use aisix::registry::Book;
 use aisix::server::Application;
 use aisix_actors::Inspection;
 use tokio::sync::oneshot;
 
 mod client;
+mod folder;
 mod settings;
 mod upstream;
 
 pub use client::{Connection, Response, Stream, request_text};
+pub use folder::Folder;
 pub use settings::{api_key, budget, chat_body, gateway_over, model, provider_key, routing};
 pub use upstream::{Answer, Gate, Received, Upstream, completion, delta, finish, free_port, usage_event};
 
@@ -35,6 +39,8 @@ pub struct Gateway {
     pub gateway: Arc<gateway::Gateway>,
     proxy: SocketAddr,
     admin: Option<SocketAddr>,
+    /// Where its configuration and its store are.
+    pub folder: Folder,
     order: Option<oneshot::Sender<Order>>,
     ended: Mutex<mpsc::Receiver<()>>,
     thread: Option<JoinHandle<()>>,
@@ -59,12 +65,14 @@ impl Gateway {
 
     /// Starts a gateway on free ports, with further overrides of settings.
     pub fn start_with(config: &str, overrides: &[(&str, &str)]) -> Self {
-        let snapshot = snapshot(config, overrides);
+        let folder = Folder::new();
+        let path = folder.write("config.toml", config);
+        let (book, snapshot) = load(&path, config, overrides);
         let (order, orders) = oneshot::channel();
         let (started, starting) = mpsc::channel();
         let (ending, ended) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let application = Application::build(snapshot).expect("free ports");
+            let application = Application::build(book, snapshot).expect("free ports");
             actix_rt::System::new().block_on(async move {
                 let running = application.start().expect("starts");
                 let about = (running.gateway.clone(), running.proxy_addr, running.admin_addr);
@@ -78,7 +86,8 @@ impl Gateway {
             let _ = ending.send(());
         });
         let (gateway, proxy, admin) = starting.recv_timeout(PATIENCE).expect("the gateway starts");
-        Self { gateway, proxy, admin, order: Some(order), ended: Mutex::new(ended), thread: Some(thread) }
+        let ended = Mutex::new(ended);
+        Self { gateway, proxy, admin, folder, order: Some(order), ended, thread: Some(thread) }
     }
 
     /// The address of the proxy listener.
@@ -192,11 +201,16 @@ impl Drop for Gateway {
 
 /// A configuration on free ports, with further overrides of settings and an empty environment.
 pub fn snapshot(config: &str, overrides: &[(&str, &str)]) -> Snapshot {
+    let folder = Folder::new();
+    load(&folder.write("config.toml", config), config, overrides).1
+}
+
+fn load(path: &Path, config: &str, overrides: &[(&str, &str)]) -> (Book, Snapshot) {
     let ports = [("AISIX_PROXY__ADDR", "127.0.0.1:0"), ("AISIX_ADMIN__ADDR", "127.0.0.1:0")];
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    let overrides: Vec<(String, String)> = ports.iter().chain(overrides).map(owned).collect();
-    let parsed = config::parse("config.toml", config, &|_| None, &overrides);
-    Snapshot::build(parsed.unwrap_or_else(|problems| panic!("{problems}\n{config}")))
+    let variables: Vec<(String, String)> = ports.iter().chain(overrides).map(owned).collect();
+    let loaded = Book::load(Source::with_variables(path.to_owned(), &variables));
+    loaded.unwrap_or_else(|problems| panic!("{problems}\n{config}"))
 }
 
 /// Waits until something is so.

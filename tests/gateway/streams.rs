@@ -288,8 +288,11 @@ fn a_caller_who_leaves_in_the_middle_cancels_the_provider_at_once() {
     assert!(noticed - left < Duration::from_secs(1), "{:?}", noticed - left);
     gateway.settled();
     // §5.4: estimated from what was delivered. 400 bytes of text are about a hundred tokens, the prompt a few more.
-    let scope =
-        gateway.gateway.snapshot().api_key(&sha256("sk-counted")).and_then(|key| key.rate_limit.clone());
+    let scope = gateway
+        .gateway
+        .snapshot()
+        .api_key(&sha256("sk-counted"), Duration::ZERO)
+        .and_then(|key| key.rate_limit.clone());
     let standing = gateway.gateway.books.limits.peek(&scope.expect("a limit"), Now::read());
     assert!((80..200).contains(&standing.used_tokens_minute), "{standing:?}");
     assert_eq!(standing.concurrent, 0);

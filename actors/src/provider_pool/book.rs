@@ -35,9 +35,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Which connection rules a key's requests use.
+/// Which connection rules a key's requests use; the same rules have the same id in every configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct TlsProfileId(pub u16);
+pub struct TlsProfileId(pub u64);
 
 /// The credential and base URL for a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]

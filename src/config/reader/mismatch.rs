@@ -122,6 +122,7 @@ fn kind_of(found: Unexpected<'_>) -> &'static str {
         Unexpected::Str(_) | Unexpected::Char(_) => "a string",
         Unexpected::Seq => "a list",
         Unexpected::Map => "a table",
+        Unexpected::Unit => "nothing",
         _ => "something else",
     }
 }

@@ -65,6 +65,7 @@ impl<'de> Deserializer<'de> for Source<'de> {
                 visitor.visit_seq(Elements { source: self, rest: elements.iter().enumerate() })
             }
             Value::Table(members) => visitor.visit_map(Members::new(self, members)),
+            Value::Null => visitor.visit_unit(),
             Value::Unavailable => {
                 self.met_unavailable.set(true);
                 visitor.visit_str("")
@@ -87,11 +88,14 @@ impl<'de> Deserializer<'de> for Source<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        if let Value::Unavailable = self.node.value {
-            self.met_unavailable.set(true);
-            return visitor.visit_none();
+        match self.node.value {
+            Value::Null => visitor.visit_none(),
+            Value::Unavailable => {
+                self.met_unavailable.set(true);
+                visitor.visit_none()
+            }
+            _ => visitor.visit_some(self),
         }
-        visitor.visit_some(self)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(

@@ -3,11 +3,13 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
+    path::PathBuf,
     thread,
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de::Error};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::config::secret::{KeyHash, hashed_keys};
 
@@ -100,6 +102,20 @@ impl Admin {
     /// Whether an administrator may enter with what was presented; without any key everybody may.
     pub fn accepts(&self, presented: &str) -> bool {
         self.admin_keys.is_empty() || self.admin_keys.contains(&KeyHash::of(presented))
+    }
+}
+
+/// `[store]`: where the Admin API keeps resources.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// The file, relative to that of the configuration; made at the first write. Empty for none.
+    pub path: PathBuf,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: "aisix.db".into() }
     }
 }
 
@@ -211,7 +227,7 @@ pub struct RateLimit {
 }
 
 /// Where shared state is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// In this process, shared by its workers.

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use aisix_actors::{budget_ledger::Budget, rate_limiter::Scope};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::config::glob::Glob;
 
@@ -85,7 +86,7 @@ impl AppliesTo {
 }
 
 /// Who shares a cache entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheScope {
     /// The callers that hold the same key.

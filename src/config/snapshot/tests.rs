@@ -128,14 +128,14 @@ fn a_key_falls_under_the_budgets_of_everybody_its_team_its_member_and_its_own() 
     let names = |budgets: &[Arc<aisix_actors::budget_ledger::Budget>]| -> Vec<String> {
         budgets.iter().map(|budget| budget.name.to_string()).collect()
     };
-    let key = snapshot.api_key(&KeyHash::of("s1").0).unwrap();
+    let key = snapshot.api_key(&KeyHash::of("s1").0, Duration::ZERO).unwrap();
     assert_eq!(names(&key.budgets), ["org", "team", "member", "key"]);
     let scope = key.rate_limit.as_ref().unwrap();
     assert_eq!((&scope.id, scope.limit.rpm), (&key.id, Some(3)));
     let last = Duration::from_secs(1_893_456_000);
     assert!(!key.is_expired(last) && key.is_expired(last + Duration::from_nanos(1)));
     assert!(key.allows("m") && !key.allows("x"));
-    let other = snapshot.api_key(&KeyHash::of("s2").0).unwrap();
+    let other = snapshot.api_key(&KeyHash::of("s2").0, Duration::ZERO).unwrap();
     assert_eq!(names(&other.budgets), ["org"]);
     assert!(other.rate_limit.is_none() && !other.allows("m"));
     let model = snapshot.resolve("m").unwrap().model;
@@ -158,7 +158,7 @@ fn the_first_enabled_cache_policy_that_applies_counts() {
     ];
     let snapshot = snapshot(&text.concat());
     let chosen = |model: &str, key: &str| {
-        let key = snapshot.api_key(&KeyHash::of(key).0).unwrap();
+        let key = snapshot.api_key(&KeyHash::of(key).0, Duration::ZERO).unwrap();
         snapshot.cache_policy(model, key).map(|policy| policy.name.to_string())
     };
     assert_eq!(chosen("a", "s1").as_deref(), Some("a"));

@@ -1,13 +1,13 @@
 //! Budgets: their amounts and periods, and which of them a request falls under.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use aisix_actors::{
     budget_ledger::{Budget, BudgetScope, timezone},
     types::MicroUsd,
 };
 
-use super::{Names, id_of};
+use super::Names;
 use crate::config::{
     problem::{Place, Problems, did_you_mean},
     resources::{Declared, shapes::BudgetShape},
@@ -29,36 +29,53 @@ const WELL_KNOWN_ZONES: [&str; 12] = [
     "Asia/Kolkata",
 ];
 
+/// What a budget limits.
+type Limited = (BudgetScope, Option<Arc<str>>);
+
 /// Every budget, to be found by what it limits.
-pub(super) struct BudgetIndex(Vec<Arc<Budget>>);
+pub(super) struct BudgetIndex(HashMap<Limited, Vec<Arc<Budget>>>);
 
 impl BudgetIndex {
     /// Resolves the budgets and reports all that is wrong with them.
     pub(super) fn resolve(
-        declared: &[Declared<BudgetShape>],
+        declared: &[Arc<Declared<BudgetShape>>],
         names: &Names,
         problems: &mut Problems,
     ) -> Self {
-        let resolved = declared.iter().filter_map(|entry| {
-            let shape = entry.shape.as_ref()?;
-            resolve_one(entry.place(), shape, names, problems)
-        });
-        Self(resolved.map(Arc::new).collect())
+        let mut index: HashMap<_, Vec<_>> = HashMap::new();
+        for entry in declared {
+            let Some(shape) = &entry.shape else { continue };
+            if let Some(budget) = resolve_one(entry, shape, names, problems) {
+                let key = (budget.scope, budget.scope_ref.clone());
+                index.entry(key).or_default().push(Arc::new(budget));
+            }
+        }
+        Self(index)
     }
 
     /// The budgets of one scope, for the thing with this reference.
     pub(super) fn of(&self, scope: BudgetScope, reference: Option<&str>) -> Vec<Arc<Budget>> {
-        let of_scope = self.0.iter().filter(|budget| budget.scope == scope);
-        of_scope.filter(|budget| budget.scope_ref.as_deref() == reference).cloned().collect()
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        self.0.get(&(scope, reference.map(Into::into))).cloned().unwrap_or_default()
+    }
+
+    /// Every budget.
+    pub(super) fn all(&self) -> Vec<Arc<Budget>> {
+        let mut all: Vec<_> = self.0.values().flatten().cloned().collect();
+        all.sort_by(|left, right| left.name.cmp(&right.name));
+        all
     }
 }
 
 fn resolve_one(
-    place: Place<'_>,
+    entry: &Declared<BudgetShape>,
     shape: &BudgetShape,
     names: &Names,
     problems: &mut Problems,
 ) -> Option<Budget> {
+    let place = entry.place();
     let scope_ref = scope_ref(place, shape, names, problems);
     let limit = MicroUsd::from_usd_str(shape.limit_usd.as_str());
     if limit.is_none() {
@@ -76,7 +93,7 @@ fn resolve_one(
         }
     }
     Some(Budget {
-        id: id_of("budgets", &shape.name),
+        id: entry.id.clone(),
         name: shape.name.as_str().into(),
         scope: shape.scope,
         scope_ref: scope_ref?,

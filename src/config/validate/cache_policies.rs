@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Names, id_of};
+use super::Names;
 use crate::config::{
     glob::Glob,
     problem::{Place, Problems},
@@ -18,23 +18,24 @@ const MAX_TTL_SECONDS: u64 = 604_800;
 
 /// Resolves the cache policies and reports all that is wrong with them.
 pub(super) fn resolve(
-    declared: &[Declared<CachePolicyShape>],
+    declared: &[Arc<Declared<CachePolicyShape>>],
     names: &Names,
     problems: &mut Problems,
 ) -> Vec<CachePolicy> {
     let resolved = declared.iter().filter_map(|entry| {
         let shape = entry.shape.as_ref()?;
-        resolve_one(entry.place(), shape, names, problems)
+        resolve_one(entry, shape, names, problems)
     });
     resolved.collect()
 }
 
 fn resolve_one(
-    place: Place<'_>,
+    entry: &Declared<CachePolicyShape>,
     shape: &CachePolicyShape,
     names: &Names,
     problems: &mut Problems,
 ) -> Option<CachePolicy> {
+    let place = entry.place();
     if shape.name.chars().count() > MAX_NAME {
         place.report("name", format!("expected at most {MAX_NAME} characters"), problems);
     }
@@ -43,7 +44,7 @@ fn resolve_one(
         place.report("ttl_seconds", message, problems);
     }
     Some(CachePolicy {
-        id: id_of("cache_policies", &shape.name),
+        id: entry.id.clone(),
         name: shape.name.as_str().into(),
         enabled: shape.enabled,
         ttl: Duration::from_secs(shape.ttl_seconds),

@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aisix_actors::{budget_ledger::BudgetScope, candidate_router::Group, rate_limiter::Layer};
 
-use super::{Names, budgets::BudgetIndex, id_of, provider_keys::CheckedKey, rate_limit};
+use super::{Names, budgets::BudgetIndex, provider_keys::CheckedKey, rate_limit};
 use crate::config::{
     glob::Glob,
     problem::{Place, Problems},
@@ -21,29 +21,29 @@ use crate::config::{
 pub(super) struct Known<'a> {
     pub(super) names: &'a Names,
     pub(super) budgets: &'a BudgetIndex,
-    pub(super) provider_keys: &'a [CheckedKey],
+    pub(super) provider_keys: HashMap<&'a str, &'a CheckedKey>,
     pub(super) loaded_at: u64,
 }
 
 /// Resolves the models, in the order of declaration, and reports all that is wrong with them.
 pub(super) fn resolve(
-    declared: &[Declared<ModelShape>],
+    declared: &[Arc<Declared<ModelShape>>],
     known: &Known<'_>,
     problems: &mut Problems,
 ) -> Vec<Arc<Model>> {
     let mut resolved: HashMap<&str, Arc<Model>> = HashMap::new();
     let kinds: HashMap<&str, &Declared<ModelShape>> =
-        declared.iter().filter_map(|entry| Some((entry.name.as_deref()?, entry))).collect();
+        declared.iter().filter_map(|entry| Some((entry.name.as_deref()?, &**entry))).collect();
     for entry in declared.iter().filter(|entry| !is_routing(entry)) {
         let Some(shape) = &entry.shape else { continue };
-        if let Some(model) = direct::resolve(entry.place(), shape, known, problems) {
+        if let Some(model) = direct::resolve(entry, shape, known, problems) {
             resolved.insert(&shape.display_name, Arc::new(model));
         }
     }
     for entry in declared.iter().filter(|entry| is_routing(entry)) {
         let Some(shape) = &entry.shape else { continue };
         let members = routing::Members { declared: &kinds, resolved: &resolved };
-        if let Some(model) = routing::resolve(entry.place(), shape, &members, known, problems) {
+        if let Some(model) = routing::resolve(entry, shape, &members, known, problems) {
             resolved.insert(&shape.display_name, Arc::new(model));
         }
     }
@@ -53,12 +53,15 @@ pub(super) fn resolve(
 
 /// Whether an entry, even one that could not be read, is a choice among others.
 fn is_routing(entry: &Declared<ModelShape>) -> bool {
-    entry.node.get("routing").is_some()
+    match &entry.shape {
+        Some(shape) => shape.routing.is_some(),
+        None => entry.node.get("routing").is_some(),
+    }
 }
 
 /// What direct and routing models have in common.
 fn assemble(shape: &ModelShape, group: Group, dispatch: Dispatch, known: &Known<'_>) -> Model {
-    let scope_id = format!("model:{}", shape.display_name);
+    let scope_id = format!("model:{}", group.id);
     Model {
         name: shape.display_name.as_str().into(),
         rate_limit: rate_limit::scope(&scope_id, Layer::Model, shape.rate_limit.as_ref()),
@@ -77,10 +80,6 @@ fn assemble(shape: &ModelShape, group: Group, dispatch: Dispatch, known: &Known<
         created: known.loaded_at,
         dispatch,
     }
-}
-
-fn model_id(shape: &ModelShape) -> Arc<str> {
-    id_of("models", &shape.display_name)
 }
 
 /// Whether the name stands for many; reports a name that can stand for none.

@@ -8,7 +8,7 @@ use aisix_actors::{
     provider_pool::{ProviderKey, Secret, TlsProfileId},
 };
 
-use super::{budgets::BudgetIndex, id_of};
+use super::budgets::BudgetIndex;
 use crate::{
     config::{
         headers,
@@ -19,6 +19,7 @@ use crate::{
         },
         snapshot::DefaultHeaders,
         tls::{Profiles, TlsProfile, roots_from_file, roots_from_pem},
+        tree::Origin,
     },
     providers::{self, Provider},
 };
@@ -39,7 +40,7 @@ pub(super) struct CheckedKey {
 
 /// Resolves the provider keys and reports all that is wrong with them.
 pub(super) fn resolve(
-    declared: &[Declared<ProviderKeyShape>],
+    declared: &[Arc<Declared<ProviderKeyShape>>],
     budgets: &BudgetIndex,
     profiles: &mut Profiles,
     problems: &mut Problems,
@@ -47,7 +48,7 @@ pub(super) fn resolve(
     let resolved = declared.iter().filter_map(|entry| {
         let (place, shape) = (entry.place(), entry.shape.as_ref()?);
         let tls = tls_profile(place, shape.tls.as_ref(), profiles, problems);
-        resolve_one(place, shape, tls, problems).map(|mut checked| {
+        resolve_one(entry, shape, tls, problems).map(|mut checked| {
             checked.budgets = budgets.of(BudgetScope::ProviderKey, Some(&checked.key.id));
             checked
         })
@@ -56,11 +57,12 @@ pub(super) fn resolve(
 }
 
 fn resolve_one(
-    place: Place<'_>,
+    entry: &Declared<ProviderKeyShape>,
     shape: &ProviderKeyShape,
     tls: Option<TlsProfileId>,
     problems: &mut Problems,
 ) -> Option<CheckedKey> {
+    let place = entry.place();
     if shape.max_in_flight == Some(0) {
         place.report("max_in_flight", "expected 1 or more; leave it out for no limit", problems);
     }
@@ -70,7 +72,7 @@ fn resolve_one(
     let credential = credential(place, shape, provider, problems);
     Some(CheckedKey {
         key: ProviderKey {
-            id: id_of("provider_keys", &shape.display_name),
+            id: entry.id.clone(),
             name: shape.display_name.as_str().into(),
             base_url: base_url?,
             credential: credential?,
@@ -152,6 +154,13 @@ fn credential(
         Some(key) if key.bytes().any(|byte| !(b' '..0x7f).contains(&byte)) => {
             place.report("api_key", "holds characters that a header cannot carry", problems);
         }
+        Some(key) if key.starts_with("${") && matches!(place.node.origin, Origin::Stored(_)) => {
+            place.report(
+                "api_key",
+                "references to the environment are for the file; give the key itself",
+                problems,
+            );
+        }
         None if provider.needs_credential() => place.report("", "\"api_key\" is required", problems),
         None => return Some(None),
         Some(text) => return Some(Some(Secret::new(text.to_owned()))),
@@ -184,7 +193,7 @@ fn tls_profile(
     problems: &mut Problems,
 ) -> Option<TlsProfileId> {
     let Some(shape) = shape else {
-        return Some(TlsProfileId(0));
+        return Some(profiles.upstream());
     };
     let (field, own) = match (&shape.ca_cert, &shape.ca_file) {
         (None, None) => ("tls", Ok(Vec::new())),
@@ -200,10 +209,9 @@ fn tls_profile(
             return None;
         }
     }
-    let profile = TlsProfile { roots, verify: shape.verify };
-    let number = profiles.number_of(profile);
-    if number.is_none() {
+    let id = profiles.add(TlsProfile { roots, verify: shape.verify });
+    if id.is_none() {
         place.report("tls", "there are too many different tls tables", problems);
     }
-    number
+    id
 }

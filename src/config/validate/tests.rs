@@ -229,7 +229,7 @@ allowed_models = []
 [[api_keys]]
 display_name = "three"
 key = "sk-3"
-key_hash = "x"
+key_hash = "3f0f6b4a3c5b4c7f4c4e9d0ee0c9a77a5c4d1b1c1f6f7f5c7f0a9d3e2b1a0c9d"
 allowed_models = []
 [[api_keys]]
 display_name = "four"
@@ -392,8 +392,8 @@ fn certificates_are_checked_and_equal_profiles_are_shared() {
         key("lax too", "tls = { verify = false }"),
     ];
     let snapshot = Snapshot::build(parse_plain(&text.concat()).unwrap());
-    let numbers: Vec<u16> = snapshot.provider_keys.iter().map(|key| key.tls.0).collect();
-    assert_eq!(numbers, [0, 0, 1, 1]);
+    let ids: Vec<_> = snapshot.provider_keys.iter().map(|key| key.tls).collect();
+    assert!(ids[0] == ids[1] && ids[2] == ids[3] && ids[1] != ids[2]);
     assert_eq!(snapshot.tls_profiles.len(), 2);
-    assert!(!snapshot.tls_profiles[1].verify);
+    assert!(!snapshot.tls_profiles[&ids[2]].verify);
 }

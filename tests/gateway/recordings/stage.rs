@@ -1,6 +1,7 @@
 //! One gateway in front of one provider that plays recordings, and what can be seen on both sides of it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aisix_actors::types::Now;
 use sha2::{Digest, Sha256};
@@ -121,7 +122,7 @@ impl Stage {
 
     fn key(&self, case: &Case<'_>) -> Arc<aisix::config::snapshot::ApiKey> {
         let hash = Sha256::digest(&case.key).into();
-        self.gateway.gateway.snapshot().api_key(&hash).expect("a declared key").clone()
+        self.gateway.gateway.snapshot().api_key(&hash, Duration::ZERO).expect("a declared key").clone()
     }
 }
 

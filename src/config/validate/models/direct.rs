@@ -4,11 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use aisix_actors::candidate_router::{CooldownRule, Group, Strategy, Target, WhenAllUnavailable};
 
-use super::{Known, assemble, check_statuses, is_wildcard, model_id};
+use super::{Known, assemble, check_statuses, is_wildcard};
 use crate::config::{
     price::{Decimal, Price},
     problem::{Place, Problems},
-    resources::shapes::{CooldownShape, CostShape, ModelShape},
+    resources::{
+        Declared,
+        shapes::{CooldownShape, CostShape, ModelShape},
+    },
     snapshot::{Direct, Dispatch, Model},
     validate::provider_keys::CheckedKey,
 };
@@ -18,11 +21,12 @@ const MAX_PROVIDER: usize = 64;
 
 /// Resolves one direct model; `None` when a problem with it, or with its provider key, is reported.
 pub(super) fn resolve(
-    place: Place<'_>,
+    entry: &Declared<ModelShape>,
     shape: &ModelShape,
     known: &Known<'_>,
     problems: &mut Problems,
 ) -> Option<Model> {
+    let place = entry.place();
     let upstream_model = upstream_model(place, shape, problems);
     let price = shape.cost.as_ref().and_then(|cost| price(place, cost, problems));
     let cooldown = cooldown(place, shape.cooldown.as_ref(), problems);
@@ -32,7 +36,7 @@ pub(super) fn resolve(
         place.report("provider", message, problems);
     }
     let key = provider_key(place, shape, known, problems)?;
-    let id = model_id(shape);
+    let id = entry.id.clone();
     let group = Group {
         id: id.clone(),
         strategy: Strategy::Failover,
@@ -99,7 +103,7 @@ fn provider_key<'c>(
         }
     };
     let id = known.names.provider_keys.look_up(place, field, reference, problems)?;
-    known.provider_keys.iter().find(|checked| checked.key.id == id)
+    known.provider_keys.get(&*id).copied()
 }
 
 fn price(place: Place<'_>, cost: &CostShape, problems: &mut Problems) -> Option<Price> {

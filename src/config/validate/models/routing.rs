@@ -7,7 +7,7 @@ use std::{
 
 use aisix_actors::candidate_router::Group;
 
-use super::{Known, assemble, check_statuses, is_routing, is_wildcard, model_id};
+use super::{Known, assemble, check_statuses, is_routing, is_wildcard};
 use crate::config::{
     problem::{Place, Problems},
     resources::{
@@ -27,13 +27,14 @@ pub(super) struct Members<'a> {
 
 /// Resolves one routing model; `None` when a problem with it, or with a target, is reported.
 pub(super) fn resolve(
-    place: Place<'_>,
+    entry: &Declared<ModelShape>,
     shape: &ModelShape,
     members: &Members<'_>,
     known: &Known<'_>,
     problems: &mut Problems,
 ) -> Option<Model> {
     let routing = shape.routing.as_ref()?;
+    let place = entry.place();
     refuse_direct_fields(place, shape, problems);
     if is_wildcard(place, shape, problems) {
         place.report("display_name", "only a direct model may hold a \"*\" in its name", problems);
@@ -42,7 +43,7 @@ pub(super) fn resolve(
     check_statuses(place, "routing.fallback_on_statuses", statuses, 400..=599, problems);
     let targets = targets(place, routing, members, known, problems)?;
     let group = Group {
-        id: model_id(shape),
+        id: entry.id.clone(),
         strategy: routing.strategy,
         targets: targets.iter().flat_map(|member| member.group.targets.first().cloned()).collect(),
         max_fallbacks: routing.max_fallbacks,

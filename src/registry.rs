@@ -1,0 +1,218 @@
+//! The registry: the one place that changes the configuration while the gateway runs.
+//!
+//! An actor on a thread of its own, because it waits for disks. It is asked by the Admin API and told by signals, and it
+//! looks after the file by itself. Writes that wait at the same time share one transaction. A write is durable, then in
+//! force, then answered, so whoever reads its answer finds it in force.
+//!
+//! No request waits for it: it builds a new snapshot beside the old one and swaps them. It keeps the old one until
+//! nobody uses it, so that no worker spends its time on taking it down.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix_rt::Arbiter;
+use tokio::sync::oneshot;
+
+use crate::config::Snapshot;
+use crate::error::AdminError;
+use crate::gateway::Gateway;
+
+mod book;
+mod commit;
+mod status;
+mod store;
+mod watch;
+mod write;
+
+pub use book::Book;
+pub use status::{FailureKind, Status};
+pub use write::{Action, Write, Written};
+
+/// Writes that may wait; each is a connection of an administrator.
+const MAILBOX: usize = 256;
+/// Between two looks at the file and the store.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks whether an old configuration is still in use.
+const RETIRE_EVERY: Duration = Duration::from_millis(50);
+
+// ── messages ─────────────────────────────────────────────────────────────────────────────────────
+
+/// A write: done and in force, or why not.
+struct Submit(Write);
+
+impl Message for Submit {
+    type Result = Result<Written, AdminError>;
+}
+
+/// Reads the file again.
+struct Reload;
+
+impl Message for Reload {
+    type Result = Result<(), String>;
+}
+
+/// Makes the writes that wait.
+struct Flush;
+
+impl Message for Flush {
+    type Result = ();
+}
+
+// ── handle ───────────────────────────────────────────────────────────────────────────────────────
+
+/// Access to the registry, from any thread.
+#[derive(Clone)]
+pub struct RegistryHandle(Addr<Registry>);
+
+impl RegistryHandle {
+    /// Starts the registry on a thread of its own.
+    #[must_use]
+    pub fn start(book: Book, gateway: Arc<Gateway>) -> Self {
+        let registry = |_: &mut Context<Registry>| Registry {
+            book,
+            gateway,
+            waiting: Vec::new(),
+            retired: VecDeque::new(),
+        };
+        Self(Registry::start_in_arbiter(&Arbiter::new().handle(), registry))
+    }
+
+    /// Asks for a write. When this returns it is durable, and in force for every request that comes later.
+    ///
+    /// # Errors
+    /// What the Admin API answers instead.
+    pub async fn submit(&self, write: Write) -> Result<Written, AdminError> {
+        let asked = self.0.send(Submit(write)).await;
+        asked.unwrap_or_else(|_| Err(AdminError::Store("the registry is gone".into())))
+    }
+
+    /// Reads the file again.
+    ///
+    /// # Errors
+    /// The report about a bad file, which changes nothing.
+    pub async fn reload(&self) -> Result<(), String> {
+        self.0.send(Reload).await.unwrap_or_else(|_| Err("the registry is gone".into()))
+    }
+}
+
+// ── actor ────────────────────────────────────────────────────────────────────────────────────────
+
+struct Registry {
+    book: Book,
+    gateway: Arc<Gateway>,
+    waiting: Vec<(Write, oneshot::Sender<Result<Written, AdminError>>)>,
+    /// Configurations that requests may still use.
+    retired: VecDeque<Arc<Snapshot>>,
+}
+
+impl Actor for Registry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX);
+        context.run_interval(LOOK_EVERY, |registry, _| registry.look());
+        context.run_interval(RETIRE_EVERY, |registry, _| registry.retire());
+    }
+}
+
+impl Handler<Submit> for Registry {
+    type Result = ResponseFuture<Result<Written, AdminError>>;
+
+    fn handle(&mut self, Submit(write): Submit, context: &mut Self::Context) -> Self::Result {
+        let (done, outcome) = oneshot::channel();
+        if self.waiting.is_empty() {
+            // Handled after the writes that are in the mailbox already.
+            context.notify(Flush);
+        }
+        self.waiting.push((write, done));
+        Box::pin(async move { outcome.await.unwrap_or_else(|_| Err(broken())) })
+    }
+}
+
+impl Handler<Flush> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: Flush, _: &mut Self::Context) {
+        let (writes, callers): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().unzip();
+        let done = catch_unwind(AssertUnwindSafe(|| self.book.write(writes)));
+        let Ok((outcomes, snapshot)) = done else {
+            log::error!("a write of the Admin API failed by a panic; it may not be in force before a reload");
+            return;
+        };
+        self.install(snapshot);
+        for (caller, outcome) in callers.into_iter().zip(outcomes) {
+            // A caller who left does not change what was done.
+            let _ = caller.send(outcome);
+        }
+    }
+}
+
+impl Handler<Reload> for Registry {
+    type Result = Result<(), String>;
+
+    fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.book.reload()));
+        self.conclude(outcome.unwrap_or_else(|_| Err("reading the configuration failed by a panic".into())))
+    }
+}
+
+impl Registry {
+    fn look(&mut self) {
+        match catch_unwind(AssertUnwindSafe(|| self.book.look())) {
+            Ok(None) => {}
+            // The report is in the log and the status.
+            Ok(Some(outcome)) => drop(self.conclude(outcome)),
+            Err(_) => log::error!("looking after the configuration failed by a panic"),
+        }
+    }
+
+    fn conclude(&mut self, outcome: Result<Snapshot, String>) -> Result<(), String> {
+        match outcome {
+            Ok(snapshot) => {
+                let summary = snapshot.summary();
+                for warning in snapshot.warnings() {
+                    log::warn!("{warning}");
+                }
+                self.install(Some(snapshot));
+                log::info!("configuration reloaded: {summary}");
+                let waiting = &self.book.status().restart_required;
+                if !waiting.is_empty() {
+                    log::warn!("these settings changed and need a restart: {}", waiting.join(", "));
+                }
+                Ok(())
+            }
+            Err(report) => {
+                self.gateway.status.store(Arc::new(self.book.status().clone()));
+                if !report.is_empty() {
+                    log::error!(
+                        "the configuration is not reloaded, the last good one keeps serving:\n{report}"
+                    );
+                }
+                Err(report)
+            }
+        }
+    }
+
+    fn install(&mut self, snapshot: Option<Snapshot>) {
+        if let Some(snapshot) = snapshot {
+            self.retired.push_back(self.gateway.install(snapshot));
+        }
+        self.gateway.status.store(Arc::new(self.book.status().clone()));
+    }
+
+    /// Takes configurations down that nobody uses any more.
+    fn retire(&mut self) {
+        let before = self.retired.len();
+        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        if before > 0 && self.retired.is_empty() {
+            self.gateway.retire();
+        }
+    }
+}
+
+fn broken() -> AdminError {
+    AdminError::Store("the write failed for a reason that is in the log".into())
+}

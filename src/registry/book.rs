@@ -1,0 +1,417 @@
+//! What the registry knows: the file in force, the store, and which of the stored resources are good.
+//!
+//! Every change makes a whole new configuration beside the old one; what comes out is either that or the reason why
+//! not, and nothing has changed then.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::status::{FailureKind, RejectedRow, Status};
+use super::store::{Store, StoreError, StoredRow};
+use super::watch::Watch;
+use crate::config::resources::{Resource, Resources};
+use crate::config::stored::Row;
+use crate::config::{Config, Declaration, Kind, Origin, Problem, Problems, Snapshot, Source};
+use crate::error::AdminError;
+
+/// A stored resource that could be read and does not fit the others.
+struct Misfit {
+    kind: Kind,
+    resource: Resource,
+}
+
+/// See the module.
+pub struct Book {
+    source: Source,
+    declaration: Declaration,
+    /// Where the store is; nothing when there is to be none.
+    store_path: Option<PathBuf>,
+    store: Option<Store>,
+    /// Stored resources in force.
+    stored: Resources,
+    /// Stored resources that may fit again when others change.
+    misfits: Vec<Misfit>,
+    /// Loads of the file that were applied.
+    generation: u64,
+    watch: Watch,
+    status: Status,
+}
+
+/// Stored resources, sorted.
+#[derive(Default)]
+struct Sorted {
+    good: Resources,
+    misfits: Vec<Misfit>,
+    rejected: Vec<RejectedRow>,
+}
+
+impl Book {
+    /// Loads the file and the store. Stored resources that do not fit are left out and reported.
+    ///
+    /// # Errors
+    /// Every problem of the file.
+    pub fn load(source: Source) -> Result<(Self, Snapshot), Problems> {
+        let now = Timestamp::now();
+        let declaration = source.declare(&source.text()?)?;
+        let store_path = &declaration.settings.store.path;
+        let store_path = (!store_path.as_os_str().is_empty()).then(|| declaration.path(store_path));
+        let mut book = Self {
+            source,
+            declaration,
+            store_path,
+            store: None,
+            stored: Resources::default(),
+            misfits: Vec::new(),
+            generation: 1,
+            watch: Watch::default(),
+            status: Status::at_start(now),
+        };
+        let rows = book.open_store();
+        let (config, sorted) = sort(&book.declaration, Resources::default(), read_rows(&rows))?;
+        let snapshot = book.adopt(config, sorted);
+        book.status.source_hash = hex(&book.declaration.digest);
+        Ok((book, snapshot))
+    }
+
+    /// How the configuration stands.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// What of the store is not served, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        let store = self.status.store_error.iter().map(|error| format!("the store cannot be used: {error}"));
+        let rows = self.status.rejected.iter();
+        let rows = rows.map(|row| format!("stored {}/{} is left out: {}", row.kind, row.id, row.reason));
+        store.chain(rows).collect()
+    }
+
+    /// Reads the file again. A bad one changes nothing, and neither does one that stored resources do not fit.
+    ///
+    /// # Errors
+    /// The report.
+    pub fn reload(&mut self) -> Result<Snapshot, String> {
+        let now = Timestamp::now();
+        self.status.reloads = self.status.reloads.saturating_add(1);
+        let loaded = self.declare_anew();
+        self.status.last_reload = Some((loaded.is_ok(), now));
+        match loaded {
+            Ok((declaration, config, sorted)) => {
+                self.status.restart_required = self.status_of_restart(&declaration);
+                self.status.source_hash = hex(&declaration.digest);
+                (self.status.observed_at, self.status.last_success) = (now, now);
+                self.declaration = declaration;
+                self.generation = self.generation.saturating_add(1);
+                Ok(self.adopt(config, sorted))
+            }
+            Err((kind, problems)) => {
+                let report = problems.to_string();
+                self.status.fail(now, kind, report.clone());
+                Err(report)
+            }
+        }
+    }
+
+    fn declare_anew(&self) -> Result<(Declaration, Config, Sorted), (FailureKind, Problems)> {
+        let text = self.source.text().map_err(|problems| (FailureKind::Fetch, problems))?;
+        let declaration = self.source.declare(&text).map_err(|problems| (FailureKind::Parse, problems))?;
+        let again = Sorted {
+            misfits: self.misfits.iter().map(Misfit::again).collect(),
+            rejected: self.unreadable(),
+            ..Sorted::default()
+        };
+        let (config, sorted) = sort(&declaration, self.stored.clone(), again)
+            .map_err(|problems| (FailureKind::Validate, problems))?;
+        Ok((declaration, config, sorted))
+    }
+
+    /// Settings of a new file that only a restart brings into force.
+    fn status_of_restart(&self, new: &Declaration) -> Vec<&'static str> {
+        let mut changed = self.status.restart_required.clone();
+        changed.extend(self.declaration.settings.fixed_differences(&new.settings));
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+
+    /// Looks around: a changed file, a store that another process has written to, one that can be opened again.
+    ///
+    /// Gives what came of it, if anything was to be done.
+    pub fn look(&mut self) -> Option<Result<Snapshot, String>> {
+        if self.watch.has_changed() {
+            // Only the content counts: a file that was touched says nothing new.
+            let is_same_text = self
+                .source
+                .text()
+                .is_ok_and(|text| <[u8; 32]>::from(Sha256::digest(&text)) == self.declaration.digest);
+            if !is_same_text || self.watch.has_others() {
+                return Some(self.reload());
+            }
+        }
+        self.has_news_in_store().then(|| self.reread_store())
+    }
+
+    fn has_news_in_store(&mut self) -> bool {
+        match &mut self.store {
+            Some(store) => store.has_changed().unwrap_or(false),
+            None => self.store_path.as_ref().is_some_and(|path| path.exists()),
+        }
+    }
+
+    /// Takes over what another process has stored.
+    fn reread_store(&mut self) -> Result<Snapshot, String> {
+        let had_error = self.status.store_error.clone();
+        let rows = self.open_store();
+        if let Some(error) = &self.status.store_error {
+            // Said once, until something else is the matter.
+            return Err(if had_error.as_ref() == Some(error) { String::new() } else { error.clone() });
+        }
+        match sort(&self.declaration, Resources::default(), read_rows(&rows)) {
+            Ok((config, sorted)) => Ok(self.adopt(config, sorted)),
+            Err(problems) => {
+                let report = problems.to_string();
+                self.status.fail(Timestamp::now(), FailureKind::Validate, report.clone());
+                Err(report)
+            }
+        }
+    }
+
+    /// Opens the store if it is not open, and reads it. What goes wrong is noted in the status.
+    fn open_store(&mut self) -> Vec<StoredRow> {
+        let outcome = (|| -> Result<_, StoreError> {
+            if self.store.is_none()
+                && let Some(path) = &self.store_path
+            {
+                self.store = Store::open(path)?;
+            }
+            self.store.as_ref().map_or_else(|| Ok(Vec::new()), Store::rows)
+        })();
+        match outcome {
+            Ok(rows) => {
+                self.status.store_error = None;
+                rows
+            }
+            Err(error) => {
+                let path = self.store_path.as_deref().unwrap_or(std::path::Path::new(""));
+                let message = format!("{}: {error}", path.display());
+                self.status.fail(Timestamp::now(), FailureKind::Store, message.clone());
+                self.status.store_error = Some(message);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The store, made where there is none.
+    ///
+    /// # Errors
+    /// 409 where there is to be none, 500 where it cannot be used.
+    pub(super) fn writable_store(&mut self) -> Result<&mut Store, AdminError> {
+        let Some(path) = &self.store_path else {
+            let message =
+                "this gateway has no store: set store.path in its configuration file, and restart it";
+            return Err(AdminError::Conflict(message.into()));
+        };
+        if self.store.is_none() {
+            self.store = Some(Store::create(path).map_err(|error| AdminError::Store(error.to_string()))?);
+        }
+        self.store.as_mut().ok_or_else(|| AdminError::Store("it is closed".into()))
+    }
+
+    /// Whether there is a store already.
+    pub(super) fn has_store(&self) -> bool {
+        self.store.is_some() || self.store_path.as_ref().is_some_and(|path| path.exists())
+    }
+
+    /// A configuration with other stored resources, on trial.
+    ///
+    /// # Errors
+    /// Every problem of it, but those of stored resources that did not fit before either.
+    pub(super) fn try_with(&self, stored: Resources, gone: &[(Kind, String)]) -> Result<Trial, Problems> {
+        let is_gone = |kind: Kind, id: &str| gone.iter().any(|(known, other)| *known == kind && other == id);
+        let misfits = self.misfits.iter().filter(|misfit| !is_gone(misfit.kind, misfit.id()));
+        let rejected = self
+            .unreadable()
+            .into_iter()
+            .filter(|row| !gone.iter().any(|(kind, id)| kind.collection() == row.kind && *id == row.id));
+        let again = Sorted {
+            misfits: misfits.map(Misfit::again).collect(),
+            rejected: rejected.collect(),
+            ..Sorted::default()
+        };
+        let (config, sorted) = sort(&self.declaration, stored, again)?;
+        Ok(Trial { config, sorted })
+    }
+
+    /// Stored resources in force.
+    pub(super) fn stored(&self) -> &Resources {
+        &self.stored
+    }
+
+    /// What the file declares under an id, and where.
+    pub(super) fn declared_at(&self, kind: Kind, id: &str) -> Option<String> {
+        let entry = self.declaration.resources.find(kind, id)?;
+        let file = self.source.path.display();
+        Some(match entry.origin() {
+            Origin::Line(line) => {
+                format!("{} in line {line} of {file} declares it; edit that file", entry.path())
+            }
+            Origin::Variable(name) => format!("the environment variable {name} brings it in"),
+            Origin::Stored(_) | Origin::Unknown => format!("{file} declares it; edit that file"),
+        })
+    }
+
+    /// Puts a trial into force.
+    pub(super) fn accept(&mut self, Trial { config, sorted }: Trial) -> Snapshot {
+        self.adopt(config, sorted)
+    }
+
+    fn adopt(&mut self, mut config: Config, sorted: Sorted) -> Snapshot {
+        // First let go of the second copies: what only messages need is then dropped from the first.
+        config.resources = Resources::default();
+        self.stored = sorted.good;
+        self.declaration.compact();
+        self.stored.compact();
+        config.resources = self.declaration.resources.followed_by(&self.stored);
+        config.generation = self.generation;
+        let mut files = vec![self.source.path.clone()];
+        files.append(&mut config.files);
+        self.watch.begin(files);
+        self.misfits = sorted.misfits;
+        let now = Timestamp::now();
+        let status = &mut self.status;
+        status.rejected = sorted.rejected.into_iter().map(|row| seen_again(row, &status.rejected)).collect();
+        status.applied = status.applied.saturating_add(1);
+        status.applied_at = now;
+        status.counts = Kind::ALL.iter().map(|kind| (*kind, config.resources.count(*kind))).collect();
+        status.config_hash = config_hash(&self.declaration.digest, &self.stored);
+        Snapshot::build(config)
+    }
+
+    /// Rejected rows that could not even be read; others are tried again as misfits.
+    fn unreadable(&self) -> Vec<RejectedRow> {
+        let is_misfit = |row: &RejectedRow| {
+            self.misfits.iter().any(|misfit| misfit.kind.collection() == row.kind && *misfit.id() == *row.id)
+        };
+        self.status.rejected.iter().filter(|row| !is_misfit(row)).cloned().collect()
+    }
+}
+
+/// A configuration that is good and not yet in force.
+pub(super) struct Trial {
+    config: Config,
+    sorted: Sorted,
+}
+
+impl Misfit {
+    fn id(&self) -> &str {
+        self.resource.entry().id()
+    }
+
+    fn again(&self) -> Self {
+        Self { kind: self.kind, resource: self.resource.clone() }
+    }
+
+    fn address(&self) -> String {
+        format!("{}/{}", self.kind.collection(), self.id())
+    }
+}
+
+/// Reads stored rows one by one; those that cannot be read are rejected.
+fn read_rows(rows: &[StoredRow]) -> Sorted {
+    let mut sorted = Sorted::default();
+    for row in rows {
+        let Some(kind) = Kind::of_collection(&row.kind) else {
+            let reason = "this version of the gateway has no such kind of resource".to_owned();
+            sorted.rejected.push(rejected(&row.kind, &row.id, reason));
+            continue;
+        };
+        let mut problems = Problems::new("");
+        let body = Row { id: &row.id, revision: row.revision, body: &row.body };
+        let resource = Resource::read(kind, &body, &mut problems);
+        if problems.is_empty() {
+            sorted.misfits.push(Misfit { kind, resource });
+        } else {
+            sorted.rejected.push(rejected(&row.kind, &row.id, reasons(problems.iter())));
+        }
+    }
+    sorted
+}
+
+/// Resolves everything, and leaves out those of the doubtful resources that do not fit.
+///
+/// # Errors
+/// What is wrong with the rest.
+fn sort(declaration: &Declaration, good: Resources, doubtful: Sorted) -> Result<(Config, Sorted), Problems> {
+    let Sorted { misfits: mut candidates, rejected: mut rejects, .. } = doubtful;
+    let mut misfits = Vec::new();
+    loop {
+        let mut all = good.clone();
+        for candidate in &candidates {
+            all.push(candidate.resource.clone());
+        }
+        let problems = match declaration.resolve(&all) {
+            Ok(config) => return Ok((config, Sorted { good: all, misfits, rejected: rejects })),
+            Err(problems) => problems,
+        };
+        let mut reasons_of: HashMap<&str, Vec<_>> = HashMap::new();
+        for problem in problems.iter() {
+            if let Some(address) = problem.stored.as_deref() {
+                reasons_of.entry(address).or_default().push(problem);
+            }
+        }
+        let (out, fit): (Vec<_>, Vec<_>) = std::mem::take(&mut candidates)
+            .into_iter()
+            .partition(|candidate| reasons_of.contains_key(candidate.address().as_str()));
+        if out.is_empty() {
+            return Err(problems);
+        }
+        for misfit in out {
+            let found = reasons_of.remove(misfit.address().as_str()).unwrap_or_default();
+            rejects.push(rejected(misfit.kind.collection(), misfit.id(), reasons(found.into_iter())));
+            misfits.push(misfit);
+        }
+        candidates = fit;
+    }
+}
+
+fn reasons<'p>(problems: impl Iterator<Item = &'p Problem>) -> String {
+    let text = |problem: &Problem| match problem.path.as_str() {
+        "" => problem.message.clone(),
+        path => format!("{path}: {}", problem.message),
+    };
+    problems.map(text).collect::<Vec<_>>().join("; ")
+}
+
+fn rejected(kind: &str, id: &str, reason: String) -> RejectedRow {
+    let now = Timestamp::now();
+    RejectedRow { kind: kind.into(), id: id.into(), reason, first_seen: now, last_seen: now }
+}
+
+/// A rejected row with the time at which it was first rejected.
+fn seen_again(row: RejectedRow, before: &[RejectedRow]) -> RejectedRow {
+    let known = before.iter().find(|known| known.kind == row.kind && known.id == row.id);
+    RejectedRow { first_seen: known.map_or(row.first_seen, |known| known.first_seen), ..row }
+}
+
+/// Tells one configuration from another: the text of the file, and the revision of each stored resource.
+fn config_hash(file: &[u8; 32], stored: &Resources) -> String {
+    let mut digest = Sha256::new();
+    digest.update(file);
+    for kind in Kind::ALL {
+        for entry in stored.entries(*kind) {
+            for part in [kind.collection(), entry.id()] {
+                digest.update(part);
+                digest.update([0]);
+            }
+            digest.update(entry.revision().to_le_bytes());
+        }
+    }
+    hex(&digest.finalize().into())
+}
+
+fn hex(digest: &[u8; 32]) -> String {
+    crate::config::secret::KeyHash(*digest).to_hex()
+}

@@ -1,0 +1,163 @@
+//! Writes of the Admin API: checked against everything else, made durable, and only then put into force.
+
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::book::Book;
+use super::write::{Action, Before, Draft, Write, Written, draft, invalid};
+use crate::config::resources::Resources;
+use crate::config::{Kind, Problem, Problems, Snapshot};
+use crate::error::AdminError;
+
+/// Most resources that a refusal lists.
+const MAX_LISTED: usize = 10;
+
+/// What came of each write, and the configuration with those that were done.
+pub(super) type Outcomes = (Vec<Result<Written, AdminError>>, Option<Snapshot>);
+
+/// What earlier writes of the same batch have made of a resource.
+type Overlay = HashMap<(Kind, String), Option<Before>>;
+
+impl Book {
+    /// Makes writes durable, with one transaction where that is possible; each has an outcome of its own.
+    pub fn write(&mut self, writes: Vec<Write>) -> Outcomes {
+        if writes.len() > 1
+            && let Ok(outcomes) = self.write_together(writes.clone())
+        {
+            return outcomes;
+        }
+        let mut outcomes = Vec::with_capacity(writes.len());
+        let mut latest = None;
+        for write in writes {
+            match self.write_together(vec![write]) {
+                Ok((outcome, snapshot)) => {
+                    outcomes.extend(outcome);
+                    latest = snapshot.or(latest);
+                }
+                Err(refusal) => outcomes.push(Err(refusal)),
+            }
+        }
+        (outcomes, latest)
+    }
+
+    /// Makes all writes that are good in themselves, or none.
+    ///
+    /// # Errors
+    /// They do not fit the others, or one another.
+    fn write_together(&mut self, writes: Vec<Write>) -> Result<Outcomes, AdminError> {
+        let (drafts, stored) = self.drafts(writes);
+        let good: Vec<&Draft> = drafts.iter().filter_map(|draft| draft.as_ref().ok()).collect();
+        let refused = |error: AdminError| {
+            move |draft: Result<Draft, AdminError>| Err(draft.err().unwrap_or(error.clone()))
+        };
+        if good.is_empty() {
+            let none = AdminError::NotFound;
+            return Ok((drafts.into_iter().map(refused(none)).collect(), None));
+        }
+        let touched: Vec<_> = good.iter().map(|draft| (draft.kind, draft.id.clone())).collect();
+        let trial = self.try_with(stored, &touched).map_err(|problems| refusal(&good, &problems))?;
+        let changes: Vec<_> = good.iter().map(|draft| &draft.change).collect();
+        let saved = self
+            .writable_store()
+            .and_then(|store| store.apply(&changes).map_err(|error| AdminError::Store(error.to_string())));
+        if let Err(error) = saved {
+            return Ok((drafts.into_iter().map(refused(error)).collect(), None));
+        }
+        let snapshot = self.accept(trial);
+        Ok((drafts.into_iter().map(|draft| draft.map(|draft| draft.written)).collect(), Some(snapshot)))
+    }
+
+    /// Checks each write by itself, in order, and gives the stored resources with all that are good.
+    fn drafts(&mut self, writes: Vec<Write>) -> (Vec<Result<Draft, AdminError>>, Resources) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut stored = self.stored().clone();
+        let mut overlay = Overlay::new();
+        let mut drafts = Vec::with_capacity(writes.len());
+        for write in writes {
+            let drafted = self.before(&write, &overlay).and_then(|before| draft(write, before.as_ref(), now));
+            if let Ok(draft) = &drafted {
+                match &draft.resource {
+                    Some(resource) => stored.put(resource.clone()),
+                    None => stored.remove(draft.kind, &draft.id),
+                }
+                overlay.insert((draft.kind, draft.id.clone()), draft.after());
+            }
+            drafts.push(drafted);
+        }
+        (drafts, stored)
+    }
+
+    /// What a write finds.
+    ///
+    /// # Errors
+    /// 409 for what the file declares, 500 where the store cannot be read.
+    fn before(&mut self, write: &Write, overlay: &Overlay) -> Result<Option<Before>, AdminError> {
+        let Some(id) = write.action.id() else { return Ok(None) };
+        if let Some(place) = self.declared_at(write.kind, id) {
+            let noun = write.kind.noun();
+            return Err(AdminError::Conflict(format!("this {noun} is read-only here: {place}")));
+        }
+        if let Some(before) = overlay.get(&(write.kind, id.to_owned())) {
+            return Ok(before.clone());
+        }
+        if !self.has_store() {
+            return if matches!(write.action, Action::Put(..)) {
+                Ok(None)
+            } else {
+                Err(AdminError::NotFound)
+            };
+        }
+        let row = self.writable_store()?.row(write.kind, id);
+        let row = row.map_err(|error| AdminError::Store(error.to_string()))?;
+        Ok(row.map(|row| Before { revision: row.revision, body: row.body }))
+    }
+}
+
+/// Why drafts do not fit: their own fault, or that others need what they change.
+fn refusal(drafts: &[&Draft], problems: &Problems) -> AdminError {
+    let [draft] = drafts else {
+        return AdminError::Conflict("the writes do not fit one another".into());
+    };
+    let address = format!("{}/{}", draft.kind.collection(), draft.id);
+    let own: Vec<&Problem> =
+        problems.iter().filter(|problem| problem.stored.as_deref() == Some(&*address)).collect();
+    if own.is_empty() {
+        return AdminError::Conflict(needed_by(draft, problems));
+    }
+    if own.iter().all(|problem| problem.is_conflict) {
+        let name = draft.resource.as_ref().and_then(|resource| resource.entry().name().cloned());
+        let name = name.unwrap_or_default();
+        let texts = own.iter().map(|problem| match problem.path.as_str() {
+            path if path == draft.kind.identity() => {
+                format!("name \"{name}\" already in use by another resource: {}", problem.message)
+            }
+            path => format!("{path}: {}", problem.message),
+        });
+        return AdminError::Conflict(texts.collect::<Vec<_>>().join("; "));
+    }
+    invalid(draft.kind, own.into_iter())
+}
+
+fn needed_by(draft: &Draft, problems: &Problems) -> String {
+    let what = match draft.resource {
+        None => "is still referred to by",
+        Some(_) => "cannot be changed so, because of",
+    };
+    let mut others: Vec<String> = problems
+        .iter()
+        .map(|problem| match &problem.stored {
+            Some(address) => format!("{address} ({})", problem.path),
+            None => format!("{} ({}{})", problem.path, problem.file, line(problem.line)),
+        })
+        .collect();
+    others.sort();
+    others.dedup();
+    let count = others.len();
+    others.truncate(MAX_LISTED);
+    let more = if count > MAX_LISTED { format!(" and {} more", count - MAX_LISTED) } else { String::new() };
+    format!("the {} {what} {}{more}", draft.kind.noun(), others.join(", "))
+}
+
+fn line(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(":{line}"))
+}

@@ -1,0 +1,290 @@
+//! The embedded store: what came through the Admin API, in one SQLite file that an operator can open.
+//!
+//! A write is on the disk before it is answered (WAL, `synchronous = FULL`), and several waiting writes share one
+//! transaction. The file is made at the first write, readable by its owner only: it holds credentials.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use derive_more::{Display, From};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+
+use crate::config::Kind;
+
+/// The layout of the file, as `PRAGMA user_version`.
+const LAYOUT: i64 = 1;
+/// How long to wait for another process that is writing.
+const BUSY_TIME: Duration = Duration::from_secs(5);
+/// Who may read the file: its owner.
+const MODE: u32 = 0o600;
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS resources (
+    kind     TEXT NOT NULL,
+    id       TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    body     TEXT NOT NULL,
+    PRIMARY KEY (kind, id)
+);
+";
+
+/// Why the store is of no use.
+#[derive(Debug, Display, From)]
+pub enum StoreError {
+    /// SQLite says so.
+    #[display("{_0}")]
+    Sqlite(rusqlite::Error),
+    /// The file cannot be made.
+    #[display("{_0}")]
+    File(io::Error),
+    /// A version of the gateway that is newer than this one has written the file.
+    #[display("the file has the layout {_0}, which is newer than this version of the gateway")]
+    #[from(skip)]
+    Newer(i64),
+}
+
+/// One stored resource, as it lies in the file.
+#[derive(Debug)]
+pub struct StoredRow {
+    /// The collection.
+    pub kind: String,
+    /// The id.
+    pub id: String,
+    /// How often it was written.
+    pub revision: u64,
+    /// A JSON object.
+    pub body: String,
+}
+
+/// One change of the file.
+#[derive(Debug)]
+pub enum Change {
+    /// A resource is new, or replaced.
+    Put {
+        /// What it is.
+        kind: Kind,
+        /// The id.
+        id: String,
+        /// How often it was written, this time included.
+        revision: u64,
+        /// A JSON object.
+        body: String,
+    },
+    /// A resource is gone.
+    Delete {
+        /// What it was.
+        kind: Kind,
+        /// The id.
+        id: String,
+    },
+}
+
+/// An open store.
+pub struct Store {
+    connection: Connection,
+    /// What [`Store::has_changed`] has seen.
+    version: i64,
+}
+
+impl Store {
+    /// Opens the store, if there is one. A file that cannot be written is opened for reading.
+    ///
+    /// # Errors
+    /// The file is there and cannot be used.
+    pub fn open(path: &Path) -> Result<Option<Self>, StoreError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let writable = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .map_err(StoreError::from)
+            .and_then(Self::prepare);
+        match writable {
+            Err(StoreError::Sqlite(error)) if is_about_access(&error) => Self::open_immutable(path).map(Some),
+            outcome => outcome.map(Some),
+        }
+    }
+
+    /// Opens the store, and makes it where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be made or used.
+    pub fn create(path: &Path) -> Result<Self, StoreError> {
+        if let Some(store) = Self::open(path)? {
+            return Ok(store);
+        }
+        OpenOptions::new().create_new(true).write(true).mode(MODE).open(path)?;
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        Self::prepare(connection)
+    }
+
+    fn prepare(connection: Connection) -> Result<Self, StoreError> {
+        connection.busy_timeout(BUSY_TIME)?;
+        let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if layout > LAYOUT {
+            return Err(StoreError::Newer(layout));
+        }
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        if layout < LAYOUT {
+            connection.execute_batch(TABLES)?;
+            connection.pragma_update(None, "user_version", LAYOUT)?;
+        }
+        let mut store = Self { connection, version: 0 };
+        store.has_changed()?;
+        Ok(store)
+    }
+
+    /// A file on a disk that nobody can write to; WAL needs to write even for reading, unless told so.
+    fn open_immutable(path: &Path) -> Result<Self, StoreError> {
+        let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)?;
+        let mut store = Self { connection, version: 0 };
+        store.has_changed()?;
+        Ok(store)
+    }
+
+    /// Everything that is stored, in the order of writing.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn rows(&self) -> Result<Vec<StoredRow>, StoreError> {
+        let text = "SELECT kind, id, revision, body FROM resources ORDER BY rowid";
+        let mut statement = self.connection.prepare_cached(text)?;
+        let rows = statement.query_map([], stored_row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// One resource.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn row(&self, kind: Kind, id: &str) -> Result<Option<StoredRow>, StoreError> {
+        let text = "SELECT kind, id, revision, body FROM resources WHERE kind = ?1 AND id = ?2";
+        let mut statement = self.connection.prepare_cached(text)?;
+        Ok(statement.query_row(params![kind.collection(), id], stored_row).optional()?)
+    }
+
+    /// Makes all changes or none. They are on the disk when this returns.
+    ///
+    /// # Errors
+    /// The file cannot be written; nothing is changed then.
+    pub fn apply(&mut self, changes: &[&Change]) -> Result<(), StoreError> {
+        let transaction =
+            self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        for change in changes {
+            make(&transaction, change)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Whether another process has written since the last look.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn has_changed(&mut self) -> Result<bool, StoreError> {
+        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        Ok(std::mem::replace(&mut self.version, version) != version)
+    }
+}
+
+fn stored_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredRow> {
+    let revision: i64 = row.get(2)?;
+    Ok(StoredRow { kind: row.get(0)?, id: row.get(1)?, revision: revision.unsigned_abs(), body: row.get(3)? })
+}
+
+fn make(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
+    match change {
+        Change::Put { kind, id, revision, body } => {
+            let text = "INSERT INTO resources (kind, id, revision, body) VALUES (?1, ?2, ?3, ?4) \
+                        ON CONFLICT (kind, id) DO UPDATE SET revision = ?3, body = ?4";
+            let revision = i64::try_from(*revision).unwrap_or(i64::MAX);
+            transaction.prepare_cached(text)?.execute(params![kind.collection(), id, revision, body])?;
+        }
+        Change::Delete { kind, id } => {
+            let text = "DELETE FROM resources WHERE kind = ?1 AND id = ?2";
+            transaction.prepare_cached(text)?.execute(params![kind.collection(), id])?;
+        }
+    }
+    Ok(())
+}
+
+fn is_about_access(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn put(id: &str, revision: u64, body: &str) -> Change {
+        Change::Put { kind: Kind::Models, id: id.into(), revision, body: body.into() }
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("aisix-store-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        folder.join("store.db")
+    }
+
+    #[test]
+    fn what_is_written_is_there_for_the_next_process_in_the_order_of_writing() {
+        let path = scratch("order");
+        assert!(Store::open(&path).expect("nothing to open").is_none());
+        let mut store = Store::create(&path).expect("made");
+        store.apply(&[&put("b", 1, "{}"), &put("a", 1, "{\"x\":1}")]).expect("written");
+        store.apply(&[&put("b", 2, "{\"y\":2}")]).expect("written");
+        drop(store);
+        let mut store = Store::open(&path).expect("opened").expect("there");
+        let rows = store.rows().expect("read");
+        let rows: Vec<_> = rows.iter().map(|row| (&*row.id, row.revision, &*row.body)).collect();
+        assert_eq!(rows, [("b", 2, "{\"y\":2}"), ("a", 1, "{\"x\":1}")]);
+        store.apply(&[&Change::Delete { kind: Kind::Models, id: "b".into() }]).expect("written");
+        assert!(store.row(Kind::Models, "b").expect("read").is_none());
+        assert!(store.row(Kind::ApiKeys, "a").expect("read").is_none(), "another kind");
+        assert_eq!(store.row(Kind::Models, "a").expect("read").map(|row| row.revision), Some(1));
+    }
+
+    #[test]
+    fn the_file_belongs_to_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = scratch("mode");
+        let store = Store::create(&path).expect("made");
+        let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, MODE);
+        drop(store);
+    }
+
+    #[test]
+    fn writes_of_another_process_are_noticed_and_own_ones_are_not() {
+        let path = scratch("other");
+        let mut own = Store::create(&path).expect("made");
+        let mut other = Store::create(&path).expect("opened");
+        own.apply(&[&put("a", 1, "{}")]).expect("written");
+        assert!(!own.has_changed().expect("read"));
+        other.apply(&[&put("b", 1, "{}")]).expect("written");
+        assert!(own.has_changed().expect("read"));
+        assert!(!own.has_changed().expect("read"));
+    }
+
+    #[test]
+    fn what_is_no_store_is_refused_and_left_alone() {
+        let path = scratch("garbage");
+        std::fs::write(&path, "not a database, and long enough not to be taken for an empty one".repeat(20))
+            .expect("written");
+        let error = Store::create(&path).map(drop).expect_err("refused");
+        assert!(error.to_string().contains("not a database"), "{error}");
+        let newer = scratch("newer");
+        let store = Store::create(&newer).expect("made");
+        store.connection.pragma_update(None, "user_version", LAYOUT + 1).expect("written");
+        drop(store);
+        assert!(matches!(Store::open(&newer), Err(StoreError::Newer(_))));
+    }
+}
