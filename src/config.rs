@@ -4,6 +4,7 @@
 //! [`settings`], `resources`), and the shapes are resolved against each other (`validate`). Every problem of
 //! the file is reported at once, with its place. Nothing but this module reads the environment or the file.
 
+pub mod cidr;
 pub mod glob;
 pub mod price;
 pub mod problem;

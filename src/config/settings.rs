@@ -4,12 +4,14 @@
 //! stand in the keys of the file; methods turn them into a [`Duration`](std::time::Duration) or an explicit
 //! *no limit*.
 
+mod edge;
 mod tables;
 mod upstream;
 
 use serde::Deserialize;
 
 pub use self::{
+    edge::RealIp,
     tables::{
         Admin, Backend, Budget, Cache, Downstream, LogLevel, Observability, Presets, Proxy, RateLimit,
         RequestId, Shutdown, Unpriced,
@@ -73,6 +75,7 @@ impl Settings {
         let mut settings: Self = read(place, problems)?;
         let found = problems.len();
         settings.check_request_id(place, problems);
+        settings.proxy.real_ip.check(place, problems);
         settings.check_admin(place, problems);
         settings.check_sizes(place, problems);
         (problems.len() == found).then_some(settings)

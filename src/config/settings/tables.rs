@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error};
 
+use super::edge::RealIp;
 use crate::config::secret::{KeyHash, hashed_keys};
 
 /// `[proxy]`: the listener for callers.
@@ -24,6 +25,8 @@ pub struct Proxy {
     request_body_timeout_ms: u64,
     /// Which headers may name a request.
     pub request_id: RequestId,
+    /// Which peers may say for whom they call.
+    pub real_ip: RealIp,
 }
 
 impl Default for Proxy {
@@ -35,6 +38,7 @@ impl Default for Proxy {
             request_head_timeout_ms: 30_000,
             request_body_timeout_ms: 30_000,
             request_id: RequestId::default(),
+            real_ip: RealIp::default(),
         }
     }
 }

@@ -120,3 +120,33 @@ fn ranges_of_settings_are_checked_together() {
         &["config.toml:2: admin.admin_keys: a key must not be empty"],
     );
 }
+
+#[test]
+fn trusted_proxies_are_networks_and_their_header_carries_no_credential() {
+    let text = "[proxy.real_ip]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\",\n  \"10.0.0.0/33\", \"lb.internal\"]\n\
+                header = \"Authorization\"\n";
+    assert_refused(
+        text,
+        &[
+            "config.toml:3: proxy.real_ip.trusted_proxies[2]: expected an IP address or a network, such as \"10.0.0.0/8\"",
+            "config.toml:3: proxy.real_ip.trusted_proxies[3]: expected an IP address or a network, such as \"10.0.0.0/8\"",
+        ],
+    );
+    for (header, message) in [
+        ("Authorization", "this header is reserved and cannot carry an address"),
+        ("x-api-key", "this header is reserved and cannot carry an address"),
+        ("content-length", "this header is reserved and cannot carry an address"),
+        ("a b", "expected the name of a header"),
+        ("Forwarded", "the syntax of Forwarded is not read; use x-forwarded-for"),
+    ] {
+        let text = format!("[proxy.real_ip]\nheader = \"{header}\"\n");
+        assert_refused(&text, &[&format!("config.toml:2: proxy.real_ip.header: {message}")]);
+    }
+}
+
+#[test]
+fn trusted_proxies_can_come_from_the_environment() {
+    let overrides = [("AISIX_PROXY__REAL_IP__TRUSTED_PROXIES".to_owned(), "10.0.0.0/8, ::1".to_owned())];
+    let config = crate::config::parse("config.toml", "", &|_| None, &overrides).unwrap();
+    assert_eq!(config.settings.proxy.real_ip.trusted_proxies.len(), 2);
+}

@@ -1,0 +1,47 @@
+//! What holds before a request is routed: whose address counts.
+
+use serde::Deserialize;
+
+use crate::config::{
+    cidr::Cidr,
+    headers,
+    problem::{Place, Problems},
+};
+
+/// The one header whose syntax is another: `for=192.0.2.1;proto=https` (RFC 7239).
+const FORWARDED: &str = "forwarded";
+
+/// `[proxy.real_ip]`: which peers may say for whom they call.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RealIp {
+    /// The proxies that are believed; empty means that the peer is the caller.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Whether trusted proxies are passed over, from the last entry of the header to the first.
+    pub recursive: bool,
+    /// The header that names the caller, in lower case.
+    pub header: String,
+}
+
+impl Default for RealIp {
+    fn default() -> Self {
+        Self { trusted_proxies: Vec::new(), recursive: false, header: "x-forwarded-for".into() }
+    }
+}
+
+impl RealIp {
+    pub(super) fn check(&mut self, place: Place<'_>, problems: &mut Problems) {
+        self.header.make_ascii_lowercase();
+        let name = &self.header;
+        let message = if !headers::is_name(name) {
+            "expected the name of a header"
+        } else if headers::is_reserved(name) || headers::is_owned(name) || headers::is_trace(name) {
+            "this header is reserved and cannot carry an address"
+        } else if name == FORWARDED {
+            "the syntax of Forwarded is not read; use x-forwarded-for"
+        } else {
+            return;
+        };
+        place.report("proxy.real_ip.header", message, problems);
+    }
+}
