@@ -11,6 +11,10 @@ use aisix_actors::budget_ledger::NoJournal;
 use aisix_actors::{Actors, Books, CacheBook, Ledger};
 use arc_swap::ArcSwap;
 
+mod auth_throttle;
+
+pub use auth_throttle::AuthThrottle;
+
 use crate::config::snapshot::Snapshot;
 use crate::upstream::Upstream;
 use crate::upstream::tls::TlsConfigs;
@@ -22,6 +26,10 @@ pub struct Gateway {
     pub books: Books,
     /// TLS configurations towards providers.
     pub tls: TlsConfigs,
+    /// Failures of callers to authenticate.
+    pub caller_failures: AuthThrottle,
+    /// Failures of administrators to authenticate.
+    pub admin_failures: AuthThrottle,
     is_draining: AtomicBool,
     open: Mutex<Vec<Arc<AtomicUsize>>>,
 }
@@ -38,10 +46,14 @@ impl Gateway {
             pool: Arc::default(),
         };
         books.pool.install(snapshot.provider_keys.clone());
+        let throttle = || AuthThrottle::new(&snapshot.settings.proxy.auth_throttle);
+        let (caller_failures, admin_failures) = (throttle(), throttle());
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             books,
             tls: TlsConfigs::default(),
+            caller_failures,
+            admin_failures,
             is_draining: AtomicBool::new(false),
             open: Mutex::new(Vec::new()),
         })
@@ -51,6 +63,13 @@ impl Gateway {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Puts into force what stands before a request is routed, for a configuration that follows another.
+    pub fn configure_edge(&self, snapshot: &Snapshot) {
+        let throttle = &snapshot.settings.proxy.auth_throttle;
+        self.caller_failures.configure(throttle);
+        self.admin_failures.configure(throttle);
     }
 
     /// Whether the process is on its way out.

@@ -11,7 +11,7 @@ mod upstream;
 use serde::Deserialize;
 
 pub use self::{
-    edge::RealIp,
+    edge::{AuthThrottle, RealIp},
     tables::{
         Admin, Backend, Budget, Cache, Downstream, LogLevel, Observability, Presets, Proxy, RateLimit,
         RequestId, Shutdown, Unpriced,

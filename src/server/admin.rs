@@ -1,5 +1,6 @@
 //! The listener for administrators: probes, and how the five actors stand. Every error in the Admin envelope.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use actix_web::http::header::AUTHORIZATION;
@@ -86,8 +87,14 @@ fn authenticate(worker: &Worker, request: &HttpRequest) -> Result<(), Failure> {
     if keys.is_empty() || is_known {
         Ok(())
     } else {
-        Err(Failure::new(AccessError::MissingKey, Envelope::Admin))
+        let failure = worker.gateway.admin_failures.count(peer(request), AccessError::MissingKey);
+        Err(Failure::new(failure, Envelope::Admin))
     }
+}
+
+/// The peer itself: `proxy.real_ip` speaks of the proxies before the other listener.
+fn peer(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|peer| peer.ip())
 }
 
 async fn unknown_path(request: HttpRequest) -> Result<HttpResponse, Failure> {

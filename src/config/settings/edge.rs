@@ -1,5 +1,9 @@
-//! What holds before a request is routed: whose address counts.
+//! What holds before a request is routed: whose address counts, and how often it may fail to
+//! authenticate.
 
+use std::num::NonZeroU32;
+
+use governor::Quota;
 use serde::Deserialize;
 
 use crate::config::{
@@ -43,5 +47,36 @@ impl RealIp {
             return;
         };
         place.report("proxy.real_ip.header", message, problems);
+    }
+}
+
+/// `[proxy.auth_throttle]`: how often one address may fail to authenticate, with callers and administrators
+/// counted apart.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthThrottle {
+    /// Whether failures are limited at all.
+    pub enabled: bool,
+    /// How many are allowed in the long run.
+    pub per_minute: NonZeroU32,
+    /// How many are allowed at once.
+    pub burst: NonZeroU32,
+}
+
+/// One a second. A client with a wrong key that tries again and again sees its true error for a minute, and
+/// 86,400 guesses a day come nowhere near a random key: with 128 bits, a million addresses would need longer
+/// than the universe is old.
+const FAILURES: NonZeroU32 = NonZeroU32::new(60).unwrap();
+
+impl Default for AuthThrottle {
+    fn default() -> Self {
+        Self { enabled: true, per_minute: FAILURES, burst: FAILURES }
+    }
+}
+
+impl AuthThrottle {
+    /// The settings in the limiter's terms.
+    pub fn quota(&self) -> Quota {
+        Quota::per_minute(self.per_minute).allow_burst(self.burst)
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::edge::RealIp;
+use super::edge::{AuthThrottle, RealIp};
 use crate::config::secret::{KeyHash, hashed_keys};
 
 /// `[proxy]`: the listener for callers.
@@ -27,6 +27,8 @@ pub struct Proxy {
     pub request_id: RequestId,
     /// Which peers may say for whom they call.
     pub real_ip: RealIp,
+    /// How often one address may fail to authenticate.
+    pub auth_throttle: AuthThrottle,
 }
 
 impl Default for Proxy {
@@ -39,6 +41,7 @@ impl Default for Proxy {
             request_body_timeout_ms: 30_000,
             request_id: RequestId::default(),
             real_ip: RealIp::default(),
+            auth_throttle: AuthThrottle::default(),
         }
     }
 }
