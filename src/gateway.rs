@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aisix_actors::budget_ledger::NoJournal;
 use aisix_actors::{Actors, Books, CacheBook, Ledger};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 mod auth_throttle;
 
@@ -63,6 +63,12 @@ impl Gateway {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// The same for a look that is over at once: nothing is counted up, so it must not be kept.
+    #[must_use]
+    pub fn current(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
     }
 
     /// Puts into force what stands before a request is routed, for a configuration that follows another.

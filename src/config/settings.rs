@@ -5,6 +5,7 @@
 //! *no limit*.
 
 mod edge;
+mod rewrite;
 mod tables;
 mod upstream;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 pub use self::{
     edge::{AuthThrottle, RealIp},
+    rewrite::{UrlRewrite, rewritten},
     tables::{
         Admin, Backend, Budget, Cache, Downstream, LogLevel, Observability, Presets, Proxy, RateLimit,
         RequestId, Shutdown, Unpriced,
@@ -76,6 +78,9 @@ impl Settings {
         let found = problems.len();
         settings.check_request_id(place, problems);
         settings.proxy.real_ip.check(place, problems);
+        for (index, rule) in settings.proxy.url_rewrites.iter().enumerate() {
+            rule.check(&format!("proxy.url_rewrites[{index}]"), place, problems);
+        }
         settings.check_admin(place, problems);
         settings.check_sizes(place, problems);
         (problems.len() == found).then_some(settings)

@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod matrix;
 mod recordings;
+mod rewrites;
 mod routing;
 mod streams;
 mod tidy;

@@ -9,7 +9,10 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::edge::{AuthThrottle, RealIp};
+use super::{
+    edge::{AuthThrottle, RealIp},
+    rewrite::UrlRewrite,
+};
 use crate::config::secret::{KeyHash, hashed_keys};
 
 /// `[proxy]`: the listener for callers.
@@ -29,6 +32,8 @@ pub struct Proxy {
     pub real_ip: RealIp,
     /// How often one address may fail to authenticate.
     pub auth_throttle: AuthThrottle,
+    /// Other names for paths; the first rule that matches counts.
+    pub url_rewrites: Vec<UrlRewrite>,
 }
 
 impl Default for Proxy {
@@ -42,6 +47,7 @@ impl Default for Proxy {
             request_id: RequestId::default(),
             real_ip: RealIp::default(),
             auth_throttle: AuthThrottle::default(),
+            url_rewrites: Vec::new(),
         }
     }
 }

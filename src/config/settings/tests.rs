@@ -150,3 +150,69 @@ fn trusted_proxies_can_come_from_the_environment() {
     let config = crate::config::parse("config.toml", "", &|_| None, &overrides).unwrap();
     assert_eq!(config.settings.proxy.real_ip.trusted_proxies.len(), 2);
 }
+
+/// Asserts what is wrong with one rule, as the file spells its expression and template.
+#[track_caller]
+fn assert_rule_refused(pattern: &str, template: &str, problem: &str) {
+    let text = format!("[proxy]\nurl_rewrites = [{{ match = '{pattern}', rewrite = \"{template}\" }}]\n");
+    assert_refused(&text, &[&format!("config.toml:2: proxy.url_rewrites[0].{problem}")]);
+}
+
+#[test]
+fn a_rewrite_that_could_go_wrong_is_refused_at_its_place() {
+    let ends_path = "rewrite: must not hold \"?\", \"#\", white space or control characters";
+    let unclosed = "rewrite: holds a \"${\" that is not closed by \"}\"";
+    for (pattern, template, problem) in [
+        ("(", "/", "match: is not a regular expression: unclosed group"),
+        (
+            "x{2,1}",
+            "/",
+            "match: is not a regular expression: invalid repetition count range, the start must be <= the end",
+        ),
+        ("x*", "/", "match: must not match the empty string"),
+        ("^$", "/", "match: must not match the empty string"),
+        ("^/(a)", "/$2", "rewrite: \"match\" has no group \"2\""),
+        ("^/(a)", "/$1x", "rewrite: \"match\" has no group \"1x\""),
+        ("^/(?<a>a)", "/$${b}", "rewrite: \"match\" has no group \"b\""),
+        ("^/(a)", "/$99999999999999999999999", "rewrite: \"match\" has no group \"99999999999999999999999\""),
+        ("^/(a)", "/$${1", unclosed),
+        ("^/(a)", "/x$/", "rewrite: holds a \"$\" without a group; write \"$$$$\" for a plain dollar sign"),
+        ("^/a", "/b?c=d", ends_path),
+        ("^/a", "/b#c", ends_path),
+        ("^/a", "/b c", ends_path),
+        ("^/a", "/b\\u00a0c", ends_path),
+        ("^/a", "/b\\u0007", ends_path),
+        ("^/a", "/\u{fc}", "rewrite: holds a character that a path cannot hold; percent-encode it"),
+    ] {
+        assert_rule_refused(pattern, template, problem);
+    }
+    assert_refused(
+        "[proxy]\nurl_rewrites = [\n{ match = '^/a', rewrite = \"/$$$${b}\" },\n{ rewrite = \"/\", to = 1 }]\n",
+        &[
+            "config.toml:4: proxy.url_rewrites[1].to: no setting is called \"to\"; known here: name, match, rewrite",
+            "config.toml:4: proxy.url_rewrites[1]: \"match\" is required",
+        ],
+    );
+}
+
+#[test]
+fn a_list_of_tables_from_the_environment_is_json_and_never_ignored() {
+    let parse = |text: &str| {
+        let overrides = [("AISIX_PROXY__URL_REWRITES".to_owned(), text.to_owned())];
+        crate::config::parse("config.toml", "", &|_| None, &overrides)
+    };
+    let config =
+        parse(r#"[{"match": "^/a$", "rewrite": "/b"}, {"match": "^/c$", "rewrite": "/d"}]"#).unwrap();
+    let rules = &config.settings.proxy.url_rewrites;
+    assert_eq!(rewritten(rules, "/c").as_deref(), Some("/d"));
+    assert!(parse("").unwrap().settings.proxy.url_rewrites.is_empty());
+    for (text, message) in [
+        ("{}", "expected a table, found a string"),
+        ("[{\"match\": \"^/a\"", "expected a table, found a string"),
+        ("[{\"match\": \"(\", \"rewrite\": \"/\"}]", "is not a regular expression: unclosed group"),
+        ("[{\"match\": \"^/a\"}]", "\"rewrite\" is required"),
+    ] {
+        let problems = parse(text).unwrap_err().to_string();
+        assert_eq!(problems, format!("environment: AISIX_PROXY__URL_REWRITES: {message}"), "{text}");
+    }
+}
