@@ -6,6 +6,7 @@
 
 pub mod cidr;
 pub mod glob;
+pub mod identity;
 pub mod price;
 pub mod problem;
 pub mod reader;

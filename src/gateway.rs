@@ -12,8 +12,10 @@ use aisix_actors::{Actors, Books, CacheBook, Ledger};
 use arc_swap::{ArcSwap, Guard};
 
 mod auth_throttle;
+mod certificate;
 
 pub use auth_throttle::AuthThrottle;
+pub use certificate::Certificate;
 
 use crate::config::snapshot::Snapshot;
 use crate::upstream::Upstream;
@@ -30,6 +32,10 @@ pub struct Gateway {
     pub caller_failures: AuthThrottle,
     /// Failures of administrators to authenticate.
     pub admin_failures: AuthThrottle,
+    /// What the listener for callers shows.
+    pub proxy_certificate: Arc<Certificate>,
+    /// What the listener for administrators shows.
+    pub admin_certificate: Arc<Certificate>,
     is_draining: AtomicBool,
     open: Mutex<Vec<Arc<AtomicUsize>>>,
 }
@@ -48,12 +54,16 @@ impl Gateway {
         books.pool.install(snapshot.provider_keys.clone());
         let throttle = || AuthThrottle::new(&snapshot.settings.proxy.auth_throttle);
         let (caller_failures, admin_failures) = (throttle(), throttle());
+        let proxy_certificate = Certificate::new(snapshot.identities.proxy.as_ref());
+        let admin_certificate = Certificate::new(snapshot.identities.admin.as_ref());
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             books,
             tls: TlsConfigs::default(),
             caller_failures,
             admin_failures,
+            proxy_certificate,
+            admin_certificate,
             is_draining: AtomicBool::new(false),
             open: Mutex::new(Vec::new()),
         })
@@ -76,6 +86,8 @@ impl Gateway {
         let throttle = &snapshot.settings.proxy.auth_throttle;
         self.caller_failures.configure(throttle);
         self.admin_failures.configure(throttle);
+        self.proxy_certificate.configure(snapshot.identities.proxy.as_ref());
+        self.admin_certificate.configure(snapshot.identities.admin.as_ref());
     }
 
     /// Whether the process is on its way out.

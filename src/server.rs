@@ -17,18 +17,20 @@ use actix_web::App;
 use actix_web::dev::{AppConfig, Service as _, ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderValue, SERVER};
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::settings::rewritten;
 use crate::config::snapshot::Snapshot;
 use crate::endpoints;
 use crate::envelope::Envelope;
-use crate::gateway::{Gateway, Worker};
+use crate::gateway::{Certificate, Gateway, Worker};
 
 mod accept;
 mod admin;
 mod intake;
 mod proxy;
 mod rewrite;
+mod tls;
 
 use accept::Door;
 
@@ -146,6 +148,8 @@ struct Listener {
     name: &'static str,
     /// Its routes, for one worker.
     configure: fn(Rc<Worker>, &mut actix_web::web::ServiceConfig),
+    /// What it shows in a TLS handshake, where it has that.
+    certificate: fn(&Gateway) -> &Arc<Certificate>,
     /// What happens to a request before it is routed.
     prepare: fn(&Gateway, &mut ServiceRequest),
     /// The envelope for requests that reach no route, by their path.
@@ -155,6 +159,7 @@ struct Listener {
 const PROXY: Listener = Listener {
     name: "proxy",
     configure: proxy::configure,
+    certificate: |gateway| &gateway.proxy_certificate,
     prepare: |gateway, request| rewrite::rewrite(&gateway.current().settings.proxy.url_rewrites, request),
     envelope_of: |gateway, path| {
         let new = rewritten(&gateway.current().settings.proxy.url_rewrites, path);
@@ -164,9 +169,27 @@ const PROXY: Listener = Listener {
 const ADMIN: Listener = Listener {
     name: "admin",
     configure: admin::configure,
+    certificate: |gateway| &gateway.admin_certificate,
     prepare: |_, _| (),
     envelope_of: |_, _| Envelope::Admin,
 };
+
+impl Listener {
+    fn door(self, gateway: &Arc<Gateway>, tls: Option<TlsAcceptor>) -> Door {
+        let patience = gateway.current().settings.proxy.request_head_timeout();
+        let gateway = gateway.clone();
+        Door { patience, tls, envelope_of: Rc::new(move |path| (self.envelope_of)(&gateway, path)) }
+    }
+}
+
+/// What every response says.
+fn sign<B>(response: &mut ServiceResponse<B>, is_last: bool) {
+    let head = response.response_mut().head_mut();
+    head.headers.insert(SERVER, SERVER_NAME);
+    if is_last {
+        head.set_connection_type(ConnectionType::Close);
+    }
+}
 
 fn listen(
     gateway: &Arc<Gateway>,
@@ -177,27 +200,18 @@ fn listen(
     let settings = gateway.snapshot().settings.clone();
     let addr = socket.local_addr()?;
     let gateway = gateway.clone();
+    let tls = tls::acceptor((listener.certificate)(&gateway))?;
     let service = move || {
         let worker = Worker::start(&gateway);
-        let door = Door {
-            patience: settings.proxy.request_head_timeout(),
-            envelope_of: {
-                let gateway = gateway.clone();
-                Rc::new(move |path| (listener.envelope_of)(&gateway, path))
-            },
-        };
+        let door = listener.door(&gateway, tls.clone());
         let gateway = gateway.clone();
         let app = App::new()
             .wrap_fn(move |mut request, routes| {
                 (listener.prepare)(&gateway, &mut request);
                 let (gateway, answer) = (gateway.clone(), routes.call(request));
                 async move {
-                    let mut response: ServiceResponse<_> = answer.await?;
-                    let head = response.response_mut().head_mut();
-                    head.headers.insert(SERVER, SERVER_NAME);
-                    if gateway.is_draining() {
-                        head.set_connection_type(ConnectionType::Close);
-                    }
+                    let mut response = answer.await?;
+                    sign(&mut response, gateway.is_draining());
                     Ok(response)
                 }
             })

@@ -12,7 +12,7 @@ mod upstream;
 use serde::Deserialize;
 
 pub use self::{
-    edge::{AuthThrottle, RealIp},
+    edge::{AuthThrottle, ListenerTls, RealIp},
     rewrite::{UrlRewrite, rewritten},
     tables::{
         Admin, Backend, Budget, Cache, Downstream, LogLevel, Observability, Presets, Proxy, RateLimit,

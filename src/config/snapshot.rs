@@ -16,7 +16,7 @@ pub use self::{
     access::{ApiKey, AppliesTo, CachePolicy, CacheScope},
     model::{DefaultHeaders, Direct, Dispatch, Model, Routing, TimeoutRule},
 };
-use super::{Config, glob::Glob, settings::Settings, tls::TlsProfile};
+use super::{Config, glob::Glob, identity::Identities, settings::Settings, tls::TlsProfile};
 
 /// One whole configuration.
 pub struct Snapshot {
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// The first enabled policy that applies is the one that counts.
     pub cache_policies: Vec<CachePolicy>,
+    /// The certificates of the listeners.
+    pub identities: Identities,
     /// What the provider pool is given.
     pub provider_keys: Vec<ProviderKey>,
     /// Trust by `TlsProfileId`: 0 is `[upstream.tls]`, equal profiles are shared.
@@ -63,6 +65,7 @@ impl Snapshot {
         Self {
             settings: config.settings,
             cache_policies: resolved.cache_policies,
+            identities: resolved.identities,
             provider_keys: resolved.provider_keys,
             tls_profiles: resolved.tls_profiles,
             api_keys: api_keys.map(|(hash, key)| (hash.0, key)).collect(),

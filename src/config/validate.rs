@@ -18,10 +18,11 @@ use uuid::Uuid;
 
 use self::budgets::BudgetIndex;
 use super::{
+    identity::{self, Identities, Named},
     problem::{Place, Problems, did_you_mean},
     resources::{Declared, Resources},
     secret::KeyHash,
-    settings::Settings,
+    settings::{ListenerTls, Settings},
     snapshot::{ApiKey, CachePolicy, Model},
     tls::{Profiles, TlsProfile, roots_from_file},
     tree::{Node, Origin, Value},
@@ -32,6 +33,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x63e5_0ab2_677a_54d3_8d1e_c0cb_29ce_ae9
 
 /// Every resource, ready for use, in the order of declaration.
 pub(super) struct Resolved {
+    pub(super) identities: Identities,
     pub(super) tls_profiles: Vec<TlsProfile>,
     pub(super) provider_keys: Vec<ProviderKey>,
     pub(super) models: Vec<Arc<Model>>,
@@ -74,11 +76,26 @@ pub(super) fn resolve(resources: &Resources, around: &Surroundings<'_>, problems
     let api_keys = api_keys::resolve(&resources.api_keys, &budgets, problems);
     let cache_policies = cache_policies::resolve(&resources.cache_policies, &names, problems);
     Resolved {
+        identities: identities(around, problems),
         tls_profiles: profiles.into_list(),
         provider_keys: provider_keys.into_iter().map(|checked| checked.key).collect(),
         models,
         api_keys,
         cache_policies,
+    }
+}
+
+fn identities(around: &Surroundings<'_>, problems: &mut Problems) -> Identities {
+    let mut read = |tls: &ListenerTls, table: &str| {
+        let (certificate, key) = (format!("{table}.cert_file"), format!("{table}.key_file"));
+        let certificate = Named { setting: &certificate, file: tls.cert_file.as_ref() };
+        let key = Named { setting: &key, file: tls.key_file.as_ref() };
+        identity::read(around.folder, &certificate, &key, Place { node: around.root, path: "" }, problems)
+    };
+    let settings = around.settings;
+    Identities {
+        proxy: read(&settings.proxy.tls, "proxy.tls"),
+        admin: read(&settings.admin.tls, "admin.tls"),
     }
 }
 

@@ -9,8 +9,10 @@ use actix_http::Protocol;
 use actix_http::error::DispatchError;
 use actix_rt::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::intake::{EnvelopeOf, Intake};
+use super::tls::{self, HANDSHAKE_TIME, Wire};
 
 /// How HTTP/2 without TLS begins.
 const H2_PREFACE: &[u8; 12] = b"PRI * HTTP/2";
@@ -18,13 +20,15 @@ const H2_PREFACE: &[u8; 12] = b"PRI * HTTP/2";
 const PREFACE_POLL: Duration = Duration::from_millis(5);
 
 /// A connection, its protocol and its peer, as actix-http takes them.
-type Accepted = (Intake<TcpStream>, Protocol, Option<SocketAddr>);
+type Accepted = (Intake<Wire>, Protocol, Option<SocketAddr>);
 
 /// What a listener does with each of its connections.
 #[derive(Clone)]
 pub(super) struct Door {
     /// How long a connection may say nothing: the time that a request head has.
     pub(super) patience: Option<Duration>,
+    /// What shakes hands, where the listener has a certificate.
+    pub(super) tls: Option<TlsAcceptor>,
     /// The envelope for requests that reach no route.
     pub(super) envelope_of: Rc<EnvelopeOf>,
 }
@@ -34,14 +38,28 @@ impl Door {
     pub(super) async fn accept(self, stream: TcpStream) -> Result<Accepted, DispatchError> {
         stream.set_nodelay(true)?;
         let peer = stream.peer_addr().ok();
+        let (wire, protocol) = match &self.tls {
+            Some(acceptor) => {
+                let patience = self.patience.map_or(HANDSHAKE_TIME, |patience| patience.min(HANDSHAKE_TIME));
+                tls::shake_hands(acceptor, stream, patience).await?
+            }
+            None => {
+                let protocol = self.protocol_of(&stream).await?;
+                (Wire::Plain(stream), protocol)
+            }
+        };
+        Ok((Intake::new(wire, self.envelope_of), protocol, peer))
+    }
+
+    /// The protocol of a connection without TLS, by its first bytes.
+    async fn protocol_of(&self, stream: &TcpStream) -> Result<Protocol, DispatchError> {
         let is_h2 = match self.patience {
-            Some(patience) => timeout(patience, begins_as_h2(&stream))
+            Some(patience) => timeout(patience, begins_as_h2(stream))
                 .await
                 .map_err(|_| DispatchError::SlowRequestTimeout)?,
-            None => begins_as_h2(&stream).await,
+            None => begins_as_h2(stream).await,
         }?;
-        let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
-        Ok((Intake::new(stream, self.envelope_of), protocol, peer))
+        Ok(if is_h2 { Protocol::Http2 } else { Protocol::Http1 })
     }
 }
 

@@ -32,11 +32,20 @@ pub(super) struct Intake<T> {
     line_len: usize,
     /// What is left to send of an exchanged answer.
     instead: Bytes,
+    /// Whether an answer was exchanged, which is the last of its connection.
+    is_last: bool,
 }
 
 impl<T> Intake<T> {
     pub(super) fn new(stream: T, envelope_of: Rc<EnvelopeOf>) -> Self {
-        Self { stream, envelope_of, line: [0; LINE_BYTES], line_len: 0, instead: Bytes::new() }
+        Self {
+            stream,
+            envelope_of,
+            line: [0; LINE_BYTES],
+            line_len: 0,
+            instead: Bytes::new(),
+            is_last: false,
+        }
     }
 
     /// Notes the request line when `read` begins with one.
@@ -127,6 +136,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Intake<T> {
             None => Pin::new(&mut this.stream).poll_write(context, bytes),
             Some(status) => {
                 this.instead = this.answer_for(status);
+                this.is_last = true;
                 // What does not fit now goes out with the flush that follows every answer.
                 let _ = this.poll_instead(context)?;
                 Poll::Ready(Ok(bytes.len()))
@@ -136,7 +146,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Intake<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         futures::ready!(self.poll_instead(context))?;
-        Pin::new(&mut self.stream).poll_flush(context)
+        futures::ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        // The HTTP layer lets the connection drop after this, and TLS has a way of its own to say that it is over.
+        if self.is_last { Pin::new(&mut self.stream).poll_shutdown(context) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -14,6 +14,7 @@ mod errors;
 mod harness;
 mod lifecycle;
 mod limits;
+mod listener_tls;
 mod matrix;
 mod recordings;
 mod rewrites;

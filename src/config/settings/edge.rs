@@ -1,7 +1,7 @@
-//! What holds before a request is routed: whose address counts, and how often it may fail to
-//! authenticate.
+//! What holds before a request is routed: the listeners' certificates, whose address counts, and how
+//! often it may fail to authenticate.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use governor::Quota;
 use serde::Deserialize;
@@ -47,6 +47,23 @@ impl RealIp {
             return;
         };
         place.report("proxy.real_ip.header", message, problems);
+    }
+}
+
+/// `[proxy.tls]`, `[admin.tls]`: the certificate that a listener shows; without one it speaks no TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenerTls {
+    /// A PEM file with the certificate and its chain, relative to the configuration file.
+    pub cert_file: Option<PathBuf>,
+    /// A PEM file with the private key, relative to the configuration file.
+    pub key_file: Option<PathBuf>,
+}
+
+impl ListenerTls {
+    /// What a URL of the listener begins with.
+    pub fn scheme(&self) -> &'static str {
+        if self.cert_file.is_some() { "https" } else { "http" }
     }
 }
 

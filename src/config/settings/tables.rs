@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::{
-    edge::{AuthThrottle, RealIp},
+    edge::{AuthThrottle, ListenerTls, RealIp},
     rewrite::UrlRewrite,
 };
 use crate::config::secret::{KeyHash, hashed_keys};
@@ -34,6 +34,8 @@ pub struct Proxy {
     pub auth_throttle: AuthThrottle,
     /// Other names for paths; the first rule that matches counts.
     pub url_rewrites: Vec<UrlRewrite>,
+    /// The certificate of the listener.
+    pub tls: ListenerTls,
 }
 
 impl Default for Proxy {
@@ -48,6 +50,7 @@ impl Default for Proxy {
             real_ip: RealIp::default(),
             auth_throttle: AuthThrottle::default(),
             url_rewrites: Vec::new(),
+            tls: ListenerTls::default(),
         }
     }
 }
@@ -101,11 +104,18 @@ pub struct Admin {
     /// The hashes of the keys that open it; empty means that nobody is asked for one.
     #[serde(deserialize_with = "hashed_keys")]
     pub admin_keys: Vec<KeyHash>,
+    /// The certificate of the listener.
+    pub tls: ListenerTls,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { enabled: true, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 3001)), admin_keys: Vec::new() }
+        Self {
+            enabled: true,
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 3001)),
+            admin_keys: Vec::new(),
+            tls: ListenerTls::default(),
+        }
     }
 }
 
