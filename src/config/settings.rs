@@ -18,7 +18,7 @@ pub use self::{
         Admin, Backend, Budget, Cache, Downstream, LogLevel, Observability, Presets, Proxy, RateLimit,
         RequestId, Shutdown, Unpriced,
     },
-    upstream::{Tls, Upstream},
+    upstream::{TcpKeepalive, Tls, Upstream},
 };
 use super::{
     headers,
@@ -43,6 +43,10 @@ pub(super) const TABLES: [&str; 10] = [
 
 /// Longest name of a header that may carry a request id.
 const MAX_HEADER_NAME: usize = 64;
+
+/// Longest times and most questions of a TCP keep-alive that systems take (`MAX_TCP_KEEPIDLE` and others of Linux).
+const MAX_KEEPALIVE_SECS: u64 = 32_767;
+const MAX_KEEPALIVE_RETRIES: u64 = 127;
 
 /// Everything that is set once for the whole gateway.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -114,6 +118,17 @@ impl Settings {
     fn check_sizes(&self, place: Place<'_>, problems: &mut Problems) {
         if self.upstream.connect_timeout_ms == 0 {
             place.report("upstream.connect_timeout_ms", "expected 1 or more", problems);
+        }
+        for (field, value, most) in [
+            ("tcp_keepalive_secs", self.upstream.tcp_keepalive_secs, MAX_KEEPALIVE_SECS),
+            ("tcp_keepalive_interval_secs", self.upstream.tcp_keepalive_interval_secs, MAX_KEEPALIVE_SECS),
+            ("tcp_keepalive_retries", self.upstream.tcp_keepalive_retries.into(), MAX_KEEPALIVE_RETRIES),
+        ] {
+            let least = u64::from(field != "tcp_keepalive_secs");
+            if !(least..=most).contains(&value) {
+                let message = format!("expected a whole number from {least} to {most}");
+                place.report(&format!("upstream.{field}"), message, problems);
+            }
         }
         if self.upstream.max_response_bytes == 0 {
             place.report("upstream.max_response_bytes", "expected 1 or more", problems);

@@ -92,6 +92,20 @@ fn an_open_admin_api_stays_on_the_loopback() {
 }
 
 #[test]
+fn a_keepalive_has_the_times_that_systems_take() {
+    assert_refused(
+        "[upstream]\ntcp_keepalive_secs = 32768\ntcp_keepalive_interval_secs = 0\ntcp_keepalive_retries = 128\n",
+        &[
+            "config.toml:2: upstream.tcp_keepalive_secs: expected a whole number from 0 to 32767",
+            "config.toml:3: upstream.tcp_keepalive_interval_secs: expected a whole number from 1 to 32767",
+            "config.toml:4: upstream.tcp_keepalive_retries: expected a whole number from 1 to 127",
+        ],
+    );
+    let off = parse_plain("[upstream]\ntcp_keepalive_secs = 0\n").unwrap();
+    assert_eq!(off.settings.upstream.tcp_keepalive(), None);
+}
+
+#[test]
 fn headers_that_carry_credentials_or_traces_cannot_name_a_request() {
     assert_refused(
         "[proxy.request_id]\naccept_headers = [\"X-Request-Id\", \"Cookie\",\n  \"traceparent\", \"a b\"]\n",
