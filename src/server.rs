@@ -171,7 +171,7 @@ const ADMIN: Listener = Listener {
     configure: admin::configure,
     certificate: |gateway| &gateway.admin_certificate,
     prepare: |_, _| (),
-    envelope_of: |_, _| Envelope::Admin,
+    envelope_of: |_, path| endpoints::admin_envelope_of(path),
 };
 
 impl Listener {

@@ -1,4 +1,5 @@
-//! The listener for administrators: probes, and how the five actors stand. Every error in the Admin envelope.
+//! The listener for administrators: probes, how the five actors stand, and the playground. Every error in the Admin
+//! envelope, but for those of the playground, which callers read.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -9,6 +10,8 @@ use aisix_actors::Inspection;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::proxy;
+use crate::endpoints;
 use crate::envelope::{Envelope, Failure};
 use crate::error::{AccessError, RequestError};
 use crate::gateway::Worker;
@@ -24,6 +27,9 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
         };
         routes
             .service(web::resource(path).route(web::get().to(answer)).default_service(web::to(wrong_method)));
+    }
+    if let Some(row) = endpoints::playground() {
+        routes.service(proxy::resource(&worker, endpoints::PLAYGROUND, row));
     }
     let actors = move |request: HttpRequest| actors(worker.clone(), request);
     let resource = web::resource("/admin/v1/actors");
