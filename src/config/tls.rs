@@ -11,6 +11,8 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+use super::identity::Identity;
+
 /// Whom a connection trusts. Connections of one profile may be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsProfile {
@@ -18,6 +20,8 @@ pub struct TlsProfile {
     pub roots: Vec<CertificateDer<'static>>,
     /// Whether certificates are checked.
     pub verify: bool,
+    /// Who the gateway is to providers that ask.
+    pub identity: Option<Identity>,
 }
 
 /// The profiles in use, and the folder that certificate files are relative to.
@@ -51,6 +55,11 @@ impl Profiles {
     /// Roots that hold for every profile: those of `[upstream.tls]`.
     pub(super) fn shared_roots(&self) -> &[CertificateDer<'static>] {
         self.list.first().map_or(&[], |upstream| &upstream.roots)
+    }
+
+    /// Who the gateway is, whatever the profile: what `[upstream.tls]` says.
+    pub(super) fn shared_identity(&self) -> Option<Identity> {
+        self.list.first().and_then(|upstream| upstream.identity.clone())
     }
 
     /// The profiles by number.
@@ -130,8 +139,9 @@ Ti3vfw==
 
     #[test]
     fn a_profile_has_one_number_however_often_it_is_asked_for() {
-        let usual = TlsProfile { roots: Vec::new(), verify: true };
-        let own = TlsProfile { roots: roots_from_pem(ROOT.as_bytes()).unwrap(), verify: true };
+        let usual = TlsProfile { roots: Vec::new(), verify: true, identity: None };
+        let own =
+            TlsProfile { roots: roots_from_pem(ROOT.as_bytes()).unwrap(), verify: true, identity: None };
         let mut profiles = Profiles::new(Path::new(""), usual.clone());
         let numbers = [&own, &usual, &own].map(|profile| profiles.number_of(profile.clone()));
         assert_eq!(numbers, [1, 0, 1].map(|number| Some(TlsProfileId(number))));

@@ -109,7 +109,11 @@ fn upstream_profile(around: &Surroundings<'_>, problems: &mut Problems) -> TlsPr
         }),
         None => Vec::new(),
     };
-    TlsProfile { roots, verify: tls.verify }
+    let certificate = Named { setting: "upstream.tls.client_cert_file", file: tls.client_cert_file.as_ref() };
+    let key = Named { setting: "upstream.tls.client_key_file", file: tls.client_key_file.as_ref() };
+    let place = Place { node: around.root, path: "" };
+    let identity = identity::read(around.folder, &certificate, &key, place, problems);
+    TlsProfile { roots, verify: tls.verify, identity }
 }
 
 /// The id of a declared resource.

@@ -13,14 +13,14 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::harness::*;
 
 /// A certificate for `localhost` that signs itself, in two files that end with it.
-struct Files {
-    certificate: CertificateDer<'static>,
-    cert_file: PathBuf,
-    key_file: PathBuf,
+pub struct Files {
+    pub certificate: CertificateDer<'static>,
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let file = |kind: &str| {

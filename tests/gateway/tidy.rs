@@ -376,6 +376,8 @@ const MADE_ELSEWHERE: &[(&str, &str)] = &[
     ("gateway-key.pem", "an operator's own key, in an example"),
     ("admin.pem", "an operator's own certificate, in an example"),
     ("admin-key.pem", "an operator's own key, in an example"),
+    ("client.pem", "an operator's own certificate, in an example"),
+    ("client-key.pem", "an operator's own key, in an example"),
     ("ca.pem", "an operator's own certificate, in an example"),
     ("proxy-ca.pem", "an operator's own certificate, in an example"),
 ];

@@ -111,12 +111,16 @@ pub struct TcpKeepalive {
 pub struct Tls {
     /// A PEM file with further roots, relative to the configuration file.
     pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that is shown to providers that ask, and its chain.
+    pub client_cert_file: Option<PathBuf>,
+    /// A PEM file with the key of that certificate.
+    pub client_key_file: Option<PathBuf>,
     /// Whether certificates are checked.
     pub verify: bool,
 }
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { ca_file: None, verify: true }
+        Self { ca_file: None, client_cert_file: None, client_key_file: None, verify: true }
     }
 }

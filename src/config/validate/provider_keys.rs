@@ -200,7 +200,7 @@ fn tls_profile(
             return None;
         }
     }
-    let profile = TlsProfile { roots, verify: shape.verify };
+    let profile = TlsProfile { roots, verify: shape.verify, identity: profiles.shared_identity() };
     let number = profiles.number_of(profile);
     if number.is_none() {
         place.report("tls", "there are too many different tls tables", problems);
