@@ -149,7 +149,7 @@ struct Listener {
     /// Its routes, for one worker.
     configure: fn(Rc<Worker>, &mut actix_web::web::ServiceConfig),
     /// What it shows in a TLS handshake, where it has that.
-    certificate: fn(&Gateway) -> &Arc<Certificate>,
+    certificate: fn(&Gateway) -> Option<&Arc<Certificate>>,
     /// What happens to a request before it is routed.
     prepare: fn(&Gateway, &mut ServiceRequest),
     /// The envelope for requests that reach no route, by their path.
@@ -159,7 +159,7 @@ struct Listener {
 const PROXY: Listener = Listener {
     name: "proxy",
     configure: proxy::configure,
-    certificate: |gateway| &gateway.proxy_certificate,
+    certificate: |gateway| Some(&gateway.proxy_certificate),
     prepare: |gateway, request| rewrite::rewrite(&gateway.current().settings.proxy.url_rewrites, request),
     envelope_of: |gateway, path| {
         let new = rewritten(&gateway.current().settings.proxy.url_rewrites, path);
@@ -169,7 +169,7 @@ const PROXY: Listener = Listener {
 const ADMIN: Listener = Listener {
     name: "admin",
     configure: admin::configure,
-    certificate: |gateway| &gateway.admin_certificate,
+    certificate: |gateway| Some(&gateway.admin_certificate),
     prepare: |_, _| (),
     envelope_of: |_, path| endpoints::admin_envelope_of(path),
 };

@@ -27,10 +27,8 @@ const HTTP_1: &[u8] = b"http/1.1";
 ///
 /// # Errors
 /// The versions of TLS are not to be had.
-pub(super) fn acceptor(certificate: &Arc<Certificate>) -> io::Result<Option<TlsAcceptor>> {
-    if !certificate.is_there() {
-        return Ok(None);
-    }
+pub(super) fn acceptor(certificate: Option<&Arc<Certificate>>) -> io::Result<Option<TlsAcceptor>> {
+    let Some(certificate) = certificate.filter(|certificate| certificate.is_there()) else { return Ok(None) };
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(certificate.clone());
