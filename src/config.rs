@@ -4,7 +4,9 @@
 //! [`settings`], `resources`), and the shapes are resolved against each other (`validate`). Every problem of
 //! the file is reported at once, with its place. Nothing but this module reads the environment or the file.
 
+pub mod cidr;
 pub mod glob;
+pub mod identity;
 pub mod price;
 pub mod problem;
 pub mod reader;

@@ -68,6 +68,22 @@ pub static ENDPOINTS: [Endpoint; 6] = {
     ]
 };
 
+/// Where the listener for administrators serves chat completions to callers, with a caller's key (§1.3): the row of the
+/// proxy under another path.
+pub const PLAYGROUND: &str = "/playground/chat/completions";
+
+/// The row behind [`PLAYGROUND`].
+#[must_use]
+pub fn playground() -> Option<&'static Endpoint> {
+    ENDPOINTS.iter().find(|row| row.operation == Operation::Chat)
+}
+
+/// The envelope for a path of the listener for administrators.
+#[must_use]
+pub fn admin_envelope_of(path: &str) -> Envelope {
+    playground().filter(|_| path == PLAYGROUND).map_or(Envelope::Admin, |row| row.envelope)
+}
+
 /// The envelope for a path that no endpoint claims: that of the row it would be under.
 #[must_use]
 pub fn envelope_of(path: &str) -> Envelope {

@@ -137,6 +137,12 @@ pub enum AccessError {
     /// A key that an operator switched off.
     #[display("this API key is disabled")]
     DisabledKey,
+    /// Too many failures to authenticate from the same address.
+    #[display("too many failed authentications from this address: check the API key, and try again later")]
+    Throttled {
+        /// When the next one is let through.
+        retry_after: Duration,
+    },
     /// A model that nobody declared.
     #[display("the model \"{_0}\" is not configured on this gateway")]
     UnknownModel(#[error(not(source))] Box<str>),

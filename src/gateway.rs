@@ -11,7 +11,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use aisix_actors::budget_ledger::NoJournal;
 use aisix_actors::provider_pool::ProviderKey;
 use aisix_actors::{Actors, Books, CacheBook, Ledger};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
+
+mod auth_throttle;
+mod certificate;
+
+pub use auth_throttle::AuthThrottle;
+pub use certificate::Certificate;
 
 use crate::config::snapshot::Snapshot;
 use crate::registry::{RegistryHandle, Status};
@@ -28,6 +34,14 @@ pub struct Gateway {
     /// How the configuration stands.
     pub status: ArcSwap<Status>,
     registry: OnceLock<RegistryHandle>,
+    /// Failures of callers to authenticate.
+    pub caller_failures: AuthThrottle,
+    /// Failures of administrators to authenticate.
+    pub admin_failures: AuthThrottle,
+    /// What the listener for callers shows.
+    pub proxy_certificate: Arc<Certificate>,
+    /// What the listener for administrators shows.
+    pub admin_certificate: Arc<Certificate>,
     is_draining: AtomicBool,
     open: Mutex<Vec<Arc<AtomicUsize>>>,
 }
@@ -44,12 +58,20 @@ impl Gateway {
             pool: Arc::default(),
         };
         books.pool.install(snapshot.provider_keys.clone());
+        let throttle = || AuthThrottle::new(&snapshot.settings.proxy.auth_throttle);
+        let (caller_failures, admin_failures) = (throttle(), throttle());
+        let proxy_certificate = Certificate::new(snapshot.identities.proxy.as_ref());
+        let admin_certificate = Certificate::new(snapshot.identities.admin.as_ref());
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             books,
             tls: TlsConfigs::default(),
             status: ArcSwap::from_pointee(Status::at_start(jiff::Timestamp::now())),
             registry: OnceLock::new(),
+            caller_failures,
+            admin_failures,
+            proxy_certificate,
+            admin_certificate,
             is_draining: AtomicBool::new(false),
             open: Mutex::new(Vec::new()),
         })
@@ -70,6 +92,7 @@ impl Gateway {
         let is_kept = |key: &&ProviderKey| !new.contains(&*key.id);
         let kept = before.provider_keys.iter().filter(is_kept).cloned();
         self.books.pool.install(snapshot.provider_keys.iter().cloned().chain(kept).collect());
+        self.configure_edge(&snapshot);
         self.snapshot.swap(Arc::new(snapshot))
     }
 
@@ -92,6 +115,21 @@ impl Gateway {
     /// Says who changes the configuration; the first word counts.
     pub fn set_registry(&self, registry: RegistryHandle) {
         let _ = self.registry.set(registry);
+    }
+
+    /// The same for a look that is over at once: nothing is counted up, so it must not be kept.
+    #[must_use]
+    pub fn current(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// Puts into force what stands before a request is routed, for a configuration that follows another.
+    fn configure_edge(&self, snapshot: &Snapshot) {
+        let throttle = &snapshot.settings.proxy.auth_throttle;
+        self.caller_failures.configure(throttle);
+        self.admin_failures.configure(throttle);
+        self.proxy_certificate.configure(snapshot.identities.proxy.as_ref());
+        self.admin_certificate.configure(snapshot.identities.admin.as_ref());
     }
 
     /// Whether the process is on its way out.

@@ -21,6 +21,7 @@ use tokio::task::{JoinError, JoinHandle};
 pub mod admit;
 mod ask;
 mod attempt;
+pub mod client_ip;
 mod engage;
 mod events;
 pub mod exchange;
@@ -97,6 +98,7 @@ async fn answer(
     mut payload: Payload,
 ) -> Result<HttpResponse, GatewayError> {
     let mut exchange = Exchange::open(&worker, endpoint, id);
+    exchange.client_ip = client_ip::of(&exchange.snapshot.settings.proxy.real_ip, &request);
     let (caller, call) = match take_in(&mut exchange, &request, &mut payload).await {
         Ok(taken) => taken,
         Err(error) => {

@@ -9,29 +9,31 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::error::DispatchError;
-use actix_http::{HttpService, KeepAlive, Protocol};
+use actix_http::{HttpService, KeepAlive};
 use actix_rt::net::TcpStream;
 use actix_server::{Server, ServerHandle};
 use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::App;
-use actix_web::dev::{AppConfig, Service as _, ServiceResponse};
+use actix_web::dev::{AppConfig, Service as _, ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderValue, SERVER};
+use tokio_rustls::TlsAcceptor;
 
-use tokio::time::timeout;
-
+use crate::config::settings::rewritten;
 use crate::config::snapshot::Snapshot;
 use crate::endpoints;
 use crate::envelope::Envelope;
-use crate::gateway::{Gateway, Worker};
+use crate::gateway::{Certificate, Gateway, Worker};
 use crate::registry::{Book, RegistryHandle};
 
+mod accept;
 mod admin;
 mod intake;
 mod proxy;
+mod rewrite;
+mod tls;
 
-use intake::Intake;
+use accept::Door;
 
 /// `Server` of every response, with the version of this build.
 const SERVER_TEXT: &str = concat!("AISIX/", env!("CARGO_PKG_VERSION"));
@@ -43,10 +45,6 @@ const BACKLOG: u32 = 4096;
 const MAX_CONNECTIONS: usize = 25_000;
 /// How long connections may take to close after their last answer.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
-/// How HTTP/2 without TLS begins.
-const H2_PREFACE: &[u8; 12] = b"PRI * HTTP/2";
-/// How often the rest of a cut preface is looked for.
-const PREFACE_POLL: Duration = Duration::from_millis(5);
 /// How often a drain looks whether everything is done.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// Longest wait for connections to end once no exchange is open, in seconds.
@@ -155,14 +153,48 @@ struct Listener {
     name: &'static str,
     /// Its routes, for one worker.
     configure: fn(Rc<Worker>, &mut actix_web::web::ServiceConfig),
-    /// The envelope for requests that reach no route.
-    envelope_of: fn(&str) -> Envelope,
+    /// What it shows in a TLS handshake, where it has that.
+    certificate: fn(&Gateway) -> Option<&Arc<Certificate>>,
+    /// What happens to a request before it is routed.
+    prepare: fn(&Gateway, &mut ServiceRequest),
+    /// The envelope for requests that reach no route, by their path.
+    envelope_of: fn(&Gateway, &str) -> Envelope,
 }
 
-const PROXY: Listener =
-    Listener { name: "proxy", configure: proxy::configure, envelope_of: endpoints::envelope_of };
-const ADMIN: Listener =
-    Listener { name: "admin", configure: admin::configure, envelope_of: |_| Envelope::Admin };
+const PROXY: Listener = Listener {
+    name: "proxy",
+    configure: proxy::configure,
+    certificate: |gateway| Some(&gateway.proxy_certificate),
+    prepare: |gateway, request| rewrite::rewrite(&gateway.current().settings.proxy.url_rewrites, request),
+    envelope_of: |gateway, path| {
+        let new = rewritten(&gateway.current().settings.proxy.url_rewrites, path);
+        endpoints::envelope_of(new.as_deref().unwrap_or(path))
+    },
+};
+const ADMIN: Listener = Listener {
+    name: "admin",
+    configure: admin::configure,
+    certificate: |gateway| Some(&gateway.admin_certificate),
+    prepare: |_, _| (),
+    envelope_of: |_, path| endpoints::admin_envelope_of(path),
+};
+
+impl Listener {
+    fn door(self, gateway: &Arc<Gateway>, tls: Option<TlsAcceptor>) -> Door {
+        let patience = gateway.current().settings.proxy.request_head_timeout();
+        let gateway = gateway.clone();
+        Door { patience, tls, envelope_of: Rc::new(move |path| (self.envelope_of)(&gateway, path)) }
+    }
+}
+
+/// What every response says.
+fn sign<B>(response: &mut ServiceResponse<B>, is_last: bool) {
+    let head = response.response_mut().head_mut();
+    head.headers.insert(SERVER, SERVER_NAME);
+    if is_last {
+        head.set_connection_type(ConnectionType::Close);
+    }
+}
 
 fn listen(
     gateway: &Arc<Gateway>,
@@ -173,19 +205,18 @@ fn listen(
     let settings = gateway.snapshot().settings.clone();
     let addr = socket.local_addr()?;
     let gateway = gateway.clone();
+    let tls = tls::acceptor((listener.certificate)(&gateway))?;
     let service = move || {
         let worker = Worker::start(&gateway);
+        let door = listener.door(&gateway, tls.clone());
         let gateway = gateway.clone();
         let app = App::new()
-            .wrap_fn(move |request, routes| {
+            .wrap_fn(move |mut request, routes| {
+                (listener.prepare)(&gateway, &mut request);
                 let (gateway, answer) = (gateway.clone(), routes.call(request));
                 async move {
-                    let mut response: ServiceResponse<_> = answer.await?;
-                    let head = response.response_mut().head_mut();
-                    head.headers.insert(SERVER, SERVER_NAME);
-                    if gateway.is_draining() {
-                        head.set_connection_type(ConnectionType::Close);
-                    }
+                    let mut response = answer.await?;
+                    sign(&mut response, gateway.is_draining());
                     Ok(response)
                 }
             })
@@ -201,8 +232,7 @@ fn listen(
             .finish(map_config(actix_service::IntoServiceFactory::into_factory(app), move |()| {
                 AppConfig::default()
             }));
-        let patience = settings.proxy.request_head_timeout();
-        fn_service(move |stream| accept(stream, patience, listener.envelope_of)).and_then(http)
+        fn_service(move |stream: TcpStream| door.clone().accept(stream)).and_then(http)
     };
     Ok(Server::build()
         .workers(workers)
@@ -212,37 +242,4 @@ fn listen(
         .disable_signals()
         .listen(listener.name, socket, service)?
         .run())
-}
-
-/// Takes a connection: no delay on small writes, and the protocol told by its first bytes (RFC 9113, §3.4).
-///
-/// A connection that says nothing is given up after the time that a request head has.
-async fn accept(
-    stream: TcpStream,
-    patience: Option<Duration>,
-    envelope_of: fn(&str) -> Envelope,
-) -> Result<(Intake<TcpStream>, Protocol, Option<SocketAddr>), DispatchError> {
-    stream.set_nodelay(true)?;
-    let peer = stream.peer_addr().ok();
-    let is_h2 = match patience {
-        Some(patience) => {
-            timeout(patience, begins_as_h2(&stream)).await.map_err(|_| DispatchError::SlowRequestTimeout)?
-        }
-        None => begins_as_h2(&stream).await,
-    }?;
-    let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
-    Ok((Intake::new(stream, envelope_of), protocol, peer))
-}
-
-/// Whether the first bytes are those of HTTP/2, however they are cut.
-async fn begins_as_h2(stream: &TcpStream) -> io::Result<bool> {
-    let mut start = [0; H2_PREFACE.len()];
-    loop {
-        let seen = stream.peek(&mut start).await?;
-        if seen == 0 || seen == start.len() || !H2_PREFACE.starts_with(&start[..seen]) {
-            return Ok(start == *H2_PREFACE);
-        }
-        // The same bytes would be seen again at once.
-        tokio::time::sleep(PREFACE_POLL).await;
-    }
 }

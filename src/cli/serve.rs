@@ -47,11 +47,12 @@ fn serve((book, snapshot): (Book, Snapshot), started: Instant) -> io::Result<()>
         let running = application.start()?;
         let (proxy, workers) = (running.proxy_addr, settings.proxy.workers());
         log::info!(
-            "serving {summary} on http://{proxy} with {workers} workers, ready in {:?}",
+            "serving {summary} on {}://{proxy} with {workers} workers, ready in {:?}",
+            settings.proxy.tls.scheme(),
             started.elapsed()
         );
         if let Some(admin) = running.admin_addr {
-            log::info!("administrators are served on http://{admin}");
+            log::info!("administrators are served on {}://{admin}", settings.admin.tls.scheme());
         }
         let min_drain = wait_for_signal(&running.gateway).await?;
         running.drain(min_drain).await;

@@ -1,6 +1,7 @@
 //! Settings from environment variables: `AISIX_PROXY__ADDR` is `proxy.addr`, with two underscores between
 //! levels.
 //!
+//! A list of texts is separated by commas; a list of tables is JSON, `[{"match": "^/a", "rewrite": "/b"}]`.
 //! Only settings can be overridden, not resources. A variable that looks like an override and means nothing
 //! is a problem, because a misspelt one would otherwise be ignored in silence.
 
@@ -48,9 +49,33 @@ fn set(root: &mut Node, levels: &[&str], variable: &str, text: &str) {
             None => return,
         }
     }
-    let value = Node { value: Value::Loose(text.to_owned()), origin };
+    let value = list_of_tables(text, &origin).unwrap_or_else(|| Value::Loose(text.to_owned()));
+    let value = Node { value, origin };
     if let Some(found) = member(node, last, value.clone()) {
         *found = value;
+    }
+}
+
+/// The list that a text is when it is JSON; what is none, the reader says by the type that is asked for.
+fn list_of_tables(text: &str, origin: &Origin) -> Option<Value> {
+    let elements: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text).ok()?;
+    let table = |members| Node {
+        value: from_json(serde_json::Value::Object(members), origin),
+        origin: origin.clone(),
+    };
+    Some(Value::Array(elements.into_iter().map(table).collect()))
+}
+
+/// A value of JSON. Its numbers and truth values are texts here, which take the type that is asked for.
+fn from_json(value: serde_json::Value, origin: &Origin) -> Value {
+    let node = |value| Node { value: from_json(value, origin), origin: origin.clone() };
+    match value {
+        serde_json::Value::Object(members) => {
+            Value::Table(members.into_iter().map(|(name, value)| (name, node(value))).collect())
+        }
+        serde_json::Value::Array(elements) => Value::Array(elements.into_iter().map(node).collect()),
+        serde_json::Value::String(text) => Value::Str { text, is_quotable: false },
+        other => Value::Loose(other.to_string()),
     }
 }
 

@@ -4,17 +4,21 @@
 //! stand in the keys of the file; methods turn them into a [`Duration`](std::time::Duration) or an explicit
 //! *no limit*.
 
+mod edge;
+mod rewrite;
 mod tables;
 mod upstream;
 
 use serde::Deserialize;
 
 pub use self::{
+    edge::{AuthThrottle, ListenerTls, RealIp},
+    rewrite::{UrlRewrite, rewritten},
     tables::{
         Admin, Backend, Budget, Cache, Downstream, LogLevel, Observability, Presets, Proxy, RateLimit,
         RequestId, Shutdown, Store, Unpriced,
     },
-    upstream::{Tls, Upstream},
+    upstream::{TcpKeepalive, Tls, Upstream},
 };
 use super::{
     headers,
@@ -40,6 +44,10 @@ pub(super) const TABLES: [&str; 11] = [
 
 /// Longest name of a header that may carry a request id.
 const MAX_HEADER_NAME: usize = 64;
+
+/// Longest times and most questions of a TCP keep-alive that systems take (`MAX_TCP_KEEPIDLE` and others of Linux).
+const MAX_KEEPALIVE_SECS: u64 = 32_767;
+const MAX_KEEPALIVE_RETRIES: u64 = 127;
 
 /// Everything that is set once for the whole gateway.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -76,6 +84,10 @@ impl Settings {
         let mut settings: Self = read(place, problems)?;
         let found = problems.len();
         settings.check_request_id(place, problems);
+        settings.proxy.real_ip.check(place, problems);
+        for (index, rule) in settings.proxy.url_rewrites.iter().enumerate() {
+            rule.check(&format!("proxy.url_rewrites[{index}]"), place, problems);
+        }
         settings.check_admin(place, problems);
         settings.check_sizes(place, problems);
         (problems.len() == found).then_some(settings)
@@ -90,6 +102,8 @@ impl Settings {
                 "proxy.request_head_timeout_ms",
                 self.proxy.request_head_timeout() != new.proxy.request_head_timeout(),
             ),
+            ("proxy.tls", self.proxy.tls.cert_file.is_some() != new.proxy.tls.cert_file.is_some()),
+            ("admin.tls", self.admin.tls.cert_file.is_some() != new.admin.tls.cert_file.is_some()),
             ("admin.enabled", self.admin.enabled != new.admin.enabled),
             ("admin.addr", self.admin.addr != new.admin.addr),
             ("store.path", self.store != new.store),
@@ -128,6 +142,17 @@ impl Settings {
     fn check_sizes(&self, place: Place<'_>, problems: &mut Problems) {
         if self.upstream.connect_timeout_ms == 0 {
             place.report("upstream.connect_timeout_ms", "expected 1 or more", problems);
+        }
+        for (field, value, most) in [
+            ("tcp_keepalive_secs", self.upstream.tcp_keepalive_secs, MAX_KEEPALIVE_SECS),
+            ("tcp_keepalive_interval_secs", self.upstream.tcp_keepalive_interval_secs, MAX_KEEPALIVE_SECS),
+            ("tcp_keepalive_retries", self.upstream.tcp_keepalive_retries.into(), MAX_KEEPALIVE_RETRIES),
+        ] {
+            let least = u64::from(field != "tcp_keepalive_secs");
+            if !(least..=most).contains(&value) {
+                let message = format!("expected a whole number from {least} to {most}");
+                place.report(&format!("upstream.{field}"), message, problems);
+            }
         }
         if self.upstream.max_response_bytes == 0 {
             place.report("upstream.max_response_bytes", "expected 1 or more", problems);

@@ -22,6 +22,7 @@ pub use self::{
 use super::{
     Config,
     glob::Glob,
+    identity::Identities,
     resources::{Kind, Resources},
     settings::Settings,
     tls::TlsProfile,
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// The first enabled policy that applies is the one that counts.
     pub cache_policies: Vec<CachePolicy>,
+    /// The certificates of the listeners.
+    pub identities: Identities,
     /// What the provider pool is given.
     pub provider_keys: Vec<ProviderKey>,
     /// Whom connections trust.
@@ -78,6 +81,7 @@ impl Snapshot {
         Self {
             settings: config.settings,
             cache_policies: resolved.cache_policies,
+            identities: resolved.identities,
             provider_keys: resolved.provider_keys,
             tls_profiles: resolved.tls_profiles,
             budgets: resolved.budgets,

@@ -13,6 +13,8 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
+use super::identity::Identity;
+
 /// Whom a connection trusts. Connections of one profile may be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsProfile {
@@ -20,6 +22,8 @@ pub struct TlsProfile {
     pub roots: Vec<CertificateDer<'static>>,
     /// Whether certificates are checked.
     pub verify: bool,
+    /// Who the gateway is to providers that ask.
+    pub identity: Option<Identity>,
 }
 
 impl TlsProfile {
@@ -30,6 +34,10 @@ impl TlsProfile {
         for root in &self.roots {
             digest.update(root.len().to_le_bytes());
             digest.update(root);
+        }
+        for certificate in self.identity.iter().flat_map(|identity| &identity.0.cert) {
+            digest.update(b"identity");
+            digest.update(certificate);
         }
         let digest: [u8; 32] = digest.finalize().into();
         let (start, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
@@ -78,6 +86,11 @@ impl Profiles {
     /// Roots that hold for every profile: those of `[upstream.tls]`.
     pub(super) fn shared_roots(&self) -> &[CertificateDer<'static>] {
         self.by_id.get(&self.upstream).map_or(&[], |upstream| &upstream.roots)
+    }
+
+    /// Who the gateway is, whatever the profile: what `[upstream.tls]` says.
+    pub(super) fn shared_identity(&self) -> Option<Identity> {
+        self.by_id.get(&self.upstream).and_then(|upstream| upstream.identity.clone())
     }
 
     /// The profiles by id.
@@ -157,15 +170,15 @@ Ti3vfw==
 
     #[test]
     fn equal_profiles_share_an_id_and_there_is_an_end_to_them() {
-        let usual = TlsProfile { roots: Vec::new(), verify: true };
-        let own = TlsProfile { roots: roots_from_pem(ROOT.as_bytes()).unwrap(), verify: true };
+        let usual = TlsProfile { roots: Vec::new(), verify: true, identity: None };
+        let own = TlsProfile { roots: roots_from_pem(ROOT.as_bytes()).unwrap(), ..usual.clone() };
         let lax = TlsProfile { verify: false, ..own.clone() };
         let mut profiles = Profiles::new(Path::new(""), usual.clone());
         let ids = [&own, &usual, &own, &lax].map(|profile| profiles.add(profile.clone()).unwrap());
         assert_eq!(ids[0], ids[2]);
         assert_eq!(ids[1], profiles.upstream());
         assert!(ids[0] != ids[1] && ids[0] != ids[3]);
-        let many = |count| TlsProfile { roots: vec![own.roots[0].clone(); count], verify: true };
+        let many = |count| TlsProfile { roots: vec![own.roots[0].clone(); count], ..usual.clone() };
         assert!((2..100).any(|count| profiles.add(many(count)).is_none()));
         assert_eq!(profiles.into_map().len(), MAX_PROFILES);
     }

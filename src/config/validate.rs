@@ -26,9 +26,10 @@ use uuid::Uuid;
 pub use self::api_keys::MAX_RETIRING;
 use self::{api_keys::KnownKey, budgets::BudgetIndex};
 use super::{
+    identity::{self, Identities, Named},
     problem::{Place, Problems, did_you_mean},
     resources::{Entry, Kind, Resources, shapes::ProviderKeyShape},
-    settings::Settings,
+    settings::{ListenerTls, Settings},
     snapshot::{CachePolicy, Model},
     tls::{Profiles, TlsProfile, roots_from_file},
     tree::{Node, Origin, Value},
@@ -39,6 +40,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x63e5_0ab2_677a_54d3_8d1e_c0cb_29ce_ae9
 
 /// Every resource, ready for use, in the order of declaration.
 pub(super) struct Resolved {
+    pub(super) identities: Identities,
     pub(super) tls_profiles: HashMap<TlsProfileId, TlsProfile>,
     pub(super) provider_keys: Vec<ProviderKey>,
     pub(super) models: Vec<Arc<Model>>,
@@ -77,6 +79,7 @@ pub(super) fn resolve(
     let cache_policies = cache_policies::resolve(&resources.cache_policies, &names, problems);
     let files = files(resources, around);
     let resolved = Resolved {
+        identities: identities(around, problems),
         tls_profiles: profiles.into_map(),
         provider_keys: provider_keys.into_iter().map(|checked| checked.key).collect(),
         models,
@@ -91,8 +94,25 @@ pub(super) fn resolve(
 fn files(resources: &Resources, around: &Surroundings<'_>) -> Vec<PathBuf> {
     let of_key = |shape: &ProviderKeyShape| shape.tls.as_ref().and_then(|tls| tls.ca_file.clone());
     let of_keys = resources.provider_keys.iter().filter_map(|entry| entry.shape.as_ref().and_then(of_key));
-    let named = around.settings.upstream.tls.ca_file.iter().cloned().chain(of_keys);
-    named.map(|file| around.folder.join(file)).collect()
+    let (tls, settings) = (&around.settings.upstream.tls, around.settings);
+    let upstream = [&tls.ca_file, &tls.client_cert_file, &tls.client_key_file];
+    let listeners = [&settings.proxy.tls, &settings.admin.tls].map(|tls| [&tls.cert_file, &tls.key_file]);
+    let of_settings = upstream.into_iter().chain(listeners.into_iter().flatten()).flatten().cloned();
+    of_settings.chain(of_keys).map(|file| around.folder.join(file)).collect()
+}
+
+fn identities(around: &Surroundings<'_>, problems: &mut Problems) -> Identities {
+    let mut read = |tls: &ListenerTls, table: &str| {
+        let (certificate, key) = (format!("{table}.cert_file"), format!("{table}.key_file"));
+        let certificate = Named { setting: &certificate, file: tls.cert_file.as_ref() };
+        let key = Named { setting: &key, file: tls.key_file.as_ref() };
+        identity::read(around.folder, &certificate, &key, Place { node: around.root, path: "" }, problems)
+    };
+    let settings = around.settings;
+    Identities {
+        proxy: read(&settings.proxy.tls, "proxy.tls"),
+        admin: read(&settings.admin.tls, "admin.tls"),
+    }
 }
 
 fn upstream_profile(around: &Surroundings<'_>, problems: &mut Problems) -> TlsProfile {
@@ -105,7 +125,11 @@ fn upstream_profile(around: &Surroundings<'_>, problems: &mut Problems) -> TlsPr
         }),
         None => Vec::new(),
     };
-    TlsProfile { roots, verify: tls.verify }
+    let certificate = Named { setting: "upstream.tls.client_cert_file", file: tls.client_cert_file.as_ref() };
+    let key = Named { setting: "upstream.tls.client_key_file", file: tls.client_key_file.as_ref() };
+    let place = Place { node: around.root, path: "" };
+    let identity = identity::read(around.folder, &certificate, &key, place, problems);
+    TlsProfile { roots, verify: tls.verify, identity }
 }
 
 /// The id of a resource that was given none.

@@ -27,6 +27,8 @@ pub enum Kind {
     ApiKeyExpired,
     /// The key is switched off.
     ApiKeyDisabled,
+    /// Too many failures to authenticate.
+    AuthThrottled,
     /// The key may not use the model.
     PermissionDenied,
     /// No such model.
@@ -85,6 +87,7 @@ impl Kind {
             Self::InvalidApiKey => (401, "invalid_api_key", None),
             Self::ApiKeyExpired => (401, "invalid_api_key", Some("api_key_expired")),
             Self::ApiKeyDisabled => (401, "invalid_api_key", Some("api_key_disabled")),
+            Self::AuthThrottled => (429, "rate_limit_exceeded", Some("auth_throttled")),
             Self::PermissionDenied => (403, "permission_denied", None),
             Self::ModelNotFound => (404, "model_not_found", None),
             Self::RateLimitExceeded => (429, "rate_limit_exceeded", None),
@@ -136,6 +139,7 @@ impl GatewayError {
                 AccessError::MissingKey | AccessError::UnknownKey => Kind::InvalidApiKey,
                 AccessError::ExpiredKey => Kind::ApiKeyExpired,
                 AccessError::DisabledKey => Kind::ApiKeyDisabled,
+                AccessError::Throttled { .. } => Kind::AuthThrottled,
                 AccessError::UnknownModel(_) => Kind::ModelNotFound,
                 AccessError::ModelNotAllowed(_) => Kind::PermissionDenied,
             },
@@ -173,6 +177,7 @@ impl GatewayError {
     #[must_use]
     pub fn retry_after_secs(&self) -> Option<u64> {
         match self {
+            Self::Access(AccessError::Throttled { retry_after }) => Some(whole_secs(*retry_after)),
             Self::Limit(refusal) => refusal.0.retry_after.map(whole_secs),
             Self::Budget(BudgetError::Exceeded(refusal)) => refusal.retry_after.map(whole_secs),
             Self::Upstream(UpstreamError::Refused(refusal)) if refusal.status == Some(429) => {

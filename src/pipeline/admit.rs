@@ -1,7 +1,7 @@
 //! Admit: who calls? Decided from the headers and the snapshot alone, before the body is read.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
@@ -14,12 +14,12 @@ use crate::error::{AccessError, GatewayError};
 /// Finds the caller's key (§1.6): `Authorization: Bearer`, or `x-api-key` where there is no `Authorization`.
 ///
 /// # Errors
-/// 401 without a usable credential, or with a key that is unknown, disabled or expired.
+/// 401 without a usable credential, or with a key that is unknown, disabled or expired; 429 instead of it when the
+/// caller's address has failed too often.
 pub fn admit(exchange: &mut Exchange, request: &HttpRequest) -> Result<Arc<ApiKey>, GatewayError> {
-    let token = credential(request.headers()).ok_or(AccessError::MissingKey)?;
-    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let key = exchange.snapshot.api_key(&digest, now).cloned().ok_or(AccessError::UnknownKey)?;
+    let key = find(exchange, request, now)
+        .map_err(|failure| exchange.worker.gateway.caller_failures.count(exchange.client_ip, failure))?;
     exchange.caller = Some(key.clone());
     if key.disabled {
         return Err(AccessError::DisabledKey.into());
@@ -28,6 +28,13 @@ pub fn admit(exchange: &mut Exchange, request: &HttpRequest) -> Result<Arc<ApiKe
         return Err(AccessError::ExpiredKey.into());
     }
     Ok(key)
+}
+
+/// The key that was presented, whatever its state.
+fn find(exchange: &Exchange, request: &HttpRequest, now: Duration) -> Result<Arc<ApiKey>, AccessError> {
+    let token = credential(request.headers()).ok_or(AccessError::MissingKey)?;
+    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    exchange.snapshot.api_key(&digest, now).cloned().ok_or(AccessError::UnknownKey)
 }
 
 /// The credential that a request presents: a bearer token, or `x-api-key` where there is no `Authorization`.

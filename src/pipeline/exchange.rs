@@ -4,6 +4,7 @@
 //! what is held and writes the one record. The outcome starts as *abandoned*: a caller that leaves, a panic and a
 //! forgotten branch are all recorded as what they are.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,6 +101,8 @@ pub struct Exchange {
     pub endpoint: &'static Endpoint,
     /// The id that every record and header of this exchange carries.
     pub request_id: HeaderValue,
+    /// From where, as far as the peer can be believed.
+    pub client_ip: Option<IpAddr>,
     /// Who calls.
     pub caller: Option<Arc<ApiKey>>,
     /// The model that the caller named.
@@ -139,6 +142,7 @@ impl Exchange {
             snapshot: worker.gateway.snapshot(),
             endpoint,
             request_id,
+            client_ip: None,
             caller: None,
             model: None,
             served_by: None,

@@ -1,6 +1,7 @@
-//! The listener for administrators: probes, the collections of resources, and how the five actors stand. Every error in
-//! the Admin envelope.
+//! The listener for administrators: probes, the collections of resources, how the five actors stand, and the playground.
+//! Every error in the Admin envelope, but for those of the playground, which callers read.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -9,8 +10,10 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde_json::json;
 
+use super::proxy;
+use crate::endpoints;
 use crate::envelope::{Envelope, Failure};
-use crate::error::{AdminError, GatewayError, RequestError};
+use crate::error::{AccessError, AdminError, GatewayError, RequestError};
 use crate::gateway::Worker;
 use crate::operation::Operation;
 use crate::pipeline::{admit, own};
@@ -30,6 +33,9 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
         routes.service(web::resource(path).route(web::get().to(answer)).default_service(web::to(only_get)));
     }
     resources::configure(&worker, routes);
+    if let Some(row) = endpoints::playground() {
+        routes.service(proxy::resource(&worker, endpoints::PLAYGROUND, row));
+    }
     let actors = move |request: HttpRequest| actors(worker.clone(), request);
     let resource = web::resource("/admin/v1/actors");
     routes.service(resource.route(web::get().to(actors)).default_service(web::to(only_get)));
@@ -89,7 +95,11 @@ fn authenticate(worker: &Worker, request: &HttpRequest) -> Result<(), Failure> {
     if is_open || is_known() {
         return Ok(());
     }
-    Err(Failure::new(GatewayError::from(AdminError::Unauthorized), Envelope::Admin))
+    let error = match worker.gateway.admin_failures.count(peer(request), AccessError::MissingKey) {
+        throttled @ AccessError::Throttled { .. } => GatewayError::from(throttled),
+        _ => AdminError::Unauthorized.into(),
+    };
+    Err(Failure::new(error, Envelope::Admin))
 }
 
 /// Reads a payload within its bound.
@@ -107,6 +117,11 @@ async fn body(mut payload: web::Payload) -> Result<Bytes, Failure> {
 
 fn refuse(error: RequestError) -> Failure {
     Failure::new(error, Envelope::Admin)
+}
+
+/// The peer itself: `proxy.real_ip` speaks of the proxies before the other listener.
+fn peer(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|peer| peer.ip())
 }
 
 async fn unknown_path(request: HttpRequest) -> Result<HttpResponse, Failure> {

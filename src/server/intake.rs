@@ -6,9 +6,9 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use actix_rt::net::{ActixStream, Ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -20,20 +20,32 @@ use crate::pipeline::request_id;
 /// As much of a request line as is needed to tell its envelope.
 const LINE_BYTES: usize = 64;
 
+/// Tells the envelope for a path.
+pub(super) type EnvelopeOf = dyn Fn(&str) -> Envelope;
+
 /// See the module.
 pub(super) struct Intake<T> {
     stream: T,
     /// The envelope for a path, on this listener.
-    envelope_of: fn(&str) -> Envelope,
+    envelope_of: Rc<EnvelopeOf>,
     line: [u8; LINE_BYTES],
     line_len: usize,
     /// What is left to send of an exchanged answer.
     instead: Bytes,
+    /// Whether an answer was exchanged, which is the last of its connection.
+    is_last: bool,
 }
 
 impl<T> Intake<T> {
-    pub(super) fn new(stream: T, envelope_of: fn(&str) -> Envelope) -> Self {
-        Self { stream, envelope_of, line: [0; LINE_BYTES], line_len: 0, instead: Bytes::new() }
+    pub(super) fn new(stream: T, envelope_of: Rc<EnvelopeOf>) -> Self {
+        Self {
+            stream,
+            envelope_of,
+            line: [0; LINE_BYTES],
+            line_len: 0,
+            instead: Bytes::new(),
+            is_last: false,
+        }
     }
 
     /// Notes the request line when `read` begins with one.
@@ -124,6 +136,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Intake<T> {
             None => Pin::new(&mut this.stream).poll_write(context, bytes),
             Some(status) => {
                 this.instead = this.answer_for(status);
+                this.is_last = true;
                 // What does not fit now goes out with the flush that follows every answer.
                 let _ = this.poll_instead(context)?;
                 Poll::Ready(Ok(bytes.len()))
@@ -133,22 +146,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Intake<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         futures::ready!(self.poll_instead(context))?;
-        Pin::new(&mut self.stream).poll_flush(context)
+        futures::ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        // The HTTP layer lets the connection drop after this, and TLS has a way of its own to say that it is over.
+        if self.is_last { Pin::new(&mut self.stream).poll_shutdown(context) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         futures::ready!(self.poll_instead(context))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl<T: ActixStream> ActixStream for Intake<T> {
-    fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        self.stream.poll_read_ready(context)
-    }
-
-    fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        self.stream.poll_write_ready(context)
     }
 }
 
@@ -172,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_envelope_follows_the_request_line() {
-        let mut intake = Intake::new((), crate::endpoints::envelope_of);
+        let mut intake = Intake::new((), Rc::new(crate::endpoints::envelope_of));
         intake.note(b"POST /v1/messages?x=1 HTTP/1.1\r\nContent-Length: 1\r\n");
         let answer = String::from_utf8(intake.answer_for(400).to_vec()).expect("text");
         assert!(

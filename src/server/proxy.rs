@@ -17,7 +17,7 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
     for (index, endpoint) in ENDPOINTS.iter().enumerate() {
         let is_first = ENDPOINTS.iter().position(|row| row.path == endpoint.path) == Some(index);
         if is_first {
-            routes.service(resource(&worker, endpoint));
+            routes.service(resource(&worker, endpoint.path, endpoint));
         }
     }
     let unknown = move |request: HttpRequest| {
@@ -27,9 +27,13 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
     routes.default_service(web::to(unknown));
 }
 
-/// One path with all of its rows.
-fn resource(worker: &Rc<Worker>, first: &'static Endpoint) -> actix_web::Resource {
-    let mut resource = web::resource(first.path);
+/// The rows that have their path in common with `first`, served at `path`.
+pub(super) fn resource(
+    worker: &Rc<Worker>,
+    path: &'static str,
+    first: &'static Endpoint,
+) -> actix_web::Resource {
+    let mut resource = web::resource(path);
     for endpoint in ENDPOINTS.iter().filter(|row| row.path == first.path) {
         let worker = worker.clone();
         let serve = move |request: HttpRequest, payload: web::Payload| {

@@ -10,6 +10,7 @@ use aisix_actors::provider_pool::TlsProfileId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::config::Snapshot;
@@ -44,11 +45,18 @@ fn build(profile: &TlsProfile) -> Result<Arc<ClientConfig>, String> {
     let builder = ClientConfig::builder_with_provider(crypto.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let mut config = if profile.verify {
-        builder.with_root_certificates(roots(profile)?).with_no_client_auth()
+    let builder = if profile.verify {
+        builder.with_root_certificates(roots(profile)?)
     } else {
         let verifier = Arc::new(AcceptAnyone(crypto));
-        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        builder.dangerous().with_custom_certificate_verifier(verifier)
+    };
+    let mut config = match &profile.identity {
+        Some(identity) => {
+            let resolver = SingleCertAndKey::from(CertifiedKey::clone(&identity.0));
+            builder.with_client_cert_resolver(Arc::new(resolver))
+        }
+        None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))

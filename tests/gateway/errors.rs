@@ -21,6 +21,7 @@ fn specified(kind: Kind) -> (u16, &'static str, Option<&'static str>) {
         Kind::InvalidApiKey => (401, "invalid_api_key", None),
         Kind::ApiKeyExpired => (401, "invalid_api_key", Some("api_key_expired")),
         Kind::ApiKeyDisabled => (401, "invalid_api_key", Some("api_key_disabled")),
+        Kind::AuthThrottled => (429, "rate_limit_exceeded", Some("auth_throttled")),
         Kind::PermissionDenied => (403, "permission_denied", None),
         Kind::ModelNotFound => (404, "model_not_found", None),
         Kind::RateLimitExceeded => (429, "rate_limit_exceeded", None),
@@ -45,7 +46,7 @@ fn specified(kind: Kind) -> (u16, &'static str, Option<&'static str>) {
     }
 }
 
-const KINDS: [Kind; 30] = [
+const KINDS: [Kind; 31] = [
     Kind::AdminInvalid,
     Kind::AdminUnauthorized,
     Kind::ResourceNotFound,
@@ -61,6 +62,7 @@ const KINDS: [Kind; 30] = [
     Kind::InvalidApiKey,
     Kind::ApiKeyExpired,
     Kind::ApiKeyDisabled,
+    Kind::AuthThrottled,
     Kind::PermissionDenied,
     Kind::ModelNotFound,
     Kind::RateLimitExceeded,

@@ -3,17 +3,22 @@
 //! One binary, one module per behaviour. Expected values come from the specification; a test that must wait waits for
 //! an event with a deadline.
 
+mod auth_throttle;
 mod bad_input;
 mod budgets;
 mod cache;
+mod client_address;
 mod connections;
 mod crashes;
 mod errors;
 mod harness;
 mod lifecycle;
 mod limits;
+mod listener_tls;
 mod matrix;
+mod playground;
 mod recordings;
+mod rewrites;
 mod routing;
 mod streams;
 mod tidy;

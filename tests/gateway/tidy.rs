@@ -373,6 +373,12 @@ fn ticket(line: &str) -> Option<String> {
 /// What documents may name although the project does not hold it.
 const MADE_ELSEWHERE: &[(&str, &str)] = &[
     ("target/", "made by a build"),
+    ("gateway.pem", "an operator's own certificate, in an example"),
+    ("gateway-key.pem", "an operator's own key, in an example"),
+    ("admin.pem", "an operator's own certificate, in an example"),
+    ("admin-key.pem", "an operator's own key, in an example"),
+    ("client.pem", "an operator's own certificate, in an example"),
+    ("client-key.pem", "an operator's own key, in an example"),
     ("ca.pem", "an operator's own certificate, in an example"),
     ("proxy-ca.pem", "an operator's own certificate, in an example"),
 ];

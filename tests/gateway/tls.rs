@@ -5,15 +5,22 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::harness::*;
+use crate::listener_tls::Files;
 
 const ANSWER: &str = r#"{"model":"upstream-m","choices":[{"message":{"role":"assistant","content":"over TLS"}}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#;
 
 /// A provider at `localhost` behind a certificate of its own authority, which is given as PEM.
 fn provider() -> (SocketAddr, String) {
+    provider_for(None)
+}
+
+/// The same, for a client with this certificate alone.
+fn provider_for(client: Option<CertificateDer<'static>>) -> (SocketAddr, String) {
     let mut authority = CertificateParams::new(Vec::new()).expect("no names");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority =
@@ -24,9 +31,15 @@ fn provider() -> (SocketAddr, String) {
     let chain = vec![certificate.expect("signs").der().clone()];
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let crypto = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = client.map_or_else(WebPkiClientVerifier::no_client_auth, |client| {
+        let mut roots = RootCertStore::empty();
+        roots.add(client).expect("usable");
+        let builder = WebPkiClientVerifier::builder_with_provider(roots.into(), crypto.clone());
+        builder.build().expect("a verifier")
+    });
     let config = ServerConfig::builder_with_provider(crypto)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+        .and_then(|builder| builder.with_client_cert_verifier(verifier).with_single_cert(chain, key));
     let config = Arc::new(config.expect("a usable certificate"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("bound");
@@ -83,4 +96,22 @@ fn a_certificate_of_an_unknown_authority_is_refused_unless_nothing_is_checked() 
     let careless = gateway(addr, "tls = { verify = false }\n");
     assert_eq!(careless.chat(&chat_body("m", "")).status, 200);
     careless.settled();
+}
+
+#[test]
+fn a_provider_that_asks_who_calls_is_shown_the_client_certificate() {
+    let (ours, other) = (Files::new(), Files::new());
+    let (addr, authority) = provider_for(Some(ours.certificate.clone()));
+    let tls = format!("tls = {{ ca_cert = \"\"\"{authority}\"\"\" }}\n");
+    for (files, status) in [(Some(&ours), 200), (Some(&other), 502), (None, 502)] {
+        let identity = files.map_or_else(String::new, |Files { cert_file, key_file, .. }| {
+            format!("[upstream.tls]\nclient_cert_file = {cert_file:?}\nclient_key_file = {key_file:?}\n")
+        });
+        let key = provider_key("up", &format!("https://localhost:{}/v1", addr.port())) + &tls;
+        let gateway = Gateway::start(
+            &(key + &model("m", "up", "retries = 0") + &api_key("sk-test", "\"*\"", "") + &identity),
+        );
+        gateway.chat(&chat_body("m", "")).expect(status);
+        gateway.settled();
+    }
 }

@@ -11,6 +11,10 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
+use super::{
+    edge::{AuthThrottle, ListenerTls, RealIp},
+    rewrite::UrlRewrite,
+};
 use crate::config::secret::{KeyHash, hashed_keys};
 
 /// `[proxy]`: the listener for callers.
@@ -26,6 +30,14 @@ pub struct Proxy {
     request_body_timeout_ms: u64,
     /// Which headers may name a request.
     pub request_id: RequestId,
+    /// Which peers may say for whom they call.
+    pub real_ip: RealIp,
+    /// How often one address may fail to authenticate.
+    pub auth_throttle: AuthThrottle,
+    /// Other names for paths; the first rule that matches counts.
+    pub url_rewrites: Vec<UrlRewrite>,
+    /// The certificate of the listener.
+    pub tls: ListenerTls,
 }
 
 impl Default for Proxy {
@@ -37,6 +49,10 @@ impl Default for Proxy {
             request_head_timeout_ms: 30_000,
             request_body_timeout_ms: 30_000,
             request_id: RequestId::default(),
+            real_ip: RealIp::default(),
+            auth_throttle: AuthThrottle::default(),
+            url_rewrites: Vec::new(),
+            tls: ListenerTls::default(),
         }
     }
 }
@@ -90,11 +106,18 @@ pub struct Admin {
     /// The hashes of the keys that open it; empty means that nobody is asked for one.
     #[serde(deserialize_with = "hashed_keys")]
     pub admin_keys: Vec<KeyHash>,
+    /// The certificate of the listener.
+    pub tls: ListenerTls,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { enabled: true, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 3001)), admin_keys: Vec::new() }
+        Self {
+            enabled: true,
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 3001)),
+            admin_keys: Vec::new(),
+            tls: ListenerTls::default(),
+        }
     }
 }
 

@@ -92,6 +92,20 @@ fn an_open_admin_api_stays_on_the_loopback() {
 }
 
 #[test]
+fn a_keepalive_has_the_times_that_systems_take() {
+    assert_refused(
+        "[upstream]\ntcp_keepalive_secs = 32768\ntcp_keepalive_interval_secs = 0\ntcp_keepalive_retries = 128\n",
+        &[
+            "config.toml:2: upstream.tcp_keepalive_secs: expected a whole number from 0 to 32767",
+            "config.toml:3: upstream.tcp_keepalive_interval_secs: expected a whole number from 1 to 32767",
+            "config.toml:4: upstream.tcp_keepalive_retries: expected a whole number from 1 to 127",
+        ],
+    );
+    let off = parse_plain("[upstream]\ntcp_keepalive_secs = 0\n").unwrap();
+    assert_eq!(off.settings.upstream.tcp_keepalive(), None);
+}
+
+#[test]
 fn headers_that_carry_credentials_or_traces_cannot_name_a_request() {
     assert_refused(
         "[proxy.request_id]\naccept_headers = [\"X-Request-Id\", \"Cookie\",\n  \"traceparent\", \"a b\"]\n",
@@ -119,4 +133,100 @@ fn ranges_of_settings_are_checked_together() {
         "[admin]\nadmin_keys = [\"\"]\n",
         &["config.toml:2: admin.admin_keys: a key must not be empty"],
     );
+}
+
+#[test]
+fn trusted_proxies_are_networks_and_their_header_carries_no_credential() {
+    let text = "[proxy.real_ip]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\",\n  \"10.0.0.0/33\", \"lb.internal\"]\n\
+                header = \"Authorization\"\n";
+    assert_refused(
+        text,
+        &[
+            "config.toml:3: proxy.real_ip.trusted_proxies[2]: expected an IP address or a network, such as \"10.0.0.0/8\"",
+            "config.toml:3: proxy.real_ip.trusted_proxies[3]: expected an IP address or a network, such as \"10.0.0.0/8\"",
+        ],
+    );
+    for (header, message) in [
+        ("Authorization", "this header is reserved and cannot carry an address"),
+        ("x-api-key", "this header is reserved and cannot carry an address"),
+        ("content-length", "this header is reserved and cannot carry an address"),
+        ("a b", "expected the name of a header"),
+        ("Forwarded", "the syntax of Forwarded is not read; use x-forwarded-for"),
+    ] {
+        let text = format!("[proxy.real_ip]\nheader = \"{header}\"\n");
+        assert_refused(&text, &[&format!("config.toml:2: proxy.real_ip.header: {message}")]);
+    }
+}
+
+#[test]
+fn trusted_proxies_can_come_from_the_environment() {
+    let overrides = [("AISIX_PROXY__REAL_IP__TRUSTED_PROXIES".to_owned(), "10.0.0.0/8, ::1".to_owned())];
+    let config = crate::config::parse("config.toml", "", &|_| None, &overrides).unwrap();
+    assert_eq!(config.settings.proxy.real_ip.trusted_proxies.len(), 2);
+}
+
+/// Asserts what is wrong with one rule, as the file spells its expression and template.
+#[track_caller]
+fn assert_rule_refused(pattern: &str, template: &str, problem: &str) {
+    let text = format!("[proxy]\nurl_rewrites = [{{ match = '{pattern}', rewrite = \"{template}\" }}]\n");
+    assert_refused(&text, &[&format!("config.toml:2: proxy.url_rewrites[0].{problem}")]);
+}
+
+#[test]
+fn a_rewrite_that_could_go_wrong_is_refused_at_its_place() {
+    let ends_path = "rewrite: must not hold \"?\", \"#\", white space or control characters";
+    let unclosed = "rewrite: holds a \"${\" that is not closed by \"}\"";
+    for (pattern, template, problem) in [
+        ("(", "/", "match: is not a regular expression: unclosed group"),
+        (
+            "x{2,1}",
+            "/",
+            "match: is not a regular expression: invalid repetition count range, the start must be <= the end",
+        ),
+        ("x*", "/", "match: must not match the empty string"),
+        ("^$", "/", "match: must not match the empty string"),
+        ("^/(a)", "/$2", "rewrite: \"match\" has no group \"2\""),
+        ("^/(a)", "/$1x", "rewrite: \"match\" has no group \"1x\""),
+        ("^/(?<a>a)", "/$${b}", "rewrite: \"match\" has no group \"b\""),
+        ("^/(a)", "/$99999999999999999999999", "rewrite: \"match\" has no group \"99999999999999999999999\""),
+        ("^/(a)", "/$${1", unclosed),
+        ("^/(a)", "/x$/", "rewrite: holds a \"$\" without a group; write \"$$$$\" for a plain dollar sign"),
+        ("^/a", "/b?c=d", ends_path),
+        ("^/a", "/b#c", ends_path),
+        ("^/a", "/b c", ends_path),
+        ("^/a", "/b\\u00a0c", ends_path),
+        ("^/a", "/b\\u0007", ends_path),
+        ("^/a", "/\u{fc}", "rewrite: holds a character that a path cannot hold; percent-encode it"),
+    ] {
+        assert_rule_refused(pattern, template, problem);
+    }
+    assert_refused(
+        "[proxy]\nurl_rewrites = [\n{ match = '^/a', rewrite = \"/$$$${b}\" },\n{ rewrite = \"/\", to = 1 }]\n",
+        &[
+            "config.toml:4: proxy.url_rewrites[1].to: no setting is called \"to\"; known here: name, match, rewrite",
+            "config.toml:4: proxy.url_rewrites[1]: \"match\" is required",
+        ],
+    );
+}
+
+#[test]
+fn a_list_of_tables_from_the_environment_is_json_and_never_ignored() {
+    let parse = |text: &str| {
+        let overrides = [("AISIX_PROXY__URL_REWRITES".to_owned(), text.to_owned())];
+        crate::config::parse("config.toml", "", &|_| None, &overrides)
+    };
+    let config =
+        parse(r#"[{"match": "^/a$", "rewrite": "/b"}, {"match": "^/c$", "rewrite": "/d"}]"#).unwrap();
+    let rules = &config.settings.proxy.url_rewrites;
+    assert_eq!(rewritten(rules, "/c").as_deref(), Some("/d"));
+    assert!(parse("").unwrap().settings.proxy.url_rewrites.is_empty());
+    for (text, message) in [
+        ("{}", "expected a table, found a string"),
+        ("[{\"match\": \"^/a\"", "expected a table, found a string"),
+        ("[{\"match\": \"(\", \"rewrite\": \"/\"}]", "is not a regular expression: unclosed group"),
+        ("[{\"match\": \"^/a\"}]", "\"rewrite\" is required"),
+    ] {
+        let problems = parse(text).unwrap_err().to_string();
+        assert_eq!(problems, format!("environment: AISIX_PROXY__URL_REWRITES: {message}"), "{text}");
+    }
 }

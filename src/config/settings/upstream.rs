@@ -15,6 +15,9 @@ pub struct Upstream {
     first_byte_timeout_ms: u64,
     stream_total_timeout_ms: u64,
     pub(super) connect_timeout_ms: u64,
+    pub(super) tcp_keepalive_secs: u64,
+    pub(super) tcp_keepalive_interval_secs: u64,
+    pub(super) tcp_keepalive_retries: u32,
     pool_idle_timeout_secs: u64,
     max_connections: usize,
     /// The largest answer that is held in memory.
@@ -33,6 +36,9 @@ impl Default for Upstream {
             first_byte_timeout_ms: 0,
             stream_total_timeout_ms: 0,
             connect_timeout_ms: 5_000,
+            tcp_keepalive_secs: 60,
+            tcp_keepalive_interval_secs: 30,
+            tcp_keepalive_retries: 5,
             pool_idle_timeout_secs: 30,
             max_connections: 0,
             max_response_bytes: 64 * 1024 * 1024,
@@ -68,6 +74,15 @@ impl Upstream {
         Duration::from_millis(self.connect_timeout_ms)
     }
 
+    /// How a connection is asked whether its other end is still there; `None` for never.
+    pub fn tcp_keepalive(&self) -> Option<TcpKeepalive> {
+        secs(self.tcp_keepalive_secs).map(|idle| TcpKeepalive {
+            idle,
+            interval: Duration::from_secs(self.tcp_keepalive_interval_secs),
+            retries: self.tcp_keepalive_retries,
+        })
+    }
+
     /// How long an idle connection is kept for use again.
     pub fn pool_idle_timeout(&self) -> Duration {
         secs(self.pool_idle_timeout_secs).unwrap_or_default()
@@ -79,18 +94,33 @@ impl Upstream {
     }
 }
 
+/// How a silent connection is asked whether its other end is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpKeepalive {
+    /// The silence before the first question.
+    pub idle: Duration,
+    /// Between two questions.
+    pub interval: Duration,
+    /// Questions without an answer until the connection counts as broken.
+    pub retries: u32,
+}
+
 /// `[upstream.tls]`: whom to trust beyond the system's roots.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// A PEM file with further roots, relative to the configuration file.
     pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that is shown to providers that ask, and its chain.
+    pub client_cert_file: Option<PathBuf>,
+    /// A PEM file with the key of that certificate.
+    pub client_key_file: Option<PathBuf>,
     /// Whether certificates are checked.
     pub verify: bool,
 }
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { ca_file: None, verify: true }
+        Self { ca_file: None, client_cert_file: None, client_key_file: None, verify: true }
     }
 }

@@ -209,7 +209,8 @@ fn tls_profile(
             return None;
         }
     }
-    let id = profiles.add(TlsProfile { roots, verify: shape.verify });
+    let profile = TlsProfile { roots, verify: shape.verify, identity: profiles.shared_identity() };
+    let id = profiles.add(profile);
     if id.is_none() {
         place.report("tls", "there are too many different tls tables", problems);
     }
