@@ -1,4 +1,4 @@
-//! The command line: serve, check, load, mock.
+//! The command line: serve, check, export, import, load, mock.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Source;
 
 mod check;
+mod export;
 mod load;
 mod mock;
 mod serve;
@@ -32,6 +33,10 @@ enum Command {
     Serve,
     /// Check the configuration without starting: exit 0, or 1 with every problem, its line and its path.
     Check,
+    /// Write one configuration file of everything: the file, and what was created over the Admin API.
+    Export(export::ExportArgs),
+    /// Take the resources of a file into the store, all or none.
+    Import(export::ImportArgs),
     /// Load-test a running gateway, or the actors alone.
     Load(load::LoadArgs),
     /// Run the mock provider as a server.
@@ -46,6 +51,8 @@ pub fn run() -> ExitCode {
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&source),
         Command::Check => check::run(&source),
+        Command::Export(arguments) => export::export(&source, &arguments),
+        Command::Import(arguments) => export::import(&source, &arguments),
         Command::Load(load) => load::run(load),
         Command::Mock(mock) => mock::run(mock),
     }

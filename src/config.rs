@@ -17,6 +17,7 @@ pub mod tls;
 pub mod tree;
 
 mod expiry;
+pub(crate) mod export;
 mod headers;
 mod interpolate;
 mod overrides;
@@ -91,6 +92,11 @@ impl Source {
     /// A file, with these variables instead of those of the process.
     pub fn with_variables(path: PathBuf, variables: &[(String, String)]) -> Self {
         Self { path, environment: Environment::Given(variables.into()) }
+    }
+
+    /// Another file, with the same variables.
+    pub fn beside(&self, path: PathBuf) -> Self {
+        Self { path, environment: self.environment.clone() }
     }
 
     /// The text of the file.
@@ -188,7 +194,7 @@ impl Declaration {
         refuse_unknown(&root, &mut problems);
         let settings_root = settings_of(&root);
         let settings = Settings::read(&settings_root, &mut problems).unwrap_or_default();
-        let mut resources = Resources::read(&root, &mut problems);
+        let mut resources = Resources::take(&mut root, &mut problems);
         if settings.presets.enabled {
             presets::add(&mut resources, environment);
         }
@@ -221,6 +227,15 @@ impl Declaration {
             return Err(problems);
         }
         Ok(Config { settings: self.settings.clone(), resources, files, generation: 1, resolved })
+    }
+
+    /// Says what is wrong with single entries, before they are looked at together with others.
+    ///
+    /// # Errors
+    ///
+    /// Every such problem.
+    pub(crate) fn check(&self) -> Result<(), Problems> {
+        if self.problems.is_empty() { Ok(()) } else { Err(self.problems.clone()) }
     }
 
     /// Forgets how the resources were written, once they are known to be good.

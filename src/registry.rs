@@ -7,12 +7,13 @@
 //! No request waits for it: it builds a new snapshot beside the old one and swaps them. It keeps the old one until
 //! nobody uses it, so that no worker spends its time on taking it down.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
+};
 use actix_rt::Arbiter;
 use tokio::sync::oneshot;
 
@@ -20,15 +21,19 @@ use crate::config::Snapshot;
 use crate::error::AdminError;
 use crate::gateway::Gateway;
 
+mod aside;
 mod book;
 mod commit;
 mod status;
 mod store;
+mod transfer;
 mod watch;
 mod write;
 
-pub use book::Book;
+use aside::aside;
+pub use book::{Book, News};
 pub use status::{FailureKind, Status};
+pub use transfer::Imported;
 pub use write::{Action, Write, Written};
 
 /// Writes that may wait; each is a connection of an administrator.
@@ -72,10 +77,10 @@ impl RegistryHandle {
     #[must_use]
     pub fn start(book: Book, gateway: Arc<Gateway>) -> Self {
         let registry = |_: &mut Context<Registry>| Registry {
-            book,
+            book: Some(book),
             gateway,
             waiting: Vec::new(),
-            retired: VecDeque::new(),
+            retired: Vec::new(),
         };
         Self(Registry::start_in_arbiter(&Arbiter::new().handle(), registry))
     }
@@ -101,11 +106,12 @@ impl RegistryHandle {
 // ── actor ────────────────────────────────────────────────────────────────────────────────────────
 
 struct Registry {
-    book: Book,
+    /// On loan while a configuration is built aside; no message is handled then.
+    book: Option<Book>,
     gateway: Arc<Gateway>,
     waiting: Vec<(Write, oneshot::Sender<Result<Written, AdminError>>)>,
     /// Configurations that requests may still use.
-    retired: VecDeque<Arc<Snapshot>>,
+    retired: Vec<Arc<Snapshot>>,
 }
 
 impl Actor for Registry {
@@ -113,7 +119,7 @@ impl Actor for Registry {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(MAILBOX);
-        context.run_interval(LOOK_EVERY, |registry, _| registry.look());
+        context.run_interval(LOOK_EVERY, Registry::look);
         context.run_interval(RETIRE_EVERY, |registry, _| registry.retire());
     }
 }
@@ -136,9 +142,11 @@ impl Handler<Flush> for Registry {
     type Result = ();
 
     fn handle(&mut self, _: Flush, _: &mut Self::Context) {
-        let (writes, callers): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().unzip();
-        let done = catch_unwind(AssertUnwindSafe(|| self.book.write(writes)));
-        let Ok((outcomes, snapshot)) = done else {
+        let waiting = std::mem::take(&mut self.waiting);
+        // Without a book, which takes a machine without threads, the callers are told by their closed channels.
+        let Some(book) = &mut self.book else { return };
+        let (writes, callers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let Ok((outcomes, snapshot)) = catch_unwind(AssertUnwindSafe(|| book.write(writes))) else {
             log::error!("a write of the Admin API failed by a panic; it may not be in force before a reload");
             return;
         };
@@ -151,63 +159,94 @@ impl Handler<Flush> for Registry {
 }
 
 impl Handler<Reload> for Registry {
-    type Result = Result<(), String>;
+    type Result = ResponseFuture<Result<(), String>>;
 
-    fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.book.reload()));
-        self.conclude(outcome.unwrap_or_else(|_| Err("reading the configuration failed by a panic".into())))
+    fn handle(&mut self, _: Reload, context: &mut Self::Context) -> Self::Result {
+        let (done, outcome) = oneshot::channel();
+        self.build(News::File, Some(done), context);
+        Box::pin(async move { outcome.await.unwrap_or_else(|_| Err("the registry is gone".into())) })
     }
 }
 
 impl Registry {
-    fn look(&mut self) {
-        match catch_unwind(AssertUnwindSafe(|| self.book.look())) {
+    fn look(&mut self, context: &mut Context<Self>) {
+        let Some(book) = &mut self.book else { return };
+        match catch_unwind(AssertUnwindSafe(|| book.news())) {
+            Ok(Some(news)) => self.build(news, None, context),
             Ok(None) => {}
-            // The report is in the log and the status.
-            Ok(Some(outcome)) => drop(self.conclude(outcome)),
             Err(_) => log::error!("looking after the configuration failed by a panic"),
         }
     }
 
+    /// Builds a configuration aside, and puts it into force. Writes wait until it is done.
+    fn build(
+        &mut self,
+        news: News,
+        done: Option<oneshot::Sender<Result<(), String>>>,
+        context: &mut Context<Self>,
+    ) {
+        let Some(mut book) = self.book.take() else { return };
+        let built = aside(move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| book.take_over(news)));
+            (book, outcome.unwrap_or_else(|_| Err("reading the configuration failed by a panic".into())))
+        });
+        context.wait(built.into_actor(self).map(|built, registry, _| {
+            let Some((book, outcome)) = built else {
+                log::error!("the configuration cannot be built: there are no threads left");
+                return;
+            };
+            registry.book = Some(book);
+            let outcome = registry.conclude(outcome);
+            // Who asked may have left.
+            let _ = done.map(|done| done.send(outcome));
+        }));
+    }
+
     fn conclude(&mut self, outcome: Result<Snapshot, String>) -> Result<(), String> {
-        match outcome {
-            Ok(snapshot) => {
-                let summary = snapshot.summary();
-                for warning in snapshot.warnings() {
-                    log::warn!("{warning}");
-                }
-                self.install(Some(snapshot));
-                log::info!("configuration reloaded: {summary}");
-                let waiting = &self.book.status().restart_required;
-                if !waiting.is_empty() {
-                    log::warn!("these settings changed and need a restart: {}", waiting.join(", "));
-                }
-                Ok(())
+        let snapshot = outcome.inspect_err(|report| {
+            self.publish();
+            if !report.is_empty() {
+                log::error!("the configuration is not reloaded, the last good one keeps serving:\n{report}");
             }
-            Err(report) => {
-                self.gateway.status.store(Arc::new(self.book.status().clone()));
-                if !report.is_empty() {
-                    log::error!(
-                        "the configuration is not reloaded, the last good one keeps serving:\n{report}"
-                    );
-                }
-                Err(report)
-            }
+        })?;
+        let summary = snapshot.summary();
+        for warning in snapshot.warnings() {
+            log::warn!("{warning}");
         }
+        self.install(Some(snapshot));
+        log::info!("configuration reloaded: {summary}");
+        let status = self.gateway.status.load();
+        if !status.restart_required.is_empty() {
+            log::warn!("these settings changed and need a restart: {}", status.restart_required.join(", "));
+        }
+        Ok(())
     }
 
     fn install(&mut self, snapshot: Option<Snapshot>) {
         if let Some(snapshot) = snapshot {
-            self.retired.push_back(self.gateway.install(snapshot));
+            self.retired.push(self.gateway.install(snapshot));
         }
-        self.gateway.status.store(Arc::new(self.book.status().clone()));
+        self.publish();
+    }
+
+    fn publish(&self) {
+        if let Some(book) = &self.book {
+            self.gateway.status.store(Arc::new(book.status().clone()));
+        }
     }
 
     /// Takes configurations down that nobody uses any more.
     fn retire(&mut self) {
-        let before = self.retired.len();
-        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-        if before > 0 && self.retired.is_empty() {
+        let (used, unused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.retired)
+            .into_iter()
+            .partition(|snapshot| Arc::strong_count(snapshot) > 1);
+        self.retired = used;
+        if unused.is_empty() {
+            return;
+        }
+        // Nobody waits for it.
+        drop(aside(move || drop(unused)));
+        if self.retired.is_empty() {
             self.gateway.retire();
         }
     }

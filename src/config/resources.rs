@@ -138,8 +138,8 @@ macro_rules! kinds {
         }
 
         impl Resources {
-            /// Reads every list of the file.
-            pub(super) fn read(root: &Node, problems: &mut Problems) -> Self {
+            /// Reads every list of the file, and takes it out of the tree: there may be a hundred thousand entries.
+            pub(super) fn take(root: &mut Node, problems: &mut Problems) -> Self {
                 Self { $($list: list(root, Kind::$kind, problems),)* }
             }
 
@@ -240,23 +240,29 @@ impl Resources {
     }
 }
 
-fn list<T: DeserializeOwned>(root: &Node, kind: Kind, problems: &mut Problems) -> Vec<Arc<Declared<T>>> {
+fn list<T: DeserializeOwned>(root: &mut Node, kind: Kind, problems: &mut Problems) -> Vec<Arc<Declared<T>>> {
     let collection = kind.collection();
-    let Some(node) = root.get(collection) else {
+    let Some(node) = root.take(collection) else {
         return Vec::new();
     };
-    if !matches!(node.value, Value::Array(_) | Value::Unavailable) {
-        let message = format!("expected a list, written as [[{collection}]]");
-        problems.add_from(&node.origin, collection, message);
-    }
-    let entries = node.elements().iter().enumerate();
+    let entries = match node.value {
+        Value::Array(entries) => entries,
+        Value::Unavailable => return Vec::new(),
+        _ => {
+            let message = format!("expected a list, written as [[{collection}]]");
+            problems.add_from(&node.origin, collection, message);
+            return Vec::new();
+        }
+    };
     entries
+        .into_iter()
+        .enumerate()
         .map(|(index, node)| {
             let path = format!("{collection}[{index}]");
-            let shape = read(Place { node, path: &path }, problems);
+            let shape = read(Place { node: &node, path: &path }, problems);
             let name: Option<Arc<str>> = node.text(kind.identity()).map(Into::into);
             let id = name.as_deref().map_or_else(|| Arc::from(path.as_str()), |name| id_of(kind, name));
-            Arc::new(Declared { node: node.clone(), path, id, name, revision: 0, shape })
+            Arc::new(Declared { node, path, id, name, revision: 0, shape })
         })
         .collect()
 }

@@ -116,11 +116,35 @@ impl Node {
         self.members().iter().find(|(key, _)| key == name).map(|(_, node)| node)
     }
 
+    /// Takes the member called `name` out of a table.
+    pub fn take(&mut self, name: &str) -> Option<Node> {
+        let Value::Table(members) = &mut self.value else { return None };
+        let at = members.iter().position(|(key, _)| key == name)?;
+        Some(members.remove(at).1)
+    }
+
     /// The text of a string member called `name`.
     pub fn text(&self, name: &str) -> Option<&str> {
         match &self.get(name)?.value {
             Value::Str { text, .. } => Some(text),
             _ => None,
+        }
+    }
+
+    /// The value as JSON, secrets included; what could not be had is left out.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Str { text, .. } | Value::Loose(text) => Json::String(text.clone()),
+            Value::Int(number) => (*number).into(),
+            Value::Float(number) => (*number).into(),
+            Value::Bool(flag) => (*flag).into(),
+            Value::Array(items) => items.iter().map(Self::to_json).collect(),
+            Value::Table(members) => {
+                let members = members.iter().map(|(name, node)| (name.clone(), node.to_json()));
+                Json::Object(members.collect())
+            }
+            Value::Null | Value::Unavailable => Json::Null,
         }
     }
 

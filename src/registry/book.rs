@@ -40,6 +40,15 @@ pub struct Book {
     status: Status,
 }
 
+/// What has changed outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The file, or one that it names.
+    File,
+    /// The store.
+    Store,
+}
+
 /// Stored resources, sorted.
 #[derive(Default)]
 struct Sorted {
@@ -138,26 +147,31 @@ impl Book {
     }
 
     /// Looks around: a changed file, a store that another process has written to, one that can be opened again.
-    ///
-    /// Gives what came of it, if anything was to be done.
-    pub fn look(&mut self) -> Option<Result<Snapshot, String>> {
-        if self.watch.has_changed() {
-            // Only the content counts: a file that was touched says nothing new.
-            let is_same_text = self
-                .source
-                .text()
-                .is_ok_and(|text| <[u8; 32]>::from(Sha256::digest(&text)) == self.declaration.digest);
-            if !is_same_text || self.watch.has_others() {
-                return Some(self.reload());
-            }
+    pub fn news(&mut self) -> Option<News> {
+        if self.watch.has_changed() && (self.watch.has_others() || self.has_other_text()) {
+            return Some(News::File);
         }
-        self.has_news_in_store().then(|| self.reread_store())
-    }
-
-    fn has_news_in_store(&mut self) -> bool {
-        match &mut self.store {
+        let has_news = match &mut self.store {
             Some(store) => store.has_changed().unwrap_or(false),
             None => self.store_path.as_ref().is_some_and(|path| path.exists()),
+        };
+        has_news.then_some(News::Store)
+    }
+
+    /// Only the content counts: a file that was touched says nothing new.
+    fn has_other_text(&self) -> bool {
+        let text = self.source.text();
+        text.map_or(true, |text| <[u8; 32]>::from(Sha256::digest(&text)) != self.declaration.digest)
+    }
+
+    /// Takes news over.
+    ///
+    /// # Errors
+    /// The report, empty where it was given before.
+    pub fn take_over(&mut self, news: News) -> Result<Snapshot, String> {
+        match news {
+            News::File => self.reload(),
+            News::Store => self.reread_store(),
         }
     }
 
@@ -243,6 +257,21 @@ impl Book {
         };
         let (config, sorted) = sort(&self.declaration, stored, again)?;
         Ok(Trial { config, sorted })
+    }
+
+    /// The file.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The store, where there is one.
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// Whether the file declares a resource of this name.
+    pub(super) fn declares(&self, kind: Kind, name: &str) -> bool {
+        self.declaration.resources.entries(kind).any(|entry| entry.name().is_some_and(|own| **own == *name))
     }
 
     /// Stored resources in force.

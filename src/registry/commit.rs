@@ -67,6 +67,36 @@ impl Book {
         Ok((drafts.into_iter().map(|draft| draft.map(|draft| draft.written)).collect(), Some(snapshot)))
     }
 
+    /// Makes all writes or none; a dry run stops before the store.
+    ///
+    /// # Errors
+    /// Every reason why not.
+    pub(super) fn write_all(&mut self, writes: Vec<Write>, is_dry_run: bool) -> Result<(), String> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let labels: Vec<String> = writes.iter().map(label).collect();
+        let (drafts, stored) = self.drafts(writes);
+        let named = drafts.iter().zip(&labels);
+        let refusals =
+            named.filter_map(|(draft, label)| draft.as_ref().err().map(|error| format!("{label}: {error}")));
+        let refusals: Vec<String> = refusals.collect();
+        if !refusals.is_empty() {
+            return Err(refusals.join("\n"));
+        }
+        let good: Vec<&Draft> = drafts.iter().flatten().collect();
+        let touched: Vec<_> = good.iter().map(|draft| (draft.kind, draft.id.clone())).collect();
+        let trial = self.try_with(stored, &touched).map_err(|problems| problems.to_string())?;
+        if is_dry_run {
+            return Ok(());
+        }
+        let changes: Vec<_> = good.iter().map(|draft| &draft.change).collect();
+        let store = self.writable_store().map_err(|error| error.to_string())?;
+        store.apply(&changes).map_err(|error| format!("store error: {error}"))?;
+        drop(self.accept(trial));
+        Ok(())
+    }
+
     /// Checks each write by itself, in order, and gives the stored resources with all that are good.
     fn drafts(&mut self, writes: Vec<Write>) -> (Vec<Result<Draft, AdminError>>, Resources) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -111,6 +141,16 @@ impl Book {
         let row = row.map_err(|error| AdminError::Store(error.to_string()))?;
         Ok(row.map(|row| Before { revision: row.revision, body: row.body }))
     }
+}
+
+/// What a write is about, by name where it has one.
+fn label(write: &Write) -> String {
+    let body = match &write.action {
+        Action::Create(body) | Action::Put(_, body) | Action::Patch(_, body) => body.as_object(),
+        Action::Delete(_) | Action::Rotate(..) => None,
+    };
+    let name = body.and_then(|body| body.get(write.kind.identity())).and_then(|name| name.as_str());
+    format!("{} \"{}\"", write.kind.noun(), name.or(write.action.id()).unwrap_or_default())
 }
 
 /// Why drafts do not fit: their own fault, or that others need what they change.

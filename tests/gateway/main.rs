@@ -23,3 +23,4 @@ mod routing;
 mod streams;
 mod tidy;
 mod tls;
+mod transfer;
