@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::book::Book;
+use super::book::{Book, Trial};
 use super::write::{Action, Before, Draft, Write, Written, draft, invalid};
 use crate::config::resources::Resources;
 use crate::config::{Kind, Problem, Problems, Snapshot};
@@ -45,23 +45,15 @@ impl Book {
     /// # Errors
     /// They do not fit the others, or one another.
     fn write_together(&mut self, writes: Vec<Write>) -> Result<Outcomes, AdminError> {
-        let (drafts, stored) = self.drafts(writes);
-        let good: Vec<&Draft> = drafts.iter().filter_map(|draft| draft.as_ref().ok()).collect();
-        let refused = |error: AdminError| {
-            move |draft: Result<Draft, AdminError>| Err(draft.err().unwrap_or(error.clone()))
-        };
-        if good.is_empty() {
-            let none = AdminError::NotFound;
-            return Ok((drafts.into_iter().map(refused(none)).collect(), None));
+        let (drafts, trial) = self.try_all(writes);
+        if drafts.iter().all(Result::is_err) {
+            return Ok((drafts.into_iter().map(|draft| draft.map(|draft| draft.written)).collect(), None));
         }
-        let touched: Vec<_> = good.iter().map(|draft| (draft.kind, draft.id.clone())).collect();
-        let trial = self.try_with(stored, &touched).map_err(|problems| refusal(&good, &problems))?;
-        let changes: Vec<_> = good.iter().map(|draft| &draft.change).collect();
-        let saved = self
-            .writable_store()
-            .and_then(|store| store.apply(&changes).map_err(|error| AdminError::Store(error.to_string())));
-        if let Err(error) = saved {
-            return Ok((drafts.into_iter().map(refused(error)).collect(), None));
+        let trial = trial.map_err(|problems| refusal(&drafts, &problems))?;
+        if let Err(error) = self.save(&drafts) {
+            let refused =
+                |draft: Result<Draft, AdminError>| Err(draft.err().unwrap_or_else(|| error.clone()));
+            return Ok((drafts.into_iter().map(refused).collect(), None));
         }
         let snapshot = self.accept(trial);
         Ok((drafts.into_iter().map(|draft| draft.map(|draft| draft.written)).collect(), Some(snapshot)))
@@ -76,25 +68,35 @@ impl Book {
             return Ok(());
         }
         let labels: Vec<String> = writes.iter().map(label).collect();
-        let (drafts, stored) = self.drafts(writes);
+        let (drafts, trial) = self.try_all(writes);
         let named = drafts.iter().zip(&labels);
-        let refusals =
-            named.filter_map(|(draft, label)| draft.as_ref().err().map(|error| format!("{label}: {error}")));
-        let refusals: Vec<String> = refusals.collect();
+        let refusals: Vec<String> = named
+            .filter_map(|(draft, label)| draft.as_ref().err().map(|error| format!("{label}: {error}")))
+            .collect();
         if !refusals.is_empty() {
             return Err(refusals.join("\n"));
         }
-        let good: Vec<&Draft> = drafts.iter().flatten().collect();
-        let touched: Vec<_> = good.iter().map(|draft| (draft.kind, draft.id.clone())).collect();
-        let trial = self.try_with(stored, &touched).map_err(|problems| problems.to_string())?;
-        if is_dry_run {
-            return Ok(());
+        let trial = trial.map_err(|problems| problems.to_string())?;
+        if !is_dry_run {
+            self.save(&drafts).map_err(|error| error.to_string())?;
+            drop(self.accept(trial));
         }
-        let changes: Vec<_> = good.iter().map(|draft| &draft.change).collect();
-        let store = self.writable_store().map_err(|error| error.to_string())?;
-        store.apply(&changes).map_err(|error| format!("store error: {error}"))?;
-        drop(self.accept(trial));
         Ok(())
+    }
+
+    /// Checks each write by itself, and then all that are good together with everything else.
+    fn try_all(&mut self, writes: Vec<Write>) -> (Vec<Result<Draft, AdminError>>, Result<Trial, Problems>) {
+        let (drafts, stored) = self.drafts(writes);
+        let touched: Vec<_> = drafts.iter().flatten().map(|draft| (draft.kind, draft.id.clone())).collect();
+        let trial = self.try_with(stored, &touched);
+        (drafts, trial)
+    }
+
+    /// Puts the good ones into the store.
+    fn save(&mut self, drafts: &[Result<Draft, AdminError>]) -> Result<(), AdminError> {
+        let changes: Vec<_> = drafts.iter().flatten().map(|draft| &draft.change).collect();
+        let store = self.writable_store()?;
+        store.apply(&changes).map_err(|error| AdminError::Store(error.to_string()))
     }
 
     /// Checks each write by itself, in order, and gives the stored resources with all that are good.
@@ -154,8 +156,8 @@ fn label(write: &Write) -> String {
 }
 
 /// Why drafts do not fit: their own fault, or that others need what they change.
-fn refusal(drafts: &[&Draft], problems: &Problems) -> AdminError {
-    let [draft] = drafts else {
+fn refusal(drafts: &[Result<Draft, AdminError>], problems: &Problems) -> AdminError {
+    let [Ok(draft)] = drafts else {
         return AdminError::Conflict("the writes do not fit one another".into());
     };
     let address = format!("{}/{}", draft.kind.collection(), draft.id);

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse, web};
 use aisix_actors::Inspection;
 use bytes::{Bytes, BytesMut};
@@ -90,9 +91,11 @@ async fn actors(worker: Rc<Worker>, request: HttpRequest) -> Result<HttpResponse
 /// sure of it.
 fn authenticate(worker: &Worker, request: &HttpRequest) -> Result<(), Failure> {
     let settings = worker.gateway.snapshot().settings.clone();
-    let is_open = settings.admin.admin_keys.is_empty();
-    let is_known = || admit::credential(request.headers()).is_some_and(|key| settings.admin.accepts(key));
-    if is_open || is_known() {
+    let is_allowed = match settings.admin.admin_keys.is_empty() {
+        true => is_addressed_to_loopback(request),
+        false => admit::credential(request.headers()).is_some_and(|key| settings.admin.accepts(key)),
+    };
+    if is_allowed {
         return Ok(());
     }
     let error = match worker.gateway.admin_failures.count(peer(request), AccessError::MissingKey) {
@@ -100,6 +103,19 @@ fn authenticate(worker: &Worker, request: &HttpRequest) -> Result<(), Failure> {
         _ => AdminError::Unauthorized.into(),
     };
     Err(Failure::new(error, Envelope::Admin))
+}
+
+/// Whether the `Host` is this machine's own: a web page can lead its name to a loopback address and have a browser send
+/// requests to it, but the browser then names the page's host.
+fn is_addressed_to_loopback(request: &HttpRequest) -> bool {
+    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = named.or_else(|| request.uri().authority().map(|authority| authority.as_str())) else {
+        return false;
+    };
+    let has_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = host.rsplit_once(':').filter(|(_, port)| has_port(port)).map_or(host, |(name, _)| name);
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Reads a payload within its bound.
@@ -135,4 +151,30 @@ async fn only_get(request: HttpRequest) -> Result<HttpResponse, Failure> {
 
 fn wrong_method(request: &HttpRequest, allowed: &str) -> Failure {
     refuse(RequestError::WrongMethod { method: request.method().to_string(), allowed: allowed.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn without_a_key_only_requests_to_this_machine_are_served() {
+        for (host, is_own) in [
+            ("127.0.0.1:3001", true),
+            ("127.0.0.1", true),
+            ("localhost:3001", true),
+            ("LocalHost", true),
+            ("[::1]:3001", true),
+            ("[::1]", true),
+            ("evil.example:3001", false),
+            ("localhost.evil.example", false),
+            ("10.0.0.1:3001", false),
+            ("", false),
+        ] {
+            let request = TestRequest::default().insert_header((HOST, host)).to_http_request();
+            assert_eq!(is_addressed_to_loopback(&request), is_own, "{host}");
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) struct ProviderKeyShape {
     pub(crate) tls: Option<TlsShape>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_in_flight: Option<u32>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "RequestShape::is_empty")]
     pub(crate) request: RequestShape,
 }
 
@@ -59,6 +59,12 @@ pub(crate) struct TlsShape {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RequestShape {
     pub(crate) default_headers: BTreeMap<String, Plaintext>,
+}
+
+impl RequestShape {
+    fn is_empty(&self) -> bool {
+        self.default_headers.is_empty()
+    }
 }
 
 /// One of `[[models]]`: direct (`provider_key` and `model_name`) or `routing`.

@@ -9,7 +9,7 @@ use super::PATIENCE;
 
 /// A request with a body, and with its length where there is one.
 pub fn request_text(method: &str, path: &str, key: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: gateway\r\n");
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
     let has = |name: &str| headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     if !key.is_empty() {
         text.push_str(&format!("authorization: Bearer {key}\r\n"));
