@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Snapshot, Source};
+use crate::config::{Problems, Snapshot, Source};
 use crate::gateway::Gateway;
 use crate::registry::Book;
 use crate::server::Application;
@@ -16,7 +16,7 @@ use crate::telemetry::log_writer;
 #[expect(clippy::print_stderr, reason = "there is no log before the configuration is read")]
 pub(super) fn run(source: &Source) -> ExitCode {
     let started = Instant::now();
-    let loaded = match Book::load(source.clone()) {
+    let loaded = match load(source) {
         Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");
@@ -30,6 +30,14 @@ pub(super) fn run(source: &Source) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Loads the configuration on a thread whose memory is given back when it ends: a large file needs much for a moment.
+fn load(source: &Source) -> Result<(Book, Snapshot), Problems> {
+    let own = source.clone();
+    let loader = std::thread::Builder::new().name("load".into()).spawn(move || Book::load(own));
+    let loaded = loader.ok().and_then(|loader| loader.join().ok());
+    loaded.unwrap_or_else(|| Book::load(source.clone()))
 }
 
 fn serve((book, snapshot): (Book, Snapshot), started: Instant) -> io::Result<()> {
