@@ -4,15 +4,19 @@
 //! stand in the keys of the file; methods turn them into a [`Duration`](std::time::Duration) or an explicit
 //! *no limit*.
 
+mod observability;
 mod tables;
 mod upstream;
 
 use serde::Deserialize;
 
 pub use self::{
+    observability::{
+        Buckets, ClientTypeRule, LineFormat, LogLevel, Metrics, Observability, Prometheus, UsageRecords,
+        UsageTarget,
+    },
     tables::{
-        Admin, Backend, Budget, Cache, Downstream, LogLevel, Observability, Presets, Proxy, RateLimit,
-        RequestId, Shutdown, Unpriced,
+        Admin, Backend, Budget, Cache, Downstream, Presets, Proxy, RateLimit, RequestId, Shutdown, Unpriced,
     },
     upstream::{Tls, Upstream},
 };
@@ -74,7 +78,9 @@ impl Settings {
         let found = problems.len();
         settings.check_request_id(place, problems);
         settings.check_admin(place, problems);
+        settings.check_metrics(place, problems);
         settings.check_sizes(place, problems);
+        settings.observability.check(place, problems);
         (problems.len() == found).then_some(settings)
     }
 
@@ -103,15 +109,23 @@ impl Settings {
         }
     }
 
+    fn check_metrics(&self, place: Place<'_>, problems: &mut Problems) {
+        let metrics = &self.observability.metrics.prometheus;
+        let taken = [("proxy", self.proxy.addr, true), ("Admin API", self.admin.addr, self.admin.enabled)];
+        for (name, addr, is_served) in taken {
+            if metrics.enabled && is_served && metrics.addr == addr && addr.port() != 0 {
+                let message = format!("is the address of the {name} as well");
+                place.report("observability.metrics.prometheus.addr", message, problems);
+            }
+        }
+    }
+
     fn check_sizes(&self, place: Place<'_>, problems: &mut Problems) {
         if self.upstream.connect_timeout_ms == 0 {
             place.report("upstream.connect_timeout_ms", "expected 1 or more", problems);
         }
         if self.upstream.max_response_bytes == 0 {
             place.report("upstream.max_response_bytes", "expected 1 or more", problems);
-        }
-        if self.observability.service_name.trim().is_empty() {
-            place.report("observability.service_name", "must not be empty", problems);
         }
     }
 }
