@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc};
 
 use foldhash::{HashMap, HashMapExt as _};
 
-use aisix_actors::provider_pool::ProviderKey;
+use aisix_actors::{budget_ledger::Budget, provider_pool::ProviderKey};
 
 pub use self::{
     access::{ApiKey, AppliesTo, CachePolicy, CacheScope},
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// The first enabled policy that applies is the one that counts.
     pub cache_policies: Vec<CachePolicy>,
+    /// Every budget, in the order of declaration.
+    pub budgets: Vec<Arc<Budget>>,
     /// What the provider pool is given.
     pub provider_keys: Vec<ProviderKey>,
     /// Trust by `TlsProfileId`: 0 is `[upstream.tls]`, equal profiles are shared.
@@ -63,6 +65,7 @@ impl Snapshot {
         Self {
             settings: config.settings,
             cache_policies: resolved.cache_policies,
+            budgets: resolved.budgets,
             provider_keys: resolved.provider_keys,
             tls_profiles: resolved.tls_profiles,
             api_keys: api_keys.map(|(hash, key)| (hash.0, key)).collect(),

@@ -13,7 +13,7 @@ mod rate_limit;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use aisix_actors::provider_pool::ProviderKey;
+use aisix_actors::{budget_ledger::Budget, provider_pool::ProviderKey};
 use uuid::Uuid;
 
 use self::budgets::BudgetIndex;
@@ -37,6 +37,7 @@ pub(super) struct Resolved {
     pub(super) models: Vec<Arc<Model>>,
     pub(super) api_keys: Vec<(KeyHash, Arc<ApiKey>)>,
     pub(super) cache_policies: Vec<CachePolicy>,
+    pub(super) budgets: Vec<Arc<Budget>>,
 }
 
 /// What stands around the resources while they are resolved.
@@ -79,6 +80,7 @@ pub(super) fn resolve(resources: &Resources, around: &Surroundings<'_>, problems
         models,
         api_keys,
         cache_policies,
+        budgets: budgets.into_list(),
     }
 }
 

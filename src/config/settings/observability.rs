@@ -169,11 +169,7 @@ const METRICS_PATH: &str = "/metrics";
 
 impl Default for Prometheus {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            path: METRICS_PATH.into(),
-            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
-        }
+        Self { enabled: true, path: METRICS_PATH.into(), addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)) }
     }
 }
 
@@ -238,8 +234,9 @@ impl Observability {
         }
         for (name, edges) in [("e2e", &buckets.e2e), ("ttft", &buckets.ttft)] {
             if !are_edges(edges) {
-                let message =
-                    format!("expected 1 to {MAX_EDGES} numbers of seconds above 0, each above the one before");
+                let message = format!(
+                    "expected 1 to {MAX_EDGES} numbers of seconds above 0, each above the one before"
+                );
                 place.report(&format!("observability.metrics.buckets.{name}"), message, problems);
             }
         }

@@ -46,6 +46,11 @@ impl BudgetIndex {
         Self(resolved.map(Arc::new).collect())
     }
 
+    /// Every budget, in the order of declaration.
+    pub(super) fn into_list(self) -> Vec<Arc<Budget>> {
+        self.0
+    }
+
     /// The budgets of one scope, for the thing with this reference.
     pub(super) fn of(&self, scope: BudgetScope, reference: Option<&str>) -> Vec<Arc<Budget>> {
         let of_scope = self.0.iter().filter(|budget| budget.scope == scope);
