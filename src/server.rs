@@ -25,10 +25,13 @@ use crate::config::snapshot::Snapshot;
 use crate::endpoints;
 use crate::envelope::Envelope;
 use crate::gateway::{Gateway, Worker};
+use crate::telemetry::Telemetry;
+use crate::telemetry::log_writer::Log;
 
 mod admin;
 mod intake;
 mod proxy;
+mod status;
 
 use intake::Intake;
 
@@ -56,6 +59,7 @@ pub struct Application {
     gateway: Arc<Gateway>,
     proxy: TcpListener,
     admin: Option<TcpListener>,
+    metrics: Option<TcpListener>,
 }
 
 /// A gateway that serves.
@@ -66,22 +70,37 @@ pub struct Running {
     pub proxy_addr: SocketAddr,
     /// Where administrators are served.
     pub admin_addr: Option<SocketAddr>,
+    /// Where metrics are scraped.
+    pub metrics_addr: Option<SocketAddr>,
     servers: Vec<ServerHandle>,
 }
 
 impl Application {
-    /// Binds the listeners of a configuration.
+    /// Binds the listeners of a configuration, for a process without a log.
     ///
     /// # Errors
     /// An address cannot be bound; the error names it and its setting.
     pub fn build(snapshot: Snapshot) -> io::Result<Self> {
+        Self::build_with(snapshot, None)
+    }
+
+    /// Binds the listeners of a configuration; access lines go to the log.
+    ///
+    /// # Errors
+    /// An address cannot be bound; the error names it and its setting.
+    pub fn build_with(snapshot: Snapshot, log: Option<Log>) -> io::Result<Self> {
         let settings = snapshot.settings.clone();
         let proxy = bind(settings.proxy.addr, "proxy.addr")?;
         let admin = match &settings.admin {
             admin if admin.enabled => Some(bind(admin.addr, "admin.addr")?),
             _ => None,
         };
-        Ok(Self { gateway: Gateway::new(snapshot), proxy, admin })
+        let metrics = match &settings.observability.metrics.prometheus {
+            metrics if metrics.enabled => Some(bind(metrics.addr, "observability.metrics.prometheus.addr")?),
+            _ => None,
+        };
+        let telemetry = Telemetry::start(&settings.observability, log)?;
+        Ok(Self { gateway: Gateway::new(snapshot, telemetry), proxy, admin, metrics })
     }
 
     /// Starts to serve on the current actix system.
@@ -95,14 +114,18 @@ impl Application {
         let proxy = listen(&gateway, PROXY, self.proxy, workers)?;
         let mut servers = vec![proxy.handle()];
         actix_rt::spawn(proxy);
-        let mut admin_addr = None;
-        if let Some(listener) = self.admin {
-            admin_addr = Some(listener.local_addr()?);
-            let admin = listen(&gateway, ADMIN, listener, 1)?;
-            servers.push(admin.handle());
-            actix_rt::spawn(admin);
+        let mut addrs = [None; 2];
+        let beside = [(ADMIN, self.admin), (METRICS, self.metrics)];
+        for (addr, (listener, socket)) in addrs.iter_mut().zip(beside) {
+            if let Some(socket) = socket {
+                *addr = Some(socket.local_addr()?);
+                let server = listen(&gateway, listener, socket, 1)?;
+                servers.push(server.handle());
+                actix_rt::spawn(server);
+            }
         }
-        Ok(Running { gateway, proxy_addr, admin_addr, servers })
+        let [admin_addr, metrics_addr] = addrs;
+        Ok(Running { gateway, proxy_addr, admin_addr, metrics_addr, servers })
     }
 }
 
@@ -116,6 +139,8 @@ impl Running {
         while self.gateway.open_exchanges() > 0 {
             tokio::time::sleep(DRAIN_POLL).await;
         }
+        // While the workers live: they hand over what they have written.
+        self.gateway.telemetry.finish().await;
         for server in &self.servers {
             server.stop(true).await;
         }
@@ -158,6 +183,8 @@ const PROXY: Listener =
     Listener { name: "proxy", configure: proxy::configure, envelope_of: endpoints::envelope_of };
 const ADMIN: Listener =
     Listener { name: "admin", configure: admin::configure, envelope_of: |_| Envelope::Admin };
+const METRICS: Listener =
+    Listener { name: "metrics", configure: status::configure, envelope_of: |_| Envelope::Admin };
 
 fn listen(
     gateway: &Arc<Gateway>,

@@ -37,7 +37,7 @@ fn serve(snapshot: Snapshot, started: Instant) -> io::Result<()> {
     for warning in snapshot.warnings() {
         log::warn!("{warning}");
     }
-    let application = Application::build(snapshot)?;
+    let application = Application::build_with(snapshot, Some(log.clone()))?;
     actix_rt::System::new().block_on(async move {
         let running = application.start()?;
         let (proxy, workers) = (running.proxy_addr, settings.proxy.workers());
@@ -47,6 +47,9 @@ fn serve(snapshot: Snapshot, started: Instant) -> io::Result<()> {
         );
         if let Some(admin) = running.admin_addr {
             log::info!("administrators are served on http://{admin}");
+        }
+        if let Some(metrics) = running.metrics_addr {
+            log::info!("metrics are served on http://{metrics}");
         }
         let min_drain = wait_for_signal(settings.shutdown.min_drain()).await?;
         running.drain(min_drain).await;

@@ -10,21 +10,36 @@ use sha2::{Digest, Sha256};
 use super::exchange::Exchange;
 use crate::config::snapshot::ApiKey;
 use crate::error::{AccessError, GatewayError};
+use crate::telemetry::record::Admission;
 
 /// Finds the caller's key (§1.6): `Authorization: Bearer`, or `x-api-key` where there is no `Authorization`.
 ///
 /// # Errors
 /// 401 without a usable credential, or with a key that is unknown, disabled or expired.
 pub fn admit(exchange: &mut Exchange, request: &HttpRequest) -> Result<Arc<ApiKey>, GatewayError> {
+    let found = find(exchange, request);
+    exchange.admission = Some(match &found {
+        Ok(_) => Admission::Allowed,
+        Err(AccessError::DisabledKey) => Admission::Disabled,
+        Err(AccessError::ExpiredKey) => Admission::Expired,
+        Err(AccessError::MissingKey) => Admission::Missing,
+        Err(AccessError::UnknownKey | AccessError::UnknownModel(_) | AccessError::ModelNotAllowed(_)) => {
+            Admission::Unknown
+        }
+    });
+    Ok(found?)
+}
+
+fn find(exchange: &mut Exchange, request: &HttpRequest) -> Result<Arc<ApiKey>, AccessError> {
     let token = credential(request.headers()).ok_or(AccessError::MissingKey)?;
     let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
     let key = exchange.snapshot.api_key(&digest).cloned().ok_or(AccessError::UnknownKey)?;
     exchange.caller = Some(key.clone());
     if key.disabled {
-        return Err(AccessError::DisabledKey.into());
+        return Err(AccessError::DisabledKey);
     }
     if key.is_expired(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()) {
-        return Err(AccessError::ExpiredKey.into());
+        return Err(AccessError::ExpiredKey);
     }
     Ok(key)
 }

@@ -8,11 +8,19 @@ use aisix_actors::Inspection;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::status;
 use crate::envelope::{Envelope, Failure};
 use crate::error::{AccessError, RequestError};
-use crate::gateway::Worker;
+use crate::gateway::{Gateway, Worker};
 use crate::operation::Operation;
 use crate::pipeline::own;
+
+/// A page for administrators.
+type Page = fn(&Gateway) -> HttpResponse;
+
+/// The pages that only look.
+const PAGES: [(&str, Page); 2] =
+    [("/admin/v1/health", status::health), ("/admin/v1/models/status", status::models)];
 
 pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
     for (path, operation) in [("/livez", Operation::Livez), ("/readyz", Operation::Readyz)] {
@@ -23,6 +31,18 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
         };
         routes
             .service(web::resource(path).route(web::get().to(answer)).default_service(web::to(wrong_method)));
+    }
+    for (path, page) in PAGES {
+        let worker = worker.clone();
+        let answer = move |request: HttpRequest| {
+            let worker = worker.clone();
+            async move {
+                authenticate(&worker, &request)?;
+                Ok::<_, Failure>(page(&worker.gateway))
+            }
+        };
+        let resource = web::resource(path).route(web::get().to(answer));
+        routes.service(resource.default_service(web::to(wrong_method)));
     }
     let actors = move |request: HttpRequest| actors(worker.clone(), request);
     let resource = web::resource("/admin/v1/actors");
@@ -90,12 +110,12 @@ fn authenticate(worker: &Worker, request: &HttpRequest) -> Result<(), Failure> {
     }
 }
 
-async fn unknown_path(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub(super) async fn unknown_path(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let (method, path) = (request.method().to_string(), request.path().chars().take(128).collect());
     Err(Failure::new(RequestError::UnknownPath { method, path }, Envelope::Admin))
 }
 
-async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub(super) async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let error = RequestError::WrongMethod { method: request.method().to_string(), allowed: "GET".to_owned() };
     Err(Failure::new(error, Envelope::Admin))
 }

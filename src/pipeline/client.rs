@@ -1,0 +1,22 @@
+//! Who a caller says that it is: its address, its `User-Agent`, its trace.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::USER_AGENT;
+
+use crate::telemetry::record::Client;
+
+/// The header that continues a trace (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
+
+/// What a request tells of its caller.
+#[must_use]
+pub fn of(request: &HttpRequest) -> Client {
+    let headers = request.headers();
+    let mut traces = headers.get_all(TRACEPARENT);
+    let traceparent = traces.next().filter(|_| traces.next().is_none()).cloned();
+    Client {
+        ip: request.peer_addr().map(|peer| peer.ip()),
+        user_agent: headers.get(USER_AGENT).cloned(),
+        traceparent,
+    }
+}
