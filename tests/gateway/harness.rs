@@ -16,11 +16,13 @@ use tokio::sync::oneshot;
 
 mod client;
 mod metrics;
+mod process;
 mod settings;
 mod upstream;
 
 pub use client::{Connection, Response, Stream, request_text};
 pub use metrics::Metrics;
+pub use process::{Process, run, signal, written};
 pub use settings::{api_key, budget, chat_body, gateway_over, model, provider_key, routing};
 pub use upstream::{Answer, Gate, Received, Upstream, completion, delta, finish, free_port, usage_event};
 
