@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderValue;
@@ -146,7 +145,7 @@ async fn respond(
         Ok(Ready::Stream(events)) => {
             let standing = exchange.peek().await;
             exchange.note_standing(standing.as_ref());
-            exchange.responded = Some(Instant::now());
+            exchange.responded = Some(exchange.opened.elapsed());
             let mut response = relay::event_stream();
             headers::write(&exchange, standing.as_ref(), response.headers_mut());
             Ok(response.map_body(|_, ()| relay::stream(exchange, &call, events)).map_into_boxed_body())

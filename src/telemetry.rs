@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub mod access_log;
 pub mod board;
@@ -109,7 +109,8 @@ impl Telemetry {
     ///
     /// To be called when no exchange is open any more; blocks only on the threads that write.
     pub async fn finish(&self) {
-        while self.has_buffered() {
+        let deadline = Instant::now() + FINISH_TIME;
+        while self.has_buffered() && Instant::now() < deadline {
             tokio::time::sleep(FINISH_POLL).await;
         }
         if let Some(usage) = &self.usage {
@@ -120,3 +121,5 @@ impl Telemetry {
 
 /// How often the end of the process looks whether the workers have handed over their lines.
 const FINISH_POLL: Duration = Duration::from_millis(10);
+/// Longest wait for a worker that hands over nothing any more.
+const FINISH_TIME: Duration = Duration::from_secs(2);

@@ -275,12 +275,15 @@ fn unreachable(error: SendRequestError) -> UpstreamError {
     UpstreamError::Unreachable { cause: error.to_string() }
 }
 
+/// Where providers name a request: most, and Anthropic.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const BARE_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// Longest id of a provider that is taken over, in bytes.
 const MAX_ID_BYTES: usize = 256;
 
 /// The provider's name for the request, where it is short and visible.
 fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
-    let id = headers.get("x-request-id").or_else(|| headers.get("request-id"))?;
+    let id = headers.get(X_REQUEST_ID).or_else(|| headers.get(BARE_REQUEST_ID))?;
     let is_visible = id.as_bytes().iter().all(|byte| (0x21..=0x7e).contains(byte));
     (is_visible && (1..=MAX_ID_BYTES).contains(&id.len())).then(|| id.clone())
 }

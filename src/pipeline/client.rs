@@ -1,12 +1,12 @@
 //! Who a caller says that it is: its address, its `User-Agent`, its trace.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::USER_AGENT;
+use actix_web::http::header::{HeaderName, USER_AGENT};
 
 use crate::telemetry::record::Client;
 
 /// The header that continues a trace (W3C Trace Context).
-const TRACEPARENT: &str = "traceparent";
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What a request tells of its caller.
 #[must_use]

@@ -99,8 +99,8 @@ pub struct Exchange {
     pub malformed_events: u32,
     /// When it was opened.
     pub opened: Instant,
-    /// When the head of a stream was handed over.
-    pub responded: Option<Instant>,
+    /// How long it took until the head of a stream was handed over.
+    pub responded: Option<Duration>,
     /// Limits of the key and the model.
     pub limits: Option<Permit>,
     /// Budgets of the caller and the model.
@@ -260,7 +260,7 @@ impl Exchange {
             drained: self.drained,
             remaining: self.remaining,
             client: &self.client,
-            times: Times { opened: self.opened, responded: self.responded, closed: Instant::now() },
+            times: Times { opened: self.opened, responded: self.responded, took: self.opened.elapsed() },
         });
     }
 }

@@ -1,8 +1,6 @@
 //! One line per exchange, written when it closes, so that streams have their tokens. Never a prompt, an answer or a
 //! credential.
 
-use std::time::Instant;
-
 use super::clock::Clock;
 use super::fields::{Fields, MAX_TAG_BYTES, name, tag};
 use super::record::{Attempt, AttemptKind, Record};
@@ -14,7 +12,14 @@ pub const TARGET: &str = "aisix::access";
 
 /// Writes what is the same in all lines of one set of labels.
 pub fn write_labels(record: &Record<'_>, labels: &Labels<'_>, format: LineFormat, out: &mut Vec<u8>) {
-    let mut fields = Fields { out, format };
+    match format {
+        LineFormat::Text => write_labels_as::<false>(record, labels, out),
+        LineFormat::Json => write_labels_as::<true>(record, labels, out),
+    }
+}
+
+fn write_labels_as<const JSON: bool>(record: &Record<'_>, labels: &Labels<'_>, out: &mut Vec<u8>) {
+    let mut fields = Fields::<JSON> { out };
     fields.text(name!("method"), record.endpoint.method.as_str());
     fields.text(name!("path"), record.endpoint.path);
     fields.number(name!("status"), u64::from(record.status));
@@ -42,23 +47,29 @@ pub struct Line<'a> {
 
 impl Line<'_> {
     /// Writes the line.
-    pub fn write(&self, clock: &mut Clock, out: &mut Vec<u8>) {
-        write_head(clock, self.record.times.closed, self.format, out);
+    pub fn write(&self, clock: &Clock, out: &mut Vec<u8>) {
+        write_head(clock, self.format, out);
         out.extend_from_slice(self.labels);
-        let mut fields = Fields { out, format: self.format };
-        self.write_course(&mut fields);
-        self.write_usage(&mut fields);
-        self.write_end(&mut fields);
+        match self.format {
+            LineFormat::Text => self.write_fields(Fields::<false> { out }),
+            LineFormat::Json => self.write_fields(Fields::<true> { out }),
+        }
         out.extend_from_slice(match self.format {
             LineFormat::Text => b"\n",
             LineFormat::Json => b"}\n",
         });
     }
 
-    fn write_course(&self, fields: &mut Fields<'_>) {
+    fn write_fields<const JSON: bool>(&self, mut fields: Fields<'_, JSON>) {
+        self.write_course(&mut fields);
+        self.write_usage(&mut fields);
+        self.write_end(&mut fields);
+    }
+
+    fn write_course<const JSON: bool>(&self, fields: &mut Fields<'_, JSON>) {
         let record = self.record;
         fields.text(name!("request_id"), record.request_id);
-        fields.number(name!("latency_ms"), record.took().as_millis() as u64);
+        fields.number(name!("latency_ms"), record.times.took.as_millis() as u64);
         if let Some(event) = record.first_event() {
             fields.number(name!("ttft_ms"), event.downstream.as_millis() as u64);
         }
@@ -77,7 +88,7 @@ impl Line<'_> {
         fields.number(name!("routing_fallback_count"), fallbacks as u64);
     }
 
-    fn write_usage(&self, fields: &mut Fields<'_>) {
+    fn write_usage<const JSON: bool>(&self, fields: &mut Fields<'_, JSON>) {
         if let Some(cache) = self.record.cache {
             fields.text(name!("cache"), cache.status.as_str());
         }
@@ -91,7 +102,7 @@ impl Line<'_> {
         fields.usd(name!("cost_usd"), self.record.cost.0);
     }
 
-    fn write_end(&self, fields: &mut Fields<'_>) {
+    fn write_end<const JSON: bool>(&self, fields: &mut Fields<'_, JSON>) {
         fields.some_number(name!("malformed_events"), u64::from(self.record.malformed_events));
         if let Some(class) = self.record.error_class() {
             fields.text(name!("error_kind"), class);
@@ -103,8 +114,8 @@ impl Line<'_> {
 }
 
 /// The time and the place, as the other lines of the log begin.
-fn write_head(clock: &mut Clock, at: Instant, format: LineFormat, out: &mut Vec<u8>) {
-    let (utc, millis) = clock.utc(at);
+fn write_head(clock: &Clock, format: LineFormat, out: &mut Vec<u8>) {
+    let (utc, millis) = clock.utc();
     let millis = [b'0' + (millis / 100) as u8, b'0' + (millis / 10 % 10) as u8, b'0' + (millis % 10) as u8];
     let (before, after): (&[u8], &[u8]) = match format {
         LineFormat::Text => (b"[", b"Z INFO  aisix::access] proxy request completed"),

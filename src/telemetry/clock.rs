@@ -8,6 +8,7 @@ const SECS_PER_DAY: u64 = 86_400;
 pub struct Clock {
     anchor: Instant,
     unix: Duration,
+    now: Duration,
     /// The second that `text` shows.
     shown: u64,
     text: [u8; 19],
@@ -17,8 +18,13 @@ impl Clock {
     /// A clock that is right now.
     #[must_use]
     pub fn start() -> Self {
-        let mut clock =
-            Self { anchor: Instant::now(), unix: Duration::ZERO, shown: u64::MAX, text: [b'0'; 19] };
+        let mut clock = Self {
+            anchor: Instant::now(),
+            unix: Duration::ZERO,
+            now: Duration::ZERO,
+            shown: u64::MAX,
+            text: [b'0'; 19],
+        };
         clock.set();
         clock
     }
@@ -38,14 +44,20 @@ impl Clock {
         }
     }
 
-    /// An instant as UTC, `2026-01-31T12:00:00` without its zone, and its milliseconds.
-    pub fn utc(&mut self, at: Instant) -> (&[u8; 19], u32) {
-        let unix = self.unix(at);
-        if unix.as_secs() != self.shown {
-            self.shown = unix.as_secs();
+    /// Moves to an instant, and gives the time since the Unix epoch.
+    pub fn move_to(&mut self, at: Instant) -> Duration {
+        self.now = self.unix(at);
+        if self.now.as_secs() != self.shown {
+            self.shown = self.now.as_secs();
             self.text = utc(self.shown);
         }
-        (&self.text, unix.subsec_millis())
+        self.now
+    }
+
+    /// The instant that it was moved to as UTC, `2026-01-31T12:00:00` without its zone, and its milliseconds.
+    #[must_use]
+    pub fn utc(&self) -> (&[u8; 19], u32) {
+        (&self.text, self.now.subsec_millis())
     }
 }
 

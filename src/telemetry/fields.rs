@@ -2,8 +2,6 @@
 //!
 //! Lines are written on every request, so nothing here allocates.
 
-use crate::config::settings::LineFormat;
-
 /// Longest tag that is taken over from a caller or a provider, in bytes.
 pub const MAX_TAG_BYTES: usize = 256;
 
@@ -24,27 +22,24 @@ macro_rules! name {
 }
 pub(super) use name;
 
-/// Writes fields to the end of a buffer.
-pub struct Fields<'a> {
+/// Writes fields to the end of a buffer; which way is known to the compiler, so that names are copied as constants.
+pub struct Fields<'a, const JSON: bool> {
     /// Where they go.
     pub out: &'a mut Vec<u8>,
-    /// How they are written.
-    pub format: LineFormat,
 }
 
-impl Fields<'_> {
+impl<const JSON: bool> Fields<'_, JSON> {
+    #[inline(always)]
     fn name(&mut self, name: Name) {
-        let text = match self.format {
-            LineFormat::Text => name.text,
-            LineFormat::Json => name.json,
-        };
+        let text = if JSON { name.json } else { name.text };
         self.out.extend_from_slice(text.as_bytes());
     }
 
     /// Writes a text.
+    #[inline]
     pub fn text(&mut self, name: Name, value: &str) {
         self.name(name);
-        if self.format == LineFormat::Text && is_bare(value.as_bytes()) {
+        if !JSON && is_bare(value.as_bytes()) {
             self.out.extend_from_slice(value.as_bytes());
         } else {
             quoted(self.out, value);
@@ -52,6 +47,7 @@ impl Fields<'_> {
     }
 
     /// Writes a text unless it is empty.
+    #[inline]
     pub fn some_text(&mut self, name: Name, value: &str) {
         if !value.is_empty() {
             self.text(name, value);
@@ -59,12 +55,14 @@ impl Fields<'_> {
     }
 
     /// Writes a whole number.
+    #[inline]
     pub fn number(&mut self, name: Name, value: u64) {
         self.name(name);
         self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// Writes a whole number unless it is zero.
+    #[inline]
     pub fn some_number(&mut self, name: Name, value: u64) {
         if value > 0 {
             self.number(name, value);
@@ -72,12 +70,14 @@ impl Fields<'_> {
     }
 
     /// Writes yes or no.
+    #[inline]
     pub fn flag(&mut self, name: Name, value: bool) {
         self.name(name);
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// Writes micro-dollars as a decimal number of dollars.
+    #[inline]
     pub fn usd(&mut self, name: Name, micros: u64) {
         self.name(name);
         self.out.extend_from_slice(itoa::Buffer::new().format(micros / 1_000_000).as_bytes());
@@ -140,16 +140,16 @@ pub fn tag(bytes: &[u8], limit: usize) -> std::borrow::Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn written(format: LineFormat, write: impl FnOnce(&mut Fields<'_>)) -> String {
+    fn written<const JSON: bool>(write: impl FnOnce(&mut Fields<'_, JSON>)) -> String {
         let mut out = Vec::new();
-        write(&mut Fields { out: &mut out, format });
+        write(&mut Fields { out: &mut out });
         String::from_utf8(out).expect("text")
     }
 
     #[test]
     fn any_text_is_a_json_string() {
         let every = (0..=127u8).map(char::from).collect::<String>() + "üß漢";
-        let json = written(LineFormat::Json, |fields| fields.text(name!("a"), &every));
+        let json = written::<true>(|fields| fields.text(name!("a"), &every));
         let read: String = serde_json::from_str(json.strip_prefix(",\"a\":").expect("a name")).expect("JSON");
         assert_eq!(read, every);
     }
@@ -163,7 +163,7 @@ mod tests {
             ("", " a=\"\""),
             ("a\nb", " a=\"a\\nb\""),
         ] {
-            assert_eq!(written(LineFormat::Text, |fields| fields.text(name!("a"), value)), line);
+            assert_eq!(written::<false>(|fields| fields.text(name!("a"), value)), line);
         }
     }
 
@@ -172,10 +172,7 @@ mod tests {
         for (micros, text) in
             [(0, "0"), (1, "0.000001"), (125, "0.000125"), (1_100_000, "1.1"), (50_000_000, "50")]
         {
-            assert_eq!(
-                written(LineFormat::Text, |fields| fields.usd(name!("usd"), micros)),
-                format!(" usd={text}")
-            );
+            assert_eq!(written::<false>(|fields| fields.usd(name!("usd"), micros)), format!(" usd={text}"));
         }
     }
 

@@ -90,7 +90,7 @@ impl Write for Log {
 }
 
 fn write_lines(entries: &Receiver<Entry>, dropped: &Dropped) {
-    let mut out = io::BufWriter::with_capacity(64 << 10, io::stderr());
+    let mut out = io::BufWriter::with_capacity(32 << 10, io::stderr());
     while let Ok(entry) = entries.recv() {
         let mut entry = Some(entry);
         // Everything that is already there goes out in one write. A closed stderr is not worth a crash.

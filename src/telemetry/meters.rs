@@ -125,7 +125,7 @@ impl Meters {
         }
         if let Some(times) = &row.times {
             times.duration.note(record.handed_over());
-            times.e2e.note(record.took(), &self.edges.e2e);
+            times.e2e.note(record.times.took, &self.edges.e2e);
             if let (Some(first), Some(event)) = (&times.first, record.first_event()) {
                 first.upstream.note(event.upstream);
                 first.downstream.note(event.downstream, &self.edges.ttft);

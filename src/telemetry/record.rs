@@ -61,10 +61,18 @@ pub struct Record<'a> {
 pub struct Times {
     /// The exchange was opened.
     pub opened: Instant,
-    /// The head of a stream was handed over.
-    pub responded: Option<Instant>,
-    /// The exchange was closed.
-    pub closed: Instant,
+    /// How long it took until the head of a stream was handed over.
+    pub responded: Option<Duration>,
+    /// How long it was open.
+    pub took: Duration,
+}
+
+impl Times {
+    /// When it was closed.
+    #[must_use]
+    pub fn closed(&self) -> Instant {
+        self.opened + self.took
+    }
 }
 
 /// One try at one target.
@@ -292,16 +300,10 @@ impl Record<'_> {
         self.failure.map(Failure::class).or(left)
     }
 
-    /// How long the exchange was open.
-    #[must_use]
-    pub fn took(&self) -> Duration {
-        self.times.closed.saturating_duration_since(self.times.opened)
-    }
-
     /// How long it took until the response was handed over, for streams its head.
     #[must_use]
     pub fn handed_over(&self) -> Duration {
-        self.times.responded.unwrap_or(self.times.closed).saturating_duration_since(self.times.opened)
+        self.times.responded.unwrap_or(self.times.took)
     }
 
     /// How long the first event took, where there was one.

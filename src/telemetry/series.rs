@@ -27,6 +27,8 @@ pub struct Marks {
     pub part: Part,
     /// The place of the endpoint in the table.
     pub place: u8,
+    /// Whether a target was chosen: a hit of the cache needs none.
+    pub is_asked: bool,
     /// Whether the caller asked for a stream.
     pub is_stream: bool,
     /// Whether a later target answered.

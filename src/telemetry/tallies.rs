@@ -47,37 +47,38 @@ impl Tallies {
         Self { registry, state: RandomState::default(), found: HashTable::new(), other: "other".into() }
     }
 
-    /// Adds to the counts of a tally.
+    /// Adds to the counts of a tally, or of the one that stands for those that there is no room for.
     pub fn add(&mut self, what: What, texts: [&Arc<str>; 2], counts: [u64; 3]) {
-        let tally = self.find(what, texts);
-        for (cell, count) in tally.counts.iter().zip(counts) {
-            if count > 0 {
-                cell.add(count);
-            }
+        if self.add_to(what, texts, counts, false) {
+            return;
         }
+        self.registry.note_collapse();
+        let other = Arc::clone(&self.other);
+        self.add_to(what, [&other, &other], counts, true);
     }
 
-    fn find(&mut self, what: What, texts: [&Arc<str>; 2]) -> &Tally {
-        let Self { registry, state, found, other } = self;
-        let mut texts = texts;
-        let has = |tally: &Tally, texts: [&Arc<str>; 2]| {
-            tally.what == what && tally.texts.iter().zip(texts).all(|(own, text)| *own == *text)
+    /// Adds to one tally; false when it is new and there is no room for it.
+    fn add_to(&mut self, what: What, texts: [&Arc<str>; 2], counts: [u64; 3], is_last: bool) -> bool {
+        let Self { registry, state, found, .. } = self;
+        let is_it = |tally: &Arc<Tally>| {
+            let same = |(own, text): (&Arc<str>, &Arc<str>)| Arc::ptr_eq(own, text) || **own == **text;
+            tally.what == what && tally.texts.iter().zip(texts).all(same)
         };
-        let is_new = found.find(hash_of(state, what, texts), |tally| has(tally, texts)).is_none();
-        if is_new && !registry.has_room_for_tally() {
-            registry.note_collapse();
-            texts = [other, other];
-        }
         let rehash = |tally: &Arc<Tally>| hash_of(state, tally.what, tally.texts.each_ref());
-        match found.entry(hash_of(state, what, texts), |tally| has(tally, texts), rehash) {
+        let tally = match found.entry(hash_of(state, what, texts), is_it, rehash) {
             Entry::Occupied(found) => found.into_mut(),
-            Entry::Vacant(place) => {
+            Entry::Vacant(place) if is_last || registry.has_room_for_tally() => {
                 let counts = std::array::from_fn(|_| Cell::default());
                 let tally = Arc::new(Tally { what, texts: texts.map(Arc::clone), counts });
                 registry.add_tally(Arc::clone(&tally));
                 place.insert(tally).into_mut()
             }
+            Entry::Vacant(_) => return false,
+        };
+        for (cell, count) in tally.counts.iter().zip(counts) {
+            cell.add(count);
         }
+        true
     }
 }
 

@@ -9,21 +9,31 @@ use super::clock::Clock;
 use super::fields::{Fields, MAX_TAG_BYTES, name, quoted, tag};
 use super::record::{Attempt, CacheStatus, Record};
 use super::series::{Labels, Text};
-use crate::config::settings::LineFormat;
+
+/// Records are JSON.
+type Json<'a> = Fields<'a, true>;
 
 /// Longest error text, in bytes.
 const MAX_ERROR_BYTES: usize = 2048;
 
 /// Writes what is the same in all records of one set of labels.
 pub fn write_labels(record: &Record<'_>, labels: &Labels<'_>, out: &mut Vec<u8>) {
-    let mut fields = Fields { out, format: LineFormat::Json };
+    let mut fields = Json { out };
     let text = |text: Text| -> &str { labels.texts[text as usize] };
     fields.text(name!("model_id"), text(Text::TargetId));
     fields.text(name!("api_key_id"), record.caller.map_or("", |caller| &caller.id));
+    fields.flag(name!("guardrail_blocked"), false);
     fields.text(name!("inbound_protocol"), record.endpoint.dialect.protocol());
     if !record.attempts.is_empty() {
         fields.text(name!("provider_kind"), text(Text::Provider));
         fields.text(name!("pk_label"), text(Text::ProviderKeyName));
+    }
+    let Some(named) = record.model else { return };
+    if named.capture.is_none() {
+        fields.text(name!("requested_model"), &named.model.name);
+    }
+    if !record.attempts.is_empty() && *named.model.id != *text(Text::TargetId) {
+        fields.text(name!("attempt_model"), text(Text::Target));
     }
 }
 
@@ -41,9 +51,9 @@ pub struct UsageLine<'a> {
 
 impl UsageLine<'_> {
     /// Writes the line.
-    pub fn write(&self, clock: &mut Clock, out: &mut Vec<u8>) {
+    pub fn write(&self, clock: &Clock, out: &mut Vec<u8>) {
         let start = out.len();
-        let mut fields = Fields { out, format: LineFormat::Json };
+        let mut fields = Json { out };
         fields.text(name!("request_id"), self.record.request_id);
         // The first member has no comma before it.
         fields.out[start] = b'{';
@@ -53,7 +63,7 @@ impl UsageLine<'_> {
             fields.text(name!("trace_id"), trace);
         }
         fields.out.extend_from_slice(b",\"occurred_at\":\"");
-        fields.out.extend_from_slice(clock.utc(self.record.times.closed).0);
+        fields.out.extend_from_slice(clock.utc().0);
         fields.out.extend_from_slice(b"Z\"");
         fields.out.extend_from_slice(self.labels);
         self.write_model(&mut fields);
@@ -68,22 +78,16 @@ impl UsageLine<'_> {
         self.attempt.is_none_or(|(place, _)| place + 1 == self.record.attempts.len())
     }
 
-    fn write_model(&self, fields: &mut Fields<'_>) {
+    /// The name that the caller sent, where it is not the model's own.
+    fn write_model(&self, fields: &mut Json<'_>) {
         let Some(resolved) = self.record.model else { return };
-        match resolved.capture.as_deref() {
-            Some(capture) => {
-                let asked = resolved.model.name.replacen('*', &tag(capture.as_bytes(), MAX_TAG_BYTES), 1);
-                fields.text(name!("requested_model"), &asked);
-            }
-            None => fields.text(name!("requested_model"), &resolved.model.name),
-        }
-        if let Some((_, attempt)) = self.attempt.filter(|(_, attempt)| attempt.target.id != resolved.model.id)
-        {
-            fields.text(name!("attempt_model"), &attempt.target.name);
+        if let Some(capture) = resolved.capture.as_deref() {
+            let asked = resolved.model.name.replacen('*', &tag(capture.as_bytes(), MAX_TAG_BYTES), 1);
+            fields.text(name!("requested_model"), &asked);
         }
     }
 
-    fn write_tokens(&self, fields: &mut Fields<'_>) {
+    fn write_tokens(&self, fields: &mut Json<'_>) {
         let usage = self.record.usage.filter(|_| self.is_last()).copied().unwrap_or_default();
         let cost = if self.is_last() { self.record.cost.0 } else { 0 };
         fields.number(name!("prompt_tokens"), usage.prompt);
@@ -105,10 +109,10 @@ impl UsageLine<'_> {
         }
     }
 
-    fn write_times(&self, fields: &mut Fields<'_>) {
+    fn write_times(&self, fields: &mut Json<'_>) {
         let record = self.record;
         let upstream = self.attempt.map(|(_, attempt)| {
-            attempt.took.unwrap_or_else(|| record.times.closed.saturating_duration_since(attempt.started))
+            attempt.took.unwrap_or_else(|| record.times.closed().saturating_duration_since(attempt.started))
         });
         fields.number(name!("upstream_latency_ms"), upstream.unwrap_or_default().as_millis() as u64);
         if self.is_last() {
@@ -116,7 +120,7 @@ impl UsageLine<'_> {
             if let Some(first) = first {
                 fields.number(name!("upstream_ttft_ms"), first.upstream.as_millis() as u64);
             }
-            let delivered = first.map_or_else(|| record.took(), |first| first.downstream);
+            let delivered = first.map_or_else(|| record.times.took, |first| first.downstream);
             fields.number(name!("downstream_latency_ms"), delivered.as_millis() as u64);
         }
         let (place, kind) = self.attempt.map_or((0, ""), |(place, attempt)| (place, attempt.kind.as_str()));
@@ -124,13 +128,12 @@ impl UsageLine<'_> {
         fields.some_text(name!("attempt_kind"), kind);
     }
 
-    fn write_answer(&self, fields: &mut Fields<'_>) {
+    fn write_answer(&self, fields: &mut Json<'_>) {
         let record = self.record;
         let own = self.attempt.and_then(|(_, attempt)| attempt.failure.as_ref());
         let failure = own.or(record.failure.filter(|_| self.is_last()));
         let status = own.map_or(record.status, |failure| failure.status);
         fields.number(name!("status_code"), u64::from(status));
-        fields.flag(name!("guardrail_blocked"), false);
         if let Some((_, attempt)) = self.attempt {
             let id = attempt.provider_request_id.as_ref().and_then(|id| id.to_str().ok());
             fields.some_text(name!("provider_request_id"), id.unwrap_or_default());
@@ -149,7 +152,7 @@ impl UsageLine<'_> {
         }
     }
 
-    fn write_client(&self, fields: &mut Fields<'_>) {
+    fn write_client(&self, fields: &mut Json<'_>) {
         if let Some(ip) = self.record.client.ip {
             fields.out.extend_from_slice(b",\"client_source_ip\":\"");
             write_ip(ip, fields.out);

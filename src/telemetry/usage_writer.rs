@@ -73,6 +73,7 @@ impl UsageWriter {
 }
 
 fn write_all(mut sink: Sink, entries: &Receiver<Entry>, failed: &AtomicU64) {
+    let mut is_out = false;
     while let Ok(entry) = entries.recv() {
         match entry {
             Entry::Flush(done) => {
@@ -83,12 +84,16 @@ fn write_all(mut sink: Sink, entries: &Receiver<Entry>, failed: &AtomicU64) {
                     Sink::Stdout => write_to_stdout(&lines.bytes).map_err(Some),
                     Sink::File(file) => file.write(&lines.bytes, Instant::now()),
                 };
-                if let Err(error) = written {
-                    failed.fetch_add(u64::from(lines.count), Relaxed);
-                    if let Some(error) = error {
-                        log::warn!("usage records cannot be written and are dropped for now: {error}");
+                is_out = match written {
+                    Ok(()) => false,
+                    Err(error) => {
+                        failed.fetch_add(u64::from(lines.count), Relaxed);
+                        if let Some(error) = error.filter(|_| !is_out) {
+                            log::warn!("usage records cannot be written and are dropped for now: {error}");
+                        }
+                        true
                     }
-                }
+                };
             }
         }
     }

@@ -20,8 +20,8 @@ use super::tallies::{Tallies, What};
 use super::usage_record::UsageLine;
 use super::{Telemetry, access_log, usage_record};
 
-/// A buffer is handed over when it holds so many bytes.
-const FLUSH_BYTES: usize = 32 << 10;
+/// A buffer is handed over when it holds so many bytes: every time, a thread has to be woken.
+const FLUSH_BYTES: usize = 128 << 10;
 /// Room beyond that for the line that fills it.
 const SPARE_BYTES: usize = 4 << 10;
 /// How long a line waits at most.
@@ -136,11 +136,13 @@ async fn hand_over(telemetry: Weak<WorkerTelemetry>) {
 
 impl Own {
     fn close(&mut self, place: u8, record: &Record<'_>) {
+        let now = self.clock.move_to(record.times.closed());
         let count = record.attempts.len();
         for (index, attempt) in record.attempts.iter().take(count.saturating_sub(1)).enumerate() {
             let marks = Marks {
                 part: Part::Attempt,
                 place,
+                is_asked: true,
                 is_stream: record.is_stream,
                 is_fallback: attempt.is_fallback,
                 status: attempt.failure.as_ref().map_or(record.status, |failure| failure.status),
@@ -153,12 +155,12 @@ impl Own {
         let marks = Marks {
             part: Part::Exchange,
             place,
+            is_asked: count > 0,
             is_stream: record.is_stream,
             is_fallback: record.is_fallback(),
             status: record.status,
         };
         let row = self.place(record, last, marks);
-        let now = self.clock.unix(record.times.closed);
         self.meters.count(row, record, now);
         self.count_tallies(record);
         self.write_access(row, record, marks);
@@ -227,7 +229,7 @@ impl Own {
         }
         let labels = if own.is_empty() { &self.scratch } else { own };
         let line = access_log::Line { record, labels, format };
-        line.write(&mut self.clock, &mut self.access.bytes);
+        line.write(&self.clock, &mut self.access.bytes);
         self.access.count += 1;
         if self.access.bytes.len() >= FLUSH_BYTES {
             self.flush_access();
@@ -258,7 +260,7 @@ impl Own {
         let header = record.client.user_agent.as_ref().map_or(&b""[..], |agent| agent.as_bytes());
         let user_agent = &self.clients.kind(header).json;
         let line = UsageLine { record, attempt, labels, user_agent };
-        line.write(&mut self.clock, &mut self.usage.bytes);
+        line.write(&self.clock, &mut self.usage.bytes);
         self.usage.count += 1;
         self.usage_rows.push(row);
         if self.usage.bytes.len() >= FLUSH_BYTES {

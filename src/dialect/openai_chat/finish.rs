@@ -1,11 +1,15 @@
 //! Why a provider stopped, as far as the dialect names it: for records, which take no words from a provider.
 
-use memchr::memmem;
+use memchr::memrchr_iter;
 
 const KNOWN: [&str; 5] = ["stop", "length", "tool_calls", "content_filter", "function_call"];
 /// A reason that the dialect does not name.
 const OTHER: &str = "other";
 const NAME: &[u8] = b"\"finish_reason\"";
+/// Where the name has its underscore, which is rarer than its letters.
+const UNDERSCORE: usize = 7;
+/// Underscores looked at, from the end: behind the choices stand usage and little else.
+const MAX_LOOKS: usize = 64;
 
 /// The reason in a raw JSON value.
 pub(super) fn reason(raw: &str) -> &'static str {
@@ -17,7 +21,8 @@ pub(super) fn reason(raw: &str) -> &'static str {
 ///
 /// Inside a string the quotes of the name would be escaped, so it cannot be mistaken for the answer's words.
 pub(super) fn of_reply(body: &[u8]) -> Option<&'static str> {
-    let at = memmem::rfind(body, NAME)?;
+    let starts = memrchr_iter(b'_', body).take(MAX_LOOKS).filter_map(|at| at.checked_sub(UNDERSCORE));
+    let at = starts.into_iter().find(|at| body.get(*at..).is_some_and(|rest| rest.starts_with(NAME)))?;
     if at.checked_sub(1).and_then(|before| body.get(before)) == Some(&b'\\') {
         return None;
     }
