@@ -6,6 +6,7 @@ prints a Markdown table: requests per second, CPU time of the server per request
 asked directly. Everything runs on loopback and ends by itself.
 
     benches/throughput.py [--seconds 6] [--rounds 3] [--connections 1,16,64,256] [--profile release]
+    benches/throughput.py --telemetry    # the gateway with metrics, access log and usage records beside itself without
 """
 
 import argparse
@@ -23,6 +24,8 @@ SERVER_CORE, LOAD_CORE = "0", "1"
 MOCK, BARE, GATEWAY, ADMIN = 19300, 19301, 19302, 19303
 # The same servers again before a provider that takes its time: events come one by one.
 PACED = {"mock": 19310, "bare": 19311, "aisix": 19312}
+# The same gateway again, which tells nothing of itself and which tells everything.
+SILENT, TELLING, METRICS = 19320, 19321, 19322
 GAP_MS = 5
 CONFIG = """
 [proxy]
@@ -32,6 +35,14 @@ workers = 1
 enabled = false
 [observability]
 access_log = ACCESS_LOG
+[observability.metrics.prometheus]
+enabled = METRICS
+addr = "127.0.0.1:METRICS_PORT"
+[observability.usage_records]
+target = "USAGE"
+path = "USAGE_PATH"
+max_bytes = 67108864
+keep_files = 1
 [[provider_keys]]
 display_name = "upstream"
 provider = "openai"
@@ -94,7 +105,8 @@ def memory_mib(pid):
 def load(binary, port, connections, stream, seconds):
     command = ["taskset", "-c", LOAD_CORE, str(binary), "load", "--json", "--quiet", "--threads", "1",
                "--url", f"http://127.0.0.1:{port}/v1/chat/completions", "--key", "sk-load", "--model", "bench",
-               "--connections", str(connections), "--duration", f"{seconds}s", "--warmup", "0s"]
+               "--connections", str(connections), "--duration", f"{seconds}s", "--warmup", "0s",
+               "--header", "user-agent: OpenAI/Python 1.99.1"]
     # With no-store every look-up is a miss, and the cache does not fill up with answers nobody asks for again.
     command += ["--stream"] if stream else ["--header", "cache-control: no-store"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -121,6 +133,8 @@ def main():
     parser.add_argument("--access-log", action="store_true", help="write the log line of every exchange, to a file")
     parser.add_argument("--no-cache", action="store_true", help="without a cache policy that covers the requests")
     parser.add_argument("--raw", action="store_true", help="print the reports of the load generator too")
+    parser.add_argument("--telemetry", action="store_true",
+                        help="compare the gateway that tells everything with the one that tells nothing")
     options = parser.parse_args()
     subprocess.run(["cargo", "build", "--quiet", "--profile", options.profile, "--bin", "aisix",
                     "--example", "bare_proxy"], cwd=ROOT, check=True)
@@ -129,6 +143,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder, open(pathlib.Path(folder) / "log", "w") as log:
         servers, processes = {}, []
         try:
+            if options.telemetry:
+                return telemetry_table(options, binary, pathlib.Path(folder), log, processes)
             for name, ports, gap in (("at once", {"mock": MOCK, "bare": BARE, "aisix": GATEWAY}, 0),
                                      ("paced", PACED, GAP_MS)):
                 servers[name] = start_all(options, target, pathlib.Path(folder), log, ports, gap, processes)
@@ -141,12 +157,50 @@ def main():
                 process.wait()
 
 
+def config_text(options, port, mock, has_access_log, usage_path=None):
+    """The configuration of one gateway; metrics and usage records are on where the latter have a path."""
+    values = {"ACCESS_LOG": str(has_access_log).lower(), "PROXY_PORT": port, "MOCK_PORT": mock,
+              "METRICS_PORT": METRICS, "= METRICS": "= " + str(usage_path is not None).lower(),
+              "USAGE_PATH": usage_path or "none", "\"USAGE\"": "\"file\"" if usage_path else "\"off\"",
+              "CACHED": "model:other" if options.no_cache else "model:bench"}
+    text = CONFIG
+    for name, value in values.items():
+        text = text.replace(name, str(value))
+    return text
+
+
+def telemetry_table(options, binary, folder, log, processes):
+    """Both gateways in turn, many times over, so that a drift of the machine's speed meets both."""
+    mock = start(LOAD_CORE, binary, "mock", "--addr", f"127.0.0.1:{MOCK}", log=log)
+    processes.append(mock)
+    wait_for(MOCK, mock, log.name)
+    pids = {}
+    for port, usage in ((SILENT, None), (TELLING, folder / "usage.jsonl")):
+        config = folder / f"config-{port}.toml"
+        config.write_text(config_text(options, port, MOCK, usage is not None, usage))
+        process = start(SERVER_CORE, binary, "--config", config, log=log)
+        processes.append(process)
+        wait_for(port, process, log.name)
+        pids[port] = process.pid
+    print("| | connections | CPU µs/request: silent | telling | more | requests/s: silent | telling | less |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for stream in (False, True):
+        for connections in map(int, options.connections.split(",")):
+            rows = {SILENT: [], TELLING: []}
+            for _ in range(options.rounds):
+                for port, pid in pids.items():
+                    rows[port].append(measure(binary, pid, port, connections, stream, options.seconds))
+            cpu, rps = ([statistics.median(report[field] for report in rows[port]) for port in (SILENT, TELLING)]
+                        for field in ("cpu_us", "rps"))
+            print(f"| {'streamed' if stream else 'whole'} | {connections} | {cpu[0]:.2f} | {cpu[1]:.2f} "
+                  f"| {(cpu[1] / cpu[0] - 1) * 100:+.1f} % | {rps[0]:,.0f} | {rps[1]:,.0f} "
+                  f"| {(1 - rps[1] / rps[0]) * 100:+.1f} % |", flush=True)
+
+
 def start_all(options, target, folder, log, ports, gap, processes):
     binary = target / "aisix"
     config = folder / f"config-{gap}.toml"
-    text = CONFIG.replace("ACCESS_LOG", str(options.access_log).lower()).replace("PROXY_PORT", str(ports["aisix"]))
-    text = text.replace("MOCK_PORT", str(ports["mock"]))
-    config.write_text(text.replace("CACHED", "model:other" if options.no_cache else "model:bench"))
+    config.write_text(config_text(options, ports["aisix"], ports["mock"], options.access_log))
     mock = [binary, "mock", "--addr", f"127.0.0.1:{ports['mock']}", "--chunk-gap-ms", gap]
     bare = [target / "examples" / "bare_proxy", f"127.0.0.1:{ports['bare']}", f"http://127.0.0.1:{ports['mock']}"]
     commands = {"mock": (LOAD_CORE, mock), "bare": (SERVER_CORE, bare),

@@ -137,6 +137,15 @@ struct StreamOptionsMember {
 }
 
 impl Dialect {
+    /// The name of the protocol in metrics and records: that of whoever defined it.
+    #[must_use]
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "openai",
+            Self::Anthropic => "anthropic",
+        }
+    }
+
     /// Reads a request body as far as the gateway needs to.
     ///
     /// # Errors

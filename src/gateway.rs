@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use aisix_actors::budget_ledger::NoJournal;
 use aisix_actors::provider_pool::ProviderKey;
@@ -20,7 +20,11 @@ pub use auth_throttle::AuthThrottle;
 pub use certificate::Certificate;
 
 use crate::config::snapshot::Snapshot;
+use crate::endpoints::Endpoint;
 use crate::registry::{RegistryHandle, Status};
+use crate::telemetry::Telemetry;
+use crate::telemetry::board::{Board, Opened};
+use crate::telemetry::worker::WorkerTelemetry;
 use crate::upstream::Upstream;
 use crate::upstream::tls::TlsConfigs;
 
@@ -42,14 +46,15 @@ pub struct Gateway {
     pub proxy_certificate: Arc<Certificate>,
     /// What the listener for administrators shows.
     pub admin_certificate: Arc<Certificate>,
+    /// What is counted and written of every exchange.
+    pub telemetry: Arc<Telemetry>,
     is_draining: AtomicBool,
-    open: Mutex<Vec<Arc<AtomicUsize>>>,
 }
 
 impl Gateway {
     /// A gateway over a configuration.
     #[must_use]
-    pub fn new(snapshot: Snapshot) -> Arc<Self> {
+    pub fn new(snapshot: Snapshot, telemetry: Telemetry) -> Arc<Self> {
         let books = Books {
             limits: Arc::default(),
             ledger: Arc::new(Ledger::new(Arc::new(NoJournal))),
@@ -72,8 +77,8 @@ impl Gateway {
             admin_failures,
             proxy_certificate,
             admin_certificate,
+            telemetry: Arc::new(telemetry),
             is_draining: AtomicBool::new(false),
-            open: Mutex::new(Vec::new()),
         })
     }
 
@@ -146,14 +151,7 @@ impl Gateway {
     /// Exchanges that are open now, streams included, over all workers.
     #[must_use]
     pub fn open_exchanges(&self) -> usize {
-        let counters = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.iter().map(|counter| counter.load(Ordering::Acquire)).sum()
-    }
-
-    fn new_counter(&self) -> Arc<AtomicUsize> {
-        let counter = Arc::new(AtomicUsize::new(0));
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(counter.clone());
-        counter
+        self.telemetry.boards().iter().map(|board: &Arc<Board>| board.open_exchanges()).sum()
     }
 }
 
@@ -165,7 +163,8 @@ pub struct Worker {
     pub actors: Actors,
     /// This thread's HTTP clients.
     pub upstream: Upstream,
-    open: Arc<AtomicUsize>,
+    /// What this thread counts and writes of its exchanges.
+    pub telemetry: Rc<WorkerTelemetry>,
 }
 
 impl Worker {
@@ -176,23 +175,13 @@ impl Worker {
             gateway: gateway.clone(),
             actors: Actors::start(&gateway.books),
             upstream: Upstream::default(),
-            open: gateway.new_counter(),
+            telemetry: WorkerTelemetry::start(&gateway.telemetry),
         })
     }
 
     /// Counts an exchange as open until the guard is dropped.
     #[must_use]
-    pub fn open_exchange(&self) -> OpenExchange {
-        self.open.fetch_add(1, Ordering::AcqRel);
-        OpenExchange(self.open.clone())
-    }
-}
-
-/// One exchange in progress; a drain waits for it.
-pub struct OpenExchange(Arc<AtomicUsize>);
-
-impl Drop for OpenExchange {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+    pub fn open_exchange(&self, endpoint: &'static Endpoint) -> Opened {
+        self.telemetry.board().open(endpoint)
     }
 }

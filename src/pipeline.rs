@@ -21,6 +21,7 @@ use tokio::task::{JoinError, JoinHandle};
 pub mod admit;
 mod ask;
 mod attempt;
+mod client;
 pub mod client_ip;
 mod engage;
 mod events;
@@ -58,9 +59,11 @@ pub async fn serve(
 ) -> Result<HttpResponse, Failure> {
     let id = request_id::of(&worker, request.headers());
     if endpoint.answer == endpoints::Answer::Probe {
+        let mut exchange = Exchange::open(&worker, endpoint, id.clone(), client::of(&request));
         let is_draining = worker.gateway.is_draining();
         let mut response = own::probe(endpoint.operation, is_draining, own::is_verbose(&request));
         response.headers_mut().insert(REQUEST_ID, id);
+        exchange.conclude(Outcome::Answered(response.status().as_u16()));
         return Ok(response);
     }
     let work = answer(worker, endpoint, id.clone(), request, payload);
@@ -97,8 +100,8 @@ async fn answer(
     request: HttpRequest,
     mut payload: Payload,
 ) -> Result<HttpResponse, GatewayError> {
-    let mut exchange = Exchange::open(&worker, endpoint, id);
-    exchange.client_ip = client_ip::of(&exchange.snapshot.settings.proxy.real_ip, &request);
+    let mut exchange = Exchange::open(&worker, endpoint, id, client::of(&request));
+    exchange.client.ip = client_ip::of(&exchange.snapshot.settings.proxy.real_ip, &request);
     let (caller, call) = match take_in(&mut exchange, &request, &mut payload).await {
         Ok(taken) => taken,
         Err(error) => {
@@ -143,6 +146,8 @@ async fn respond(
         Ok(Ready::Whole(response)) => Ok(response),
         Ok(Ready::Stream(events)) => {
             let standing = exchange.peek().await;
+            exchange.note_standing(standing.as_ref());
+            exchange.responded = Some(exchange.opened.elapsed());
             let mut response = relay::event_stream();
             headers::write(&exchange, standing.as_ref(), response.headers_mut());
             Ok(response.map_body(|_, ()| relay::stream(exchange, &call, events)).map_into_boxed_body())
@@ -195,6 +200,7 @@ async fn ask_provider(
 /// Settles first, so that the headers tell how the limits stand after this answer.
 async fn finish(exchange: &mut Exchange, mut response: HttpResponse) -> HttpResponse {
     let standing = exchange.settle().await;
+    exchange.note_standing(standing.as_ref());
     headers::write(exchange, standing.as_ref(), response.headers_mut());
     exchange.conclude(Outcome::Answered(response.status().as_u16()));
     response

@@ -25,12 +25,15 @@ use crate::endpoints;
 use crate::envelope::Envelope;
 use crate::gateway::{Certificate, Gateway, Worker};
 use crate::registry::{Book, RegistryHandle};
+use crate::telemetry::Telemetry;
+use crate::telemetry::log_writer::Log;
 
 mod accept;
 mod admin;
 mod intake;
 mod proxy;
 mod rewrite;
+mod status;
 mod tls;
 
 use accept::Door;
@@ -56,6 +59,7 @@ pub struct Application {
     book: Book,
     proxy: TcpListener,
     admin: Option<TcpListener>,
+    metrics: Option<TcpListener>,
 }
 
 /// A gateway that serves.
@@ -66,24 +70,39 @@ pub struct Running {
     pub proxy_addr: SocketAddr,
     /// Where administrators are served.
     pub admin_addr: Option<SocketAddr>,
+    /// Where metrics are scraped.
+    pub metrics_addr: Option<SocketAddr>,
     servers: Vec<ServerHandle>,
 }
 
 impl Application {
-    /// Binds the listeners of a configuration.
+    /// Binds the listeners of a configuration, for a process without a log.
     ///
     /// # Errors
     /// An address cannot be bound; the error names it and its setting.
     pub fn build(book: Book, snapshot: Snapshot) -> io::Result<Self> {
+        Self::build_with(book, snapshot, None)
+    }
+
+    /// Binds the listeners of a configuration; access lines go to the log.
+    ///
+    /// # Errors
+    /// An address cannot be bound; the error names it and its setting.
+    pub fn build_with(book: Book, snapshot: Snapshot, log: Option<Log>) -> io::Result<Self> {
         let settings = snapshot.settings.clone();
         let proxy = bind(settings.proxy.addr, "proxy.addr")?;
         let admin = match &settings.admin {
             admin if admin.enabled => Some(bind(admin.addr, "admin.addr")?),
             _ => None,
         };
-        let gateway = Gateway::new(snapshot);
+        let metrics = match &settings.observability.metrics.prometheus {
+            metrics if metrics.enabled => Some(bind(metrics.addr, "observability.metrics.prometheus.addr")?),
+            _ => None,
+        };
+        let telemetry = Telemetry::start(&settings.observability, log)?;
+        let gateway = Gateway::new(snapshot, telemetry);
         gateway.status.store(Arc::new(book.status().clone()));
-        Ok(Self { gateway, book, proxy, admin })
+        Ok(Self { gateway, book, proxy, admin, metrics })
     }
 
     /// Starts to serve on the current actix system.
@@ -98,14 +117,18 @@ impl Application {
         let proxy = listen(&gateway, PROXY, self.proxy, workers)?;
         let mut servers = vec![proxy.handle()];
         actix_rt::spawn(proxy);
-        let mut admin_addr = None;
-        if let Some(listener) = self.admin {
-            admin_addr = Some(listener.local_addr()?);
-            let admin = listen(&gateway, ADMIN, listener, 1)?;
-            servers.push(admin.handle());
-            actix_rt::spawn(admin);
+        let mut addrs = [None; 2];
+        let beside = [(ADMIN, self.admin), (METRICS, self.metrics)];
+        for (addr, (listener, socket)) in addrs.iter_mut().zip(beside) {
+            if let Some(socket) = socket {
+                *addr = Some(socket.local_addr()?);
+                let server = listen(&gateway, listener, socket, 1)?;
+                servers.push(server.handle());
+                actix_rt::spawn(server);
+            }
         }
-        Ok(Running { gateway, proxy_addr, admin_addr, servers })
+        let [admin_addr, metrics_addr] = addrs;
+        Ok(Running { gateway, proxy_addr, admin_addr, metrics_addr, servers })
     }
 }
 
@@ -119,6 +142,8 @@ impl Running {
         while self.gateway.open_exchanges() > 0 {
             tokio::time::sleep(DRAIN_POLL).await;
         }
+        // While the workers live: they hand over what they have written.
+        self.gateway.telemetry.finish().await;
         for server in &self.servers {
             server.stop(true).await;
         }
@@ -177,6 +202,14 @@ const ADMIN: Listener = Listener {
     certificate: |gateway| Some(&gateway.admin_certificate),
     prepare: |_, _| (),
     envelope_of: |_, path| endpoints::admin_envelope_of(path),
+};
+
+const METRICS: Listener = Listener {
+    name: "metrics",
+    configure: status::configure,
+    certificate: |_| None,
+    prepare: |_, _| (),
+    envelope_of: |_, _| Envelope::Admin,
 };
 
 impl Listener {

@@ -70,6 +70,8 @@ pub struct UpstreamResponse {
     pub content: Content,
     /// When to come back.
     pub retry_after: Option<Duration>,
+    /// What the provider calls the request.
+    pub request_id: Option<HeaderValue>,
     /// The body.
     pub body: UpstreamBody,
 }
@@ -199,6 +201,7 @@ impl UpstreamResponse {
             status: response.status().as_u16(),
             content,
             retry_after: retry_after(headers),
+            request_id: request_id(headers),
             body: UpstreamBody::Wire(Box::new(response), declared),
         }
     }
@@ -288,6 +291,19 @@ fn read(
 
 fn unreachable(error: SendRequestError) -> UpstreamError {
     UpstreamError::Unreachable { cause: error.to_string() }
+}
+
+/// Where providers name a request: most, and Anthropic.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const BARE_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// Longest id of a provider that is taken over, in bytes.
+const MAX_ID_BYTES: usize = 256;
+
+/// The provider's name for the request, where it is short and visible.
+fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let id = headers.get(X_REQUEST_ID).or_else(|| headers.get(BARE_REQUEST_ID))?;
+    let is_visible = id.as_bytes().iter().all(|byte| (0x21..=0x7e).contains(byte));
+    (is_visible && (1..=MAX_ID_BYTES).contains(&id.len())).then(|| id.clone())
 }
 
 /// `Retry-After` as seconds or as an HTTP date.

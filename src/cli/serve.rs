@@ -50,7 +50,7 @@ fn serve((book, snapshot): (Book, Snapshot), started: Instant) -> io::Result<()>
     for warning in book.warnings() {
         log::warn!("{warning}");
     }
-    let application = Application::build(book, snapshot)?;
+    let application = Application::build_with(book, snapshot, Some(log.clone()))?;
     actix_rt::System::new().block_on(async move {
         let running = application.start()?;
         let (proxy, workers) = (running.proxy_addr, settings.proxy.workers());
@@ -61,6 +61,9 @@ fn serve((book, snapshot): (Book, Snapshot), started: Instant) -> io::Result<()>
         );
         if let Some(admin) = running.admin_addr {
             log::info!("administrators are served on {}://{admin}", settings.admin.tls.scheme());
+        }
+        if let Some(metrics) = running.metrics_addr {
+            log::info!("metrics are served on http://{metrics}");
         }
         let min_drain = wait_for_signal(&running.gateway).await?;
         running.drain(min_drain).await;

@@ -5,6 +5,7 @@
 //! *no limit*.
 
 mod edge;
+mod observability;
 mod rewrite;
 mod tables;
 mod upstream;
@@ -13,10 +14,14 @@ use serde::Deserialize;
 
 pub use self::{
     edge::{AuthThrottle, ListenerTls, RealIp},
+    observability::{
+        Buckets, ClientTypeRule, LineFormat, LogLevel, Metrics, Observability, Prometheus, UsageRecords,
+        UsageTarget,
+    },
     rewrite::{UrlRewrite, rewritten},
     tables::{
-        Admin, Backend, Budget, Cache, Downstream, LogLevel, Observability, Presets, Proxy, RateLimit,
-        RequestId, Shutdown, Store, Unpriced,
+        Admin, Backend, Budget, Cache, Downstream, Presets, Proxy, RateLimit, RequestId, Shutdown, Store,
+        Unpriced,
     },
     upstream::{TcpKeepalive, Tls, Upstream},
 };
@@ -89,7 +94,9 @@ impl Settings {
             rule.check(&format!("proxy.url_rewrites[{index}]"), place, problems);
         }
         settings.check_admin(place, problems);
+        settings.check_metrics(place, problems);
         settings.check_sizes(place, problems);
+        settings.observability.check(place, problems);
         (problems.len() == found).then_some(settings)
     }
 
@@ -108,6 +115,11 @@ impl Settings {
             ("admin.addr", self.admin.addr != new.admin.addr),
             ("store.path", self.store != new.store),
             ("observability.log_level", self.observability.log_level != new.observability.log_level),
+            ("observability.metrics", self.observability.metrics != new.observability.metrics),
+            (
+                "observability.usage_records",
+                self.observability.usage_records != new.observability.usage_records,
+            ),
             ("downstream.idle_timeout_secs", self.downstream.idle_timeout() != new.downstream.idle_timeout()),
             ("cache", self.cache != new.cache),
         ];
@@ -139,6 +151,17 @@ impl Settings {
         }
     }
 
+    fn check_metrics(&self, place: Place<'_>, problems: &mut Problems) {
+        let metrics = &self.observability.metrics.prometheus;
+        let taken = [("proxy", self.proxy.addr, true), ("Admin API", self.admin.addr, self.admin.enabled)];
+        for (name, addr, is_served) in taken {
+            if metrics.enabled && is_served && metrics.addr == addr && addr.port() != 0 {
+                let message = format!("is the address of the {name} as well");
+                place.report("observability.metrics.prometheus.addr", message, problems);
+            }
+        }
+    }
+
     fn check_sizes(&self, place: Place<'_>, problems: &mut Problems) {
         if self.upstream.connect_timeout_ms == 0 {
             place.report("upstream.connect_timeout_ms", "expected 1 or more", problems);
@@ -156,9 +179,6 @@ impl Settings {
         }
         if self.upstream.max_response_bytes == 0 {
             place.report("upstream.max_response_bytes", "expected 1 or more", problems);
-        }
-        if self.observability.service_name.trim().is_empty() {
-            place.report("observability.service_name", "must not be empty", problems);
         }
     }
 }

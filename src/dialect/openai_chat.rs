@@ -17,6 +17,7 @@ use super::raw::{RawObject, range_in};
 use super::sse::Frame;
 use crate::error::{UpstreamError, UpstreamRefusal};
 
+mod finish;
 mod sketch;
 mod skim;
 
@@ -32,6 +33,10 @@ pub struct Reply {
     pub body: Bytes,
     /// What the provider counted.
     pub usage: Option<Usage>,
+    /// What the provider calls the model.
+    pub model: Option<Box<str>>,
+    /// Why the provider stopped.
+    pub finish_reason: Option<&'static str>,
 }
 
 /// Reads a whole reply and names the model as the caller did.
@@ -41,15 +46,17 @@ pub struct Reply {
 /// # Errors
 /// The body is not a JSON object, or it is an error under a status of success.
 pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
+    let finish_reason = finish::of_reply(&body);
     if let Some(found) = skim::skim(&body) {
         let usage = found.usage.and_then(|usage| read_usage(std::str::from_utf8(body.get(usage)?).ok()?));
+        let own = found.model.clone().and_then(|own| std::str::from_utf8(body.get(own)?).ok()).map(bare);
         let body = match found.model {
             Some(own) if body.get(own.clone()) != Some(model.as_bytes()) => {
                 [&body[..own.start], model.as_bytes(), &body[own.end..]].concat().into()
             }
             _ => body,
         };
-        return Ok(Reply { body, usage });
+        return Ok(Reply { body, usage, model: own, finish_reason });
     }
     let object = RawObject::parse(body)
         .map_err(|_| UpstreamError::Undecodable { reason: Cow::Borrowed("it is not a JSON object") })?;
@@ -59,9 +66,15 @@ pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
         return Err(in_band(raw));
     }
     let usage = object.member("usage").and_then(read_usage);
+    let own = object.member("model").map(bare);
     let named_already = object.member("model").is_none_or(|own| own == model);
     let body = if named_already { object.bytes().clone() } else { object.with(&[("model", model)]) };
-    Ok(Reply { body, usage })
+    Ok(Reply { body, usage, model: own, finish_reason })
+}
+
+/// A name without its quotes.
+fn bare(raw: &str) -> Box<str> {
+    raw.trim_matches('"').into()
 }
 
 /// What one frame of a stream is, to the relay.
@@ -73,8 +86,8 @@ pub enum Chunk {
         pass: Pass,
         /// What the provider counted so far.
         usage: Option<Usage>,
-        /// Whether it carried a finish reason.
-        finished: bool,
+        /// The reason to finish that it carried.
+        finish: Option<&'static str>,
         /// Bytes of text in its deltas.
         text_bytes: u64,
     },
@@ -159,7 +172,7 @@ impl FrameReader {
                 _ => Pass::AsItIs,
             };
             let text_bytes = found.delta_bytes.saturating_sub(DELTA_FRAME_BYTES);
-            return Chunk::Content { pass, usage: None, finished: false, text_bytes };
+            return Chunk::Content { pass, usage: None, finish: None, text_bytes };
         }
         if data.trim_ascii() == b"[DONE]" {
             return Chunk::Done;
@@ -179,7 +192,7 @@ fn decode(frame: &Frame<'_>, start: Option<usize>, text: &str, model: &str) -> C
     let Ok(members) = serde_json::from_str::<ChunkMembers<'_>>(text) else {
         // Other types than the dialect has are the caller's to read, as long as it is JSON.
         return match serde_json::from_str::<&RawValue>(text) {
-            Ok(_) => Chunk::Content { pass: Pass::AsItIs, usage: None, finished: false, text_bytes: 0 },
+            Ok(_) => Chunk::Content { pass: Pass::AsItIs, usage: None, finish: None, text_bytes: 0 },
             Err(_) => Chunk::Malformed,
         };
     };
@@ -204,7 +217,10 @@ fn decode(frame: &Frame<'_>, start: Option<usize>, text: &str, model: &str) -> C
             Chunk::Content {
                 pass,
                 usage,
-                finished: choices.iter().any(|choice| choice.finish_reason.is_some()),
+                finish: choices
+                    .iter()
+                    .find_map(|choice| choice.finish_reason)
+                    .map(|raw| finish::reason(raw.get())),
                 text_bytes: choices.iter().map(text_bytes).sum(),
             }
         }

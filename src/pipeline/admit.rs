@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::exchange::Exchange;
 use crate::config::snapshot::ApiKey;
 use crate::error::{AccessError, GatewayError};
+use crate::telemetry::record::Admission;
 
 /// Finds the caller's key (§1.6): `Authorization: Bearer`, or `x-api-key` where there is no `Authorization`.
 ///
@@ -18,23 +19,34 @@ use crate::error::{AccessError, GatewayError};
 /// caller's address has failed too often.
 pub fn admit(exchange: &mut Exchange, request: &HttpRequest) -> Result<Arc<ApiKey>, GatewayError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let key = find(exchange, request, now)
-        .map_err(|failure| exchange.worker.gateway.caller_failures.count(exchange.client_ip, failure))?;
-    exchange.caller = Some(key.clone());
-    if key.disabled {
-        return Err(AccessError::DisabledKey.into());
-    }
-    if key.is_expired(now) {
-        return Err(AccessError::ExpiredKey.into());
-    }
-    Ok(key)
+    let found = find(exchange, request, now);
+    exchange.admission = Some(match &found {
+        Ok(_) => Admission::Allowed,
+        Err(AccessError::DisabledKey) => Admission::Disabled,
+        Err(AccessError::ExpiredKey) => Admission::Expired,
+        Err(AccessError::MissingKey) => Admission::Missing,
+        Err(
+            AccessError::UnknownKey
+            | AccessError::UnknownModel(_)
+            | AccessError::ModelNotAllowed(_)
+            | AccessError::Throttled { .. },
+        ) => Admission::Unknown,
+    });
+    found.map_err(|failure| exchange.worker.gateway.caller_failures.count(exchange.client.ip, failure).into())
 }
 
-/// The key that was presented, whatever its state.
-fn find(exchange: &Exchange, request: &HttpRequest, now: Duration) -> Result<Arc<ApiKey>, AccessError> {
+fn find(exchange: &mut Exchange, request: &HttpRequest, now: Duration) -> Result<Arc<ApiKey>, AccessError> {
     let token = credential(request.headers()).ok_or(AccessError::MissingKey)?;
     let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    exchange.snapshot.api_key(&digest, now).cloned().ok_or(AccessError::UnknownKey)
+    let key = exchange.snapshot.api_key(&digest, now).cloned().ok_or(AccessError::UnknownKey)?;
+    exchange.caller = Some(key.clone());
+    if key.disabled {
+        return Err(AccessError::DisabledKey);
+    }
+    if key.is_expired(now) {
+        return Err(AccessError::ExpiredKey);
+    }
+    Ok(key)
 }
 
 /// The credential that a request presents: a bearer token, or `x-api-key` where there is no `Authorization`.

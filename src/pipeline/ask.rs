@@ -1,5 +1,8 @@
 //! Ask: one request to one target, within its time limits, and its answer as far as it decides what happens next.
 
+use std::cell::Cell;
+
+use actix_web::http::header::HeaderValue;
 use bytes::Bytes;
 use tokio::time::timeout;
 
@@ -31,6 +34,8 @@ pub struct Ask<'a> {
     pub engaged: &'a Engaged,
     /// Its time limits.
     pub patience: Patience,
+    /// What the provider calls the request, once it has answered.
+    pub provider_request_id: Cell<Option<HeaderValue>>,
 }
 
 impl Ask<'_> {
@@ -38,7 +43,7 @@ impl Ask<'_> {
     ///
     /// # Errors
     /// The provider's failure.
-    pub async fn run(self) -> Result<Answer, UpstreamError> {
+    pub async fn run(&self) -> Result<Answer, UpstreamError> {
         if self.call.is_stream {
             return self.stream().await;
         }
@@ -95,6 +100,7 @@ impl Ask<'_> {
         };
         let worker = &exchange.worker;
         let mut response = worker.upstream.send(&exchange.snapshot, &worker.gateway.tls, request).await?;
+        self.provider_request_id.set(response.request_id.take());
         if (200..300).contains(&response.status) {
             return Ok(response);
         }

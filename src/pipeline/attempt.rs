@@ -1,5 +1,6 @@
 //! Attempt: the one retry loop. It asks the failure what to do next and the clock what time is left, never the text.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use super::retry::{Rules, Step};
 use crate::config::snapshot::{Dispatch, Model};
 use crate::dialect::Call;
 use crate::error::{Fault, GatewayError, UpstreamError};
+use crate::telemetry::record::{Attempt, AttemptKind};
 
 /// Tries the candidates in order until one answers.
 ///
@@ -30,12 +32,15 @@ pub async fn attempt(
         let target = target_of(model, &candidate);
         let has_more = place + 1 < count;
         let mut rules = Rules::of(&exchange.snapshot.settings, model, target, has_more);
+        let mut kind = if place == 0 { AttemptKind::Initial } else { AttemptKind::Fallback };
         loop {
-            exchange.attempts += 1;
+            exchange.attempts.push(Attempt::begin(target, kind, place > 0));
+            kind = AttemptKind::Retry;
             let error = match try_once(exchange, call, model, target, &candidate).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+            exchange.last_attempt(|attempt| attempt.fail(&error));
             warn(exchange, target, &error);
             match rules.next(&error) {
                 Step::Never => return Err(error),
@@ -52,7 +57,7 @@ pub async fn attempt(
 
 /// One line per failed attempt: which target, over which key, and why.
 fn warn(exchange: &Exchange, target: &Model, error: &GatewayError) {
-    let (id, attempt) = (exchange.request_id.to_str().unwrap_or_default(), exchange.attempts);
+    let (id, attempt) = (exchange.request_id.to_str().unwrap_or_default(), exchange.attempts.len());
     let key = match &target.dispatch {
         Dispatch::Direct(direct) => &*direct.provider_key_name,
         Dispatch::Routing(_) => "",
@@ -88,12 +93,25 @@ async fn try_once(
     let engaged = engage(exchange, call, target, direct, candidate).await?;
     let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
     let started = Instant::now();
-    let outcome = Ask { exchange, call, direct, engaged: &engaged, patience }.run().await;
-    exchange.upstream_time += started.elapsed();
+    exchange.last_attempt(|attempt| attempt.is_sent = true);
+    let ask =
+        Ask { exchange, call, direct, engaged: &engaged, patience, provider_request_id: Cell::default() };
+    let mut outcome = ask.run().await;
+    let provider_request_id = ask.provider_request_id.take();
+    let took = started.elapsed();
+    exchange.upstream_time += took;
+    exchange.last_attempt(|attempt| {
+        attempt.provider_request_id = provider_request_id;
+        if let Ok(Answer::Whole(reply)) = &mut outcome {
+            attempt.took = Some(took);
+            attempt.provider_model = reply.model.take();
+            attempt.finish_reason = reply.finish_reason;
+        }
+    });
     let router = &exchange.worker.actors.router;
     match outcome {
         Ok(answer) => {
-            router.report(candidate, AttemptOutcome::Succeeded { latency: started.elapsed() });
+            router.report(candidate, AttemptOutcome::Succeeded { latency: took });
             exchange.engaged = Some(engaged);
             exchange.price = direct.price;
             exchange.served_by = is_routed.then(|| target.name.clone());

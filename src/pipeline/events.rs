@@ -33,6 +33,7 @@ pub struct Events {
     gap: Option<Watch>,
     total: Option<(Duration, Pin<Box<Sleep>>)>,
     has_ended: bool,
+    first_event: Option<Instant>,
 }
 
 impl Events {
@@ -48,7 +49,14 @@ impl Events {
             gap: patience.gap.map(Watch::start),
             total: patience.stream.map(|limit| (limit, Box::pin(sleep(limit)))),
             has_ended: false,
+            first_event: None,
         }
+    }
+
+    /// When the first event came; a comment is none.
+    #[must_use]
+    pub fn first_event(&self) -> Option<Instant> {
+        self.first_event
     }
 
     /// Waits for the first event, which stays to be read: a stream that begins with a failure has not begun.
@@ -95,7 +103,12 @@ impl Events {
         }
         let frame =
             if self.has_ended { self.reader.finish() } else { self.reader.next_frame().ok().flatten() };
-        Poll::Ready(frame.map(|frame| (self.frames.read(&frame), frame)))
+        let Some(frame) = frame else { return Poll::Ready(None) };
+        let chunk = self.frames.read(&frame);
+        if self.first_event.is_none() && !matches!(chunk, Chunk::Comment) {
+            self.first_event = Some(Instant::now());
+        }
+        Poll::Ready(Some((chunk, frame)))
     }
 
     /// Ready when the reader holds a whole frame, or the body has ended.

@@ -4,7 +4,6 @@
 //! what is held and writes the one record. The outcome starts as *abandoned*: a caller that leaves, a panic and a
 //! forgotten branch are all recorded as what they are.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,17 +14,18 @@ use aisix_actors::candidate_router::{Candidate, InFlight};
 use aisix_actors::provider_pool::{Lease, Secret};
 use aisix_actors::rate_limiter::{Permit, Standing};
 use aisix_actors::types::MicroUsd;
+use smallvec::SmallVec;
 
 use crate::config::price::Price;
 use crate::config::snapshot::{ApiKey, Model, Resolved, Snapshot};
 use crate::dialect::Usage;
 use crate::endpoints::Endpoint;
-use crate::error::{Fault, GatewayError};
-use crate::gateway::{OpenExchange, Worker};
-use crate::telemetry::access_log;
-
-/// The status that stands for a caller who left.
-pub const ABANDONED: u16 = 499;
+use crate::error::{Fault, GatewayError, Kind};
+use crate::gateway::Worker;
+use crate::telemetry::board::Opened;
+use crate::telemetry::record::{
+    Admission, Attempt, CacheUse, Client, Drained, Failure, LEFT, Record, Remaining, Times,
+};
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Default)]
@@ -36,37 +36,7 @@ pub enum Outcome {
     /// Answered with this status.
     Answered(u16),
     /// Refused, or failed in the middle of a stream.
-    Failed {
-        /// The status that the caller saw, or would have seen.
-        status: u16,
-        /// The kind of failure, as `error.type`.
-        class: &'static str,
-        /// Words for the log.
-        detail: String,
-    },
-}
-
-/// How the cache took part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CacheStatus {
-    /// Answered from the cache.
-    Hit,
-    /// Looked up, not there.
-    Miss,
-    /// The caller asked for a fresh answer.
-    Bypass,
-}
-
-impl CacheStatus {
-    /// The value of `x-aisix-cache`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Bypass => "bypass",
-        }
-    }
+    Failed(Failure),
 }
 
 /// What the target in use holds: given back when the attempt fails, kept until the answer is complete otherwise.
@@ -101,18 +71,24 @@ pub struct Exchange {
     pub endpoint: &'static Endpoint,
     /// The id that every record and header of this exchange carries.
     pub request_id: HeaderValue,
-    /// From where, as far as the peer can be believed.
-    pub client_ip: Option<IpAddr>,
     /// Who calls.
     pub caller: Option<Arc<ApiKey>>,
     /// The model that the caller named.
     pub model: Option<Resolved>,
     /// The name of the target that answers.
     pub served_by: Option<Arc<str>>,
-    /// How many attempts were made.
-    pub attempts: u32,
+    /// Whether the caller asked for a stream.
+    pub is_stream: bool,
+    /// Who the caller says that it is.
+    pub client: Client,
+    /// What admission decided.
+    pub admission: Option<Admission>,
+    /// What became of a body that was refused for its size.
+    pub drained: Option<Drained>,
+    /// Every try at a provider, in order.
+    pub attempts: SmallVec<[Attempt; 1]>,
     /// How the cache took part.
-    pub cache: Option<CacheStatus>,
+    pub cache: Option<CacheUse>,
     /// What the answer cost in tokens, as far as known.
     pub usage: Option<Usage>,
     /// What tokens cost at the target.
@@ -123,41 +99,54 @@ pub struct Exchange {
     pub malformed_events: u32,
     /// When it was opened.
     pub opened: Instant,
+    /// How long it took until the head of a stream was handed over.
+    pub responded: Option<Duration>,
     /// Limits of the key and the model.
     pub limits: Option<Permit>,
     /// Budgets of the caller and the model.
     pub budgets: Option<BudgetHold>,
     /// What the target in use holds.
     pub engaged: Option<Engaged>,
+    remaining: Remaining,
     outcome: Outcome,
-    _open: OpenExchange,
+    _open: Opened,
 }
 
 impl Exchange {
     /// Opens an exchange.
     #[must_use]
-    pub fn open(worker: &Rc<Worker>, endpoint: &'static Endpoint, request_id: HeaderValue) -> Self {
+    pub fn open(
+        worker: &Rc<Worker>,
+        endpoint: &'static Endpoint,
+        request_id: HeaderValue,
+        client: Client,
+    ) -> Self {
         Self {
             worker: worker.clone(),
             snapshot: worker.gateway.snapshot(),
             endpoint,
             request_id,
-            client_ip: None,
             caller: None,
             model: None,
             served_by: None,
-            attempts: 0,
+            is_stream: false,
+            client,
+            admission: None,
+            drained: None,
+            attempts: SmallVec::new(),
             cache: None,
             usage: None,
             price: None,
             upstream_time: Duration::ZERO,
             malformed_events: 0,
             opened: Instant::now(),
+            responded: None,
             limits: None,
             budgets: None,
             engaged: None,
+            remaining: Remaining::default(),
             outcome: Outcome::Abandoned,
-            _open: worker.open_exchange(),
+            _open: worker.open_exchange(endpoint),
         }
     }
 
@@ -170,17 +159,23 @@ impl Exchange {
 
     /// Says that it failed.
     pub fn fail(&mut self, error: &GatewayError) {
-        self.conclude(Outcome::Failed {
-            status: error.status(),
-            class: error.kind().openai_type(),
-            detail: error.for_log(),
-        });
+        self.conclude(Outcome::Failed(Failure::of(error)));
     }
 
-    /// How it ended, as far as anybody said.
-    #[must_use]
-    pub fn outcome(&self) -> &Outcome {
-        &self.outcome
+    /// Changes what is known of the attempt under way.
+    pub fn last_attempt(&mut self, change: impl FnOnce(&mut Attempt)) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            change(attempt);
+        }
+    }
+
+    /// Takes note of how the caller's limits stand.
+    pub fn note_standing(&mut self, standing: Option<&Standing>) {
+        let Some(Standing { limit, used_requests_minute, used_tokens_minute, .. }) = standing else { return };
+        self.remaining = Remaining {
+            requests: limit.rpm.map(|limit| limit.saturating_sub(*used_requests_minute)),
+            tokens: limit.tpm.map(|limit| limit.saturating_sub(*used_tokens_minute)),
+        };
     }
 
     /// The model that the caller named.
@@ -240,16 +235,47 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// Tells everybody who wants to hear of it.
+    fn tell(&self) {
+        let (status, failure) = match &self.outcome {
+            Outcome::Abandoned => (LEFT, None),
+            Outcome::Answered(status) => (*status, None),
+            Outcome::Failed(failure) => (failure.status, Some(failure)),
+        };
+        self.worker.telemetry.close(&Record {
+            endpoint: self.endpoint,
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            caller: self.caller.as_deref(),
+            model: self.model.as_ref(),
+            is_stream: self.is_stream,
+            status,
+            failure,
+            attempts: &self.attempts,
+            usage: self.usage.as_ref(),
+            cost: self.cost(),
+            malformed_events: self.malformed_events,
+            cache: self.cache.as_ref(),
+            admission: self.admission,
+            drained: self.drained,
+            remaining: self.remaining,
+            client: &self.client,
+            times: Times { opened: self.opened, responded: self.responded, took: self.opened.elapsed() },
+        });
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.conclude(Outcome::Failed { status: 500, class: "api_error", detail: "panic".to_owned() });
+            let words = "panic".to_owned();
+            self.conclude(Outcome::Failed(Failure { status: 500, kind: Kind::Internal, words, limit: None }));
         }
         let tokens = self.tokens();
         self.settle_money_and_target(tokens);
         if let Some(permit) = self.limits.take() {
             self.worker.actors.limiter.settle(permit, tokens);
         }
-        access_log::write(self);
+        self.tell();
     }
 }

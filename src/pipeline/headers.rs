@@ -3,9 +3,10 @@
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use aisix_actors::rate_limiter::Standing;
 
-use super::exchange::{CacheStatus, Exchange};
+use super::exchange::Exchange;
 use super::relay::server_timing;
 use crate::envelope::{CALL_ID, REQUEST_ID};
+use crate::telemetry::record::CacheStatus;
 
 const SERVED_BY: HeaderName = HeaderName::from_static("x-aisix-served-by");
 const CACHE: HeaderName = HeaderName::from_static("x-aisix-cache");
@@ -36,7 +37,7 @@ pub fn write(exchange: &Exchange, standing: Option<&Standing>, headers: &mut Hea
             ),
         }
     }
-    if let Some(cache) = exchange.cache {
+    if let Some(cache) = exchange.cache.as_ref().map(|cache| cache.status) {
         headers.insert(CACHE, HeaderValue::from_static(cache.as_str()));
         if cache == CacheStatus::Hit {
             headers.insert(CACHE_LAYER, HeaderValue::from_static("exact"));

@@ -8,9 +8,10 @@ use actix_web::http::header::CACHE_CONTROL;
 use aisix_actors::cache::{Entry, Fill, Key, Recalled};
 use sha2::{Digest, Sha256};
 
-use super::exchange::{CacheStatus, Exchange};
+use super::exchange::Exchange;
 use crate::config::snapshot::{ApiKey, CachePolicy, CacheScope};
 use crate::dialect::{Call, canonical};
+use crate::telemetry::record::{CacheStatus, CacheUse};
 
 /// What the cache has to say to a request.
 pub enum Recall {
@@ -39,18 +40,22 @@ pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &Api
     let key = key(exchange, policy, caller, call);
     let cache = &exchange.worker.actors.cache;
     let recalled = if wish.no_cache {
-        exchange.cache = Some(CacheStatus::Bypass);
+        exchange.cache = Some(CacheUse::of(CacheStatus::Bypass, &policy.name));
         cache.refresh(key).await.map_or(Recalled::Alone, Recalled::Fill)
     } else {
         cache.lookup(key, FOLLOW_TIME).await
     };
     match recalled {
         Recalled::Hit(entry) => {
-            exchange.cache = Some(CacheStatus::Hit);
+            exchange.cache = Some(CacheUse {
+                saved_input: entry.input_tokens,
+                saved_output: entry.output_tokens,
+                ..CacheUse::of(CacheStatus::Hit, &policy.name)
+            });
             Recall::Hit(entry)
         }
         Recalled::Fill(fill) => {
-            exchange.cache.get_or_insert(CacheStatus::Miss);
+            exchange.cache.get_or_insert_with(|| CacheUse::of(CacheStatus::Miss, &policy.name));
             if wish.no_store {
                 cache.abandon(fill);
                 return Recall::Skip;
@@ -58,7 +63,7 @@ pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &Api
             Recall::Fill(fill, policy.ttl)
         }
         Recalled::Alone => {
-            exchange.cache.get_or_insert(CacheStatus::Miss);
+            exchange.cache.get_or_insert_with(|| CacheUse::of(CacheStatus::Miss, &policy.name));
             Recall::Skip
         }
     }

@@ -14,6 +14,7 @@ use crate::config::snapshot::ApiKey;
 use crate::dialect::Call;
 use crate::dialect::raw::RawObject;
 use crate::error::{AccessError, GatewayError, RequestError};
+use crate::telemetry::record::Drained;
 
 /// Most bytes of an oversized body that are read and thrown away so that the caller can read the refusal (§14.2).
 const DRAIN_BYTES: usize = 32 << 20;
@@ -27,7 +28,7 @@ const FIRST_BYTES: usize = 64 << 10;
 /// # Errors
 /// 413 naming the limit.
 pub async fn refuse_oversized(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> Result<(), GatewayError> {
@@ -37,15 +38,17 @@ pub async fn refuse_oversized(
     }
     let drain = async {
         let mut drained = 0;
-        while let Some(Ok(chunk)) = payload.next().await {
+        while let Some(chunk) = payload.next().await {
+            let Ok(chunk) = chunk else { return Drained::ClientReadError };
             drained += chunk.len();
             if drained >= DRAIN_BYTES {
-                break;
+                return Drained::CapReached;
             }
         }
+        Drained::Completed
     };
     // Whether it was drained or not, the answer is the same.
-    let _ = timeout(DRAIN_TIME, drain).await;
+    exchange.drained = Some(timeout(DRAIN_TIME, drain).await.unwrap_or(Drained::Timeout));
     Err(RequestError::TooLarge { limit }.into())
 }
 
@@ -66,6 +69,7 @@ pub async fn receive(
     let body = read_body(exchange, request, payload).await?;
     let object = RawObject::parse(body).map_err(|error| RequestError::invalid(error.to_string()))?;
     let call = exchange.endpoint.dialect.read_call(object)?;
+    exchange.is_stream = call.is_stream;
     let resolved = exchange
         .snapshot
         .resolve(&call.model)

@@ -68,6 +68,7 @@ pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBod
         delivered_bytes: 0,
         has_finished: false,
         is_over: false,
+        knows_model: false,
         exchange,
     };
     StreamBody { events, out: BytesMut::new(), keepalive, tally }
@@ -93,6 +94,8 @@ struct Tally {
     /// A choice has ended: the stream may close without `[DONE]`.
     has_finished: bool,
     is_over: bool,
+    /// The first chunk has told what the provider calls the model.
+    knows_model: bool,
     exchange: Exchange,
 }
 
@@ -100,9 +103,10 @@ impl Tally {
     /// Takes note of one chunk and writes what the caller gets of it.
     fn pass(&mut self, chunk: Chunk, frame: Frame<'_>, out: &mut BytesMut) {
         match chunk {
-            Chunk::Content { pass, usage, finished, text_bytes } => {
+            Chunk::Content { pass, usage, finish, text_bytes } => {
                 self.exchange.usage = usage.or(self.exchange.usage);
-                self.has_finished |= finished;
+                self.has_finished |= finish.is_some();
+                self.note(&pass, frame, finish);
                 self.delivered_bytes = self.delivered_bytes.saturating_add(text_bytes);
                 self.write(&pass, frame, out);
             }
@@ -121,6 +125,22 @@ impl Tally {
             Chunk::Malformed => {
                 self.exchange.malformed_events = self.exchange.malformed_events.saturating_add(1);
             }
+        }
+    }
+
+    /// Takes note of what the provider calls the model, and why it stopped.
+    fn note(&mut self, pass: &Pass, frame: Frame<'_>, finish: Option<&'static str>) {
+        if self.knows_model && finish.is_none() {
+            return;
+        }
+        self.knows_model = true;
+        let Some(attempt) = self.exchange.attempts.last_mut() else { return };
+        attempt.finish_reason = finish.or(attempt.finish_reason);
+        if let Pass::Renamed(own) = pass
+            && attempt.provider_model.is_none()
+        {
+            let name = frame.bytes.get(own.clone()).and_then(|name| std::str::from_utf8(name).ok());
+            attempt.provider_model = name.map(|name| name.trim_matches('"').into());
         }
     }
 
@@ -213,6 +233,9 @@ impl MessageBody for StreamBody {
 impl Drop for StreamBody {
     fn drop(&mut self) {
         let Tally { exchange, prompt_tokens, delivered_bytes, .. } = &mut self.tally;
+        if let Some(attempt) = exchange.attempts.last_mut() {
+            attempt.first_event = self.events.first_event();
+        }
         let counted = exchange.usage.unwrap_or_default();
         exchange.usage = Some(counted.filled(*prompt_tokens, *delivered_bytes));
     }

@@ -11,11 +11,11 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde_json::json;
 
-use super::proxy;
+use super::{proxy, status};
 use crate::endpoints;
 use crate::envelope::{Envelope, Failure};
 use crate::error::{AccessError, AdminError, GatewayError, RequestError};
-use crate::gateway::Worker;
+use crate::gateway::{Gateway, Worker};
 use crate::operation::Operation;
 use crate::pipeline::{admit, own};
 
@@ -23,6 +23,13 @@ mod resources;
 
 /// Largest payload of the Admin API.
 const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// A page for administrators.
+type Page = fn(&Gateway) -> HttpResponse;
+
+/// The pages that only look.
+const PAGES: [(&str, Page); 2] =
+    [("/admin/v1/health", status::health), ("/admin/v1/models/status", status::models)];
 
 pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
     for (path, operation) in [("/livez", Operation::Livez), ("/readyz", Operation::Readyz)] {
@@ -33,10 +40,23 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
         };
         routes.service(web::resource(path).route(web::get().to(answer)).default_service(web::to(only_get)));
     }
-    resources::configure(&worker, routes);
     if let Some(row) = endpoints::playground() {
         routes.service(proxy::resource(&worker, endpoints::PLAYGROUND, row));
     }
+    for (path, page) in PAGES {
+        let worker = worker.clone();
+        let answer = move |request: HttpRequest| {
+            let worker = worker.clone();
+            async move {
+                authenticate(&worker, &request)?;
+                Ok::<_, Failure>(page(&worker.gateway))
+            }
+        };
+        let resource = web::resource(path).route(web::get().to(answer));
+        routes.service(resource.default_service(web::to(only_get)));
+    }
+    // After the pages, whose names would be ids otherwise.
+    resources::configure(&worker, routes);
     let actors = move |request: HttpRequest| actors(worker.clone(), request);
     let resource = web::resource("/admin/v1/actors");
     routes.service(resource.route(web::get().to(actors)).default_service(web::to(only_get)));
@@ -140,12 +160,12 @@ fn peer(request: &HttpRequest) -> Option<IpAddr> {
     request.peer_addr().map(|peer| peer.ip())
 }
 
-async fn unknown_path(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub(super) async fn unknown_path(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let (method, path) = (request.method().to_string(), request.path().chars().take(128).collect());
     Err(Failure::new(RequestError::UnknownPath { method, path }, Envelope::Admin))
 }
 
-async fn only_get(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub(super) async fn only_get(request: HttpRequest) -> Result<HttpResponse, Failure> {
     Err(wrong_method(&request, "GET"))
 }
 

@@ -50,6 +50,7 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
             _ => Content::Other,
         },
         retry_after: header("retry-after").and_then(|value| value.parse().ok()).map(Duration::from_secs),
+        request_id: header("x-request-id").and_then(|value| value.try_into().ok()),
         body: UpstreamBody::InProcess(InProcess {
             frames: frames.into_iter(),
             next: None,

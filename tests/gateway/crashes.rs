@@ -14,6 +14,7 @@ use aisix::endpoints::{ENDPOINTS, Endpoint, Operation};
 use aisix::envelope::Failure;
 use aisix::gateway::{Gateway, Worker};
 use aisix::pipeline;
+use aisix::telemetry::Telemetry;
 
 use crate::harness::{
     Answer, Gate, Upstream, api_key, budget, chat_body, delta, finish, model, provider_key, snapshot,
@@ -51,7 +52,9 @@ fn run<F: Future<Output = ()>>(upstream: &Upstream, limit: &str, test: impl FnOn
         + &api_key("sk-test", "\"*\"", &format!("rate_limit = {{ {limit} }}"))
         + &budget("b", "scope = \"org\"", "0.036", "")
         + "[[cache_policies]]\nname = \"all\"\n";
-    let gateway = Gateway::new(snapshot(&config, &[]));
+    let snapshot = snapshot(&config, &[]);
+    let telemetry = Telemetry::start(&snapshot.settings.observability, None).expect("starts");
+    let gateway = Gateway::new(snapshot, telemetry);
     actix_rt::System::new().block_on(async {
         let worker = Worker::start(&gateway);
         // Every actor starts at its first question; one that never lived cannot die.

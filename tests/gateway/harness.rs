@@ -18,11 +18,15 @@ use tokio::sync::oneshot;
 
 mod client;
 mod folder;
+mod metrics;
+mod process;
 mod settings;
 mod upstream;
 
 pub use client::{Connection, Response, Stream, request_text};
 pub use folder::Folder;
+pub use metrics::Metrics;
+pub use process::{Process, run, signal, written};
 pub use settings::{api_key, budget, chat_body, gateway_over, model, provider_key, routing};
 pub use upstream::{Answer, Gate, Received, Upstream, completion, delta, finish, free_port, usage_event};
 
@@ -41,6 +45,7 @@ pub struct Gateway {
     admin: Option<SocketAddr>,
     /// Where its configuration and its store are.
     pub folder: Folder,
+    metrics: Option<SocketAddr>,
     order: Option<oneshot::Sender<Order>>,
     ended: Mutex<mpsc::Receiver<()>>,
     thread: Option<JoinHandle<()>>,
@@ -75,7 +80,8 @@ impl Gateway {
             let application = Application::build(book, snapshot).expect("free ports");
             actix_rt::System::new().block_on(async move {
                 let running = application.start().expect("starts");
-                let about = (running.gateway.clone(), running.proxy_addr, running.admin_addr);
+                let addrs = (running.proxy_addr, running.admin_addr, running.metrics_addr);
+                let about = (running.gateway.clone(), addrs);
                 started.send(about).expect("the test waits for it");
                 match orders.await {
                     Ok(Order::Drain(min_drain)) => running.drain(min_drain).await,
@@ -85,9 +91,9 @@ impl Gateway {
             // A test that is over does not listen any more.
             let _ = ending.send(());
         });
-        let (gateway, proxy, admin) = starting.recv_timeout(PATIENCE).expect("the gateway starts");
-        let ended = Mutex::new(ended);
-        Self { gateway, proxy, admin, folder, order: Some(order), ended, thread: Some(thread) }
+        let (gateway, (proxy, admin, metrics)) = starting.recv_timeout(PATIENCE).expect("the gateway starts");
+        let (order, ended, thread) = (Some(order), Mutex::new(ended), Some(thread));
+        Self { gateway, proxy, admin, metrics, folder, order, ended, thread }
     }
 
     /// The address of the proxy listener.
@@ -98,6 +104,20 @@ impl Gateway {
     /// The address of the admin listener.
     pub fn admin_addr(&self) -> SocketAddr {
         self.admin.expect("the admin listener is on")
+    }
+
+    /// The address of the metrics listener.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.metrics.expect("the metrics listener is on")
+    }
+
+    /// Everything that a scrape tells.
+    pub fn metrics(&self) -> Metrics {
+        let mut connection = Connection::open(self.metrics_addr());
+        connection.send(&request_text("GET", "/metrics", "", &[], b""));
+        let response = connection.response().expect(200);
+        assert_eq!(response.header("content-type"), Some("text/plain; version=0.0.4"));
+        Metrics::read(&response.text())
     }
 
     /// A fresh connection to the proxy.
@@ -206,7 +226,11 @@ pub fn snapshot(config: &str, overrides: &[(&str, &str)]) -> Snapshot {
 }
 
 fn load(path: &Path, config: &str, overrides: &[(&str, &str)]) -> (Book, Snapshot) {
-    let ports = [("AISIX_PROXY__ADDR", "127.0.0.1:0"), ("AISIX_ADMIN__ADDR", "127.0.0.1:0")];
+    let ports = [
+        ("AISIX_PROXY__ADDR", "127.0.0.1:0"),
+        ("AISIX_ADMIN__ADDR", "127.0.0.1:0"),
+        ("AISIX_OBSERVABILITY__METRICS__PROMETHEUS__ADDR", "127.0.0.1:0"),
+    ];
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let variables: Vec<(String, String)> = ports.iter().chain(overrides).map(owned).collect();
     let loaded = Book::load(Source::with_variables(path.to_owned(), &variables));

@@ -101,6 +101,7 @@ def gateway(tmp_path_factory):
         proxy, admin = free_port(), free_port()
         environment["AISIX_PROXY__ADDR"] = f"127.0.0.1:{proxy}"
         environment["AISIX_ADMIN__ADDR"] = f"127.0.0.1:{admin}"
+        environment["AISIX_OBSERVABILITY__METRICS__PROMETHEUS__ADDR"] = "127.0.0.1:0"
         arguments = ["serve", "--config", str(HERE / "config.toml")]
         ready = f"http://127.0.0.1:{proxy}/readyz"
         processes.append(Process(arguments, ready, folder / "gateway.log", environment))

@@ -167,6 +167,8 @@ pub(super) struct TargetState {
     /// The end of the cooldown in steady milliseconds, above [`REASON_BITS`] bits of reason; zero
     /// for none.
     cooldown: AtomicU64,
+    /// How often it began to cool, or cools for longer.
+    cooled: AtomicU64,
     is_unhealthy: AtomicBool,
     /// Zero for none.
     last_check_status: AtomicU16,
@@ -183,6 +185,7 @@ impl TargetState {
         let millis = u64::try_from(until.as_millis()).unwrap_or(u64::MAX >> REASON_BITS);
         let word = (millis << REASON_BITS) | u64::from(Reason::from(failure) as u8);
         self.cooldown.fetch_max(word, Relaxed);
+        self.cooled.fetch_add(1, Relaxed);
     }
 
     /// Ends the cooldown, and adds a latency to the moving mean, in which it counts three tenths.
@@ -231,6 +234,7 @@ impl TargetState {
             reason,
             cooldown_until: cooling.map(|(until, _)| now.unix_of(until)),
             last_check_status: Some(self.last_check_status.load(Relaxed)).filter(|status| *status != 0),
+            cooled: self.cooled.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             latency: (latency != 0).then(|| Duration::from_micros(latency)),
         }

@@ -240,6 +240,8 @@ pub struct TargetStatus {
     pub cooldown_until: Option<Duration>,
     /// The status that its last failed background check saw.
     pub last_check_status: Option<u16>,
+    /// How often it began to cool, or cools for longer.
+    pub cooled: u64,
     /// Attempts under way.
     pub in_flight: u32,
     /// Moving mean of the latency of successes.

@@ -142,63 +142,6 @@ impl Default for Store {
     }
 }
 
-/// `[observability]`: logs and what is told about a request.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Observability {
-    /// The name under which this gateway reports.
-    pub service_name: String,
-    /// The least important message that is logged.
-    pub log_level: LogLevel,
-    /// Whether each request is logged.
-    pub access_log: bool,
-    /// Whether responses carry `Server-Timing`.
-    pub server_timing: bool,
-}
-
-impl Default for Observability {
-    fn default() -> Self {
-        Self {
-            service_name: "aisix".into(),
-            log_level: LogLevel::Info,
-            access_log: true,
-            server_timing: false,
-        }
-    }
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Nothing.
-    Off,
-    /// What failed.
-    Error,
-    /// What may need attention.
-    Warn,
-    /// What happens.
-    Info,
-    /// What helps to find a fault.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl LogLevel {
-    /// The level in the terms of the `log` crate.
-    pub fn filter(self) -> log::LevelFilter {
-        match self {
-            Self::Off => log::LevelFilter::Off,
-            Self::Error => log::LevelFilter::Error,
-            Self::Warn => log::LevelFilter::Warn,
-            Self::Info => log::LevelFilter::Info,
-            Self::Debug => log::LevelFilter::Debug,
-            Self::Trace => log::LevelFilter::Trace,
-        }
-    }
-}
-
 /// `[downstream]`: connections of callers.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -321,7 +264,7 @@ pub(super) fn secs(value: u64) -> Option<Duration> {
     (value > 0).then(|| Duration::from_secs(value))
 }
 
-fn address<'de, D: Deserializer<'de>>(source: D) -> Result<SocketAddr, D::Error> {
+pub(super) fn address<'de, D: Deserializer<'de>>(source: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(source)?;
     let message = "expected an IP address with a port, such as \"127.0.0.1:3000\"";
     text.parse().map_err(|_| D::Error::custom(message))

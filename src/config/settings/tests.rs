@@ -159,6 +159,33 @@ fn trusted_proxies_are_networks_and_their_header_carries_no_credential() {
 }
 
 #[test]
+fn settings_of_observability_are_checked_together() {
+    let edges = "expected 1 to 64 numbers of seconds above 0, each above the one before";
+    assert_refused(
+        "[observability.metrics]\nmax_series = 0\n\
+         client_type_rules = [{ pattern = \"(\", label = \"x\" }, { pattern = \"x\", label = \"X\" }]\n\
+         [observability.metrics.buckets]\ne2e = []\nttft = [1, 1]\n\
+         [observability.usage_records]\ntarget = \"file\"\npath = \"\"\nmax_bytes = 0\n\
+         [observability.metrics.prometheus]\naddr = \"127.0.0.1:3001\"\n",
+        &[
+            "config.toml:2: observability.metrics.max_series: expected 1 or more",
+            "config.toml:3: observability.metrics.client_type_rules[0].pattern: this is no regular expression",
+            "config.toml:3: observability.metrics.client_type_rules[1].label: expected at most 64 lower-case letters, \
+             digits, dots, dashes and underscores, a letter or digit first",
+            &format!("config.toml:5: observability.metrics.buckets.e2e: {edges}"),
+            &format!("config.toml:6: observability.metrics.buckets.ttft: {edges}"),
+            "config.toml:9: observability.usage_records.path: must name a file",
+            "config.toml:10: observability.usage_records.max_bytes: expected 1 or more",
+            "config.toml:12: observability.metrics.prometheus.addr: is the address of the Admin API as well",
+        ],
+    );
+    for bad in ["[0, 1]", "[-1]", "[inf]", "[nan]", "[2, 1]"] {
+        let text = format!("[observability.metrics.buckets]\nttft = {bad}\n");
+        assert_refused(&text, &[&format!("config.toml:2: observability.metrics.buckets.ttft: {edges}")]);
+    }
+}
+
+#[test]
 fn trusted_proxies_can_come_from_the_environment() {
     let overrides = [("AISIX_PROXY__REAL_IP__TRUSTED_PROXIES".to_owned(), "10.0.0.0/8, ::1".to_owned())];
     let config = crate::config::parse("config.toml", "", &|_| None, &overrides).unwrap();
@@ -228,5 +255,13 @@ fn a_list_of_tables_from_the_environment_is_json_and_never_ignored() {
     ] {
         let problems = parse(text).unwrap_err().to_string();
         assert_eq!(problems, format!("environment: AISIX_PROXY__URL_REWRITES: {message}"), "{text}");
+    }
+}
+
+#[test]
+fn the_path_of_the_metrics_begins_with_a_slash() {
+    for (written, path) in [("", "/metrics"), (" ", "/metrics"), ("scrape", "/scrape"), ("/a/b", "/a/b")] {
+        let text = format!("[observability.metrics.prometheus]\npath = \"{written}\"\n");
+        assert_eq!(parse_plain(&text).unwrap().settings.observability.metrics.prometheus.path(), path);
     }
 }

@@ -53,8 +53,8 @@ fn a_chunk_keeps_its_bytes_but_for_the_model() {
         );
         let chunk = read(&frame(&text), "\"mine\"");
         assert_eq!(passed(&text, &chunk, "\"mine\""), text.replace("\"model\":\"a\"", "\"model\":\"mine\""));
-        let Chunk::Content { finished, text_bytes, .. } = chunk else { panic!("content") };
-        assert_eq!((finished, text_bytes), (end != "null", 2));
+        let Chunk::Content { finish, text_bytes, .. } = chunk else { panic!("content") };
+        assert_eq!((finish.is_some(), text_bytes), (end != "null", 2));
     }
 }
 

@@ -1,0 +1,153 @@
+//! The listener for metrics and status, and the pages that it shares with the one for administrators (§1.4, §12.4).
+//!
+//! It asks for no key: it tells of models, targets and callers by name, never what they said.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::{HttpResponse, web};
+use aisix_actors::candidate_router::Condition;
+use aisix_actors::types::Now;
+use serde::Serialize;
+
+use super::admin::{only_get, unknown_path};
+use crate::config::snapshot::{Dispatch, Model};
+use crate::gateway::{Gateway, Worker};
+use crate::telemetry::exposition;
+
+/// A page that only looks.
+type Page = fn(&Gateway) -> HttpResponse;
+
+pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
+    let metrics_path = worker.gateway.snapshot().settings.observability.metrics.prometheus.path();
+    let pages: [(&str, Page); 4] = [
+        ("/status/ready", ready),
+        ("/status/models", models),
+        ("/status/config", config),
+        (&metrics_path, metrics),
+    ];
+    for (path, page) in pages {
+        let gateway = worker.gateway.clone();
+        let answer = move || std::future::ready(page(&gateway));
+        let resource = web::resource(path).route(web::get().to(answer));
+        routes.service(resource.default_service(web::to(only_get)));
+    }
+    routes.default_service(web::to(unknown_path));
+}
+
+/// `GET /metrics`.
+fn metrics(gateway: &Gateway) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static(exposition::CONTENT_TYPE)))
+        .body(exposition::of(gateway))
+}
+
+/// `GET /status/ready`: a process that serves has a configuration.
+fn ready(_: &Gateway) -> HttpResponse {
+    HttpResponse::build(StatusCode::OK).content_type("text/plain; charset=utf-8").body("ok")
+}
+
+/// `GET /status/config`: what is applied, and what was refused (§12.5).
+fn config(gateway: &Gateway) -> HttpResponse {
+    HttpResponse::Ok().json(gateway.status.load().to_json())
+}
+
+#[derive(Serialize)]
+struct ModelStatus<'a> {
+    id: &'a str,
+    display_name: &'a str,
+    kind: &'static str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cooldown_until: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_check_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_reason: Option<&'static str>,
+}
+
+/// A time as the specification spells it.
+#[derive(Serialize)]
+struct Time {
+    secs_since_epoch: u64,
+    nanos_since_epoch: u32,
+}
+
+impl From<Duration> for Time {
+    fn from(unix: Duration) -> Self {
+        Self { secs_since_epoch: unix.as_secs(), nanos_since_epoch: unix.subsec_nanos() }
+    }
+}
+
+/// Where every model stands; a model without a target of its own is not applicable.
+pub(super) fn models(gateway: &Gateway) -> HttpResponse {
+    let (now, snapshot) = (Now::read(), gateway.snapshot());
+    let row = |model: &Model| -> (&'static str, &'static str, Option<_>) {
+        match &model.dispatch {
+            Dispatch::Routing(_) => ("routing", "not_applicable", None),
+            Dispatch::Direct(_) => {
+                let status = gateway.books.health.status(&model.id, now);
+                ("direct", status.condition.as_str(), Some(status))
+            }
+        }
+    };
+    let rows = snapshot.models().map(|model| {
+        let (kind, status, details) = row(model);
+        ModelStatus {
+            id: &model.id,
+            display_name: &model.name,
+            kind,
+            status,
+            cooldown_until: details.as_ref().and_then(|status| status.cooldown_until).map(Time::from),
+            last_check_status: details.as_ref().and_then(|status| status.last_check_status),
+            status_reason: details.and_then(|status| status.reason).map(|reason| reason.as_str()),
+        }
+    });
+    HttpResponse::Ok().json(rows.collect::<Vec<_>>())
+}
+
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'static str,
+    models: Vec<ModelHealth<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelHealth<'a> {
+    id: &'a str,
+    name: &'a str,
+    health: u8,
+}
+
+/// How the gateway stands: as the worst of its models. A routing model is as well as the best of its targets.
+pub(super) fn health(gateway: &Gateway) -> HttpResponse {
+    let (now, snapshot) = (Now::read(), gateway.snapshot());
+    let models: Vec<_> = snapshot
+        .models()
+        .map(|model| ModelHealth { id: &model.id, name: &model.name, health: grade(gateway, model, now) })
+        .collect();
+    let status = match models.iter().map(|model| model.health).max() {
+        Some(2..) => "unhealthy",
+        Some(1) => "degraded",
+        _ => "ok",
+    };
+    HttpResponse::Ok().json(Health { status, models })
+}
+
+/// 0 for well, 1 for cooling or for a choice of which a part is out, 2 for out.
+fn grade(gateway: &Gateway, model: &Model, now: Now) -> u8 {
+    match &model.dispatch {
+        Dispatch::Direct(_) => match gateway.books.health.status(&model.id, now).condition {
+            Condition::Healthy => 0,
+            Condition::Cooling => 1,
+            Condition::Unhealthy => 2,
+        },
+        Dispatch::Routing(routing) => {
+            let grades = || routing.members.iter().map(|member| grade(gateway, member, now));
+            let (best, worst) = (grades().min().unwrap_or(2), grades().max().unwrap_or(2));
+            if best == 0 { worst.min(1) } else { best }
+        }
+    }
+}
