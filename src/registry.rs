@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use actix_rt::Arbiter;
 use tokio::sync::oneshot;
 
@@ -61,6 +61,13 @@ impl Message for Flush {
     type Result = ();
 }
 
+/// Ends the registry, and with it the thread and the store.
+struct Stop;
+
+impl Message for Stop {
+    type Result = ();
+}
+
 // ── handle ───────────────────────────────────────────────────────────────────────────────────────
 
 /// Access to the registry, from any thread.
@@ -95,6 +102,12 @@ impl RegistryHandle {
     /// The report about a bad file, which changes nothing.
     pub async fn reload(&self) -> Result<(), String> {
         self.0.send(Reload).await.unwrap_or_else(|_| Err("the registry is gone".into()))
+    }
+
+    /// Ends the registry after the writes that wait. The store is closed when this returns.
+    pub async fn stop(&self) {
+        // It may have ended already.
+        let _ = self.0.send(Stop).await;
     }
 }
 
@@ -156,6 +169,17 @@ impl Handler<Reload> for Registry {
     fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.book.reload()));
         self.conclude(outcome.unwrap_or_else(|_| Err("reading the configuration failed by a panic".into())))
+    }
+}
+
+impl Handler<Stop> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
+        self.handle(Flush, context);
+        self.book.close();
+        context.stop();
+        Arbiter::current().stop();
     }
 }
 

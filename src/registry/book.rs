@@ -220,6 +220,11 @@ impl Book {
         self.store.as_mut().ok_or_else(|| AdminError::Store("it is closed".into()))
     }
 
+    /// Closes the store for good.
+    pub(super) fn close(&mut self) {
+        (self.store, self.store_path) = (None, None);
+    }
+
     /// Whether there is a store already.
     pub(super) fn has_store(&self) -> bool {
         self.store.is_some() || self.store_path.as_ref().is_some_and(|path| path.exists())
