@@ -1,10 +1,7 @@
 //! From the configuration to the last byte: probes, draining, the command line, and signals to the real process.
 
-use std::io::Read;
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::*;
@@ -143,30 +140,6 @@ fn the_shipped_configuration_answers_without_a_key_of_a_provider_and_without_a_n
     gateway.settled();
 }
 
-/// A file of its own for every test.
-fn written(text: &str) -> PathBuf {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("aisix-test-{}-{number}.toml", std::process::id()));
-    std::fs::write(&path, text).expect("the temporary folder is writable");
-    path
-}
-
-fn aisix(arguments: &[&str], config: &str) -> (Command, PathBuf) {
-    let path = written(config);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aisix"));
-    command.args(arguments).arg("--config").arg(&path).env_clear();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    (command, path)
-}
-
-fn run(arguments: &[&str], config: &str) -> Output {
-    let (mut command, path) = aisix(arguments, config);
-    let output = command.output().expect("the program runs");
-    std::fs::remove_file(path).expect("it was written");
-    output
-}
-
 #[test]
 fn check_says_that_a_good_file_is_good() {
     let output = run(&["check"], include_str!("../../config.toml"));
@@ -217,70 +190,6 @@ fn a_missing_file_is_named() {
         .expect("the program runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/aisix.toml"), "{output:?}");
-}
-
-/// The real program, serving; killed when dropped.
-struct Process {
-    child: Child,
-    addr: SocketAddr,
-    config: PathBuf,
-}
-
-impl Process {
-    fn start(upstream: &Upstream) -> Self {
-        let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let config =
-            format!("[proxy]\naddr = \"{addr}\"\n[admin]\nenabled = false\n[shutdown]\nmin_drain_secs = 0\n")
-                + &provider_key("up", &upstream.url())
-                + &model("m", "up", "")
-                + &api_key("sk-test", "\"*\"", "");
-        let (mut command, config) = aisix(&["serve"], &config);
-        let child = command.stdout(Stdio::null()).spawn().expect("the program runs");
-        until("the program serves", || TcpStream::connect(addr).is_ok());
-        Self { child, addr, config }
-    }
-
-    fn stream(&self) -> Stream {
-        let mut connection = Connection::open(self.addr);
-        let body = chat_body("m", STREAM);
-        connection.send(&request_text("POST", "/v1/chat/completions", "sk-test", &[], body.as_bytes()));
-        connection.stream()
-    }
-
-    fn signal(&self, name: &str) {
-        signal(self.child.id(), name);
-    }
-
-    /// What it wrote to its log, once it has ended.
-    fn log(&mut self) -> String {
-        let mut text = String::new();
-        let stderr = self.child.stderr.as_mut().expect("it is piped");
-        stderr.read_to_string(&mut text).expect("text");
-        text
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        let mut status = None;
-        until("the program ends", || {
-            status = self.child.try_wait().expect("it is our child");
-            status.is_some()
-        });
-        status.and_then(|status| status.code())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has ended already where the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_file(&self.config);
-    }
-}
-
-fn signal(process: u32, name: &str) {
-    let status = Command::new("kill").args(["-s", name, &process.to_string()]).status().expect("kill runs");
-    assert!(status.success(), "{name}");
 }
 
 #[test]
