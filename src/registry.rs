@@ -222,7 +222,8 @@ impl Registry {
 
     fn install(&mut self, snapshot: Option<Snapshot>) {
         if let Some(snapshot) = snapshot {
-            self.retired.push_back(self.gateway.install(snapshot));
+            let before = self.gateway.install(snapshot, self.retired.make_contiguous());
+            self.retired.push_back(before);
         }
         self.gateway.status.store(Arc::new(self.book.status().clone()));
     }
