@@ -19,6 +19,7 @@ mod listener_tls;
 mod matrix;
 mod playground;
 mod recordings;
+mod reload;
 mod rewrites;
 mod routing;
 mod streams;
