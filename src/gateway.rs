@@ -3,7 +3,7 @@
 //! There is no other mutable state. What a worker needs on the hot path lives on its thread; what all of them share
 //! lies behind the books.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -89,14 +89,15 @@ impl Gateway {
     }
 
     /// Puts a configuration into force for the requests to come, and gives the one before. Requests in progress keep
-    /// theirs, with its provider keys, until [`Gateway::retire`].
+    /// theirs, with its provider keys, until [`Gateway::retire`]; `retired` are those still in use, oldest first.
     #[must_use]
-    pub fn install(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+    pub fn install(&self, snapshot: Snapshot, retired: &[Arc<Snapshot>]) -> Arc<Snapshot> {
         let before = self.snapshot();
-        let new: HashSet<&str> = snapshot.provider_keys.iter().map(|key| &*key.id).collect();
-        let is_kept = |key: &&ProviderKey| !new.contains(&*key.id);
-        let kept = before.provider_keys.iter().filter(is_kept).cloned();
-        self.books.pool.install(snapshot.provider_keys.iter().cloned().chain(kept).collect());
+        let earlier = retired.iter().chain([&before]).flat_map(|earlier| &earlier.provider_keys);
+        // By id, so that of the keys with the same one the latest counts.
+        let keys: HashMap<&str, &ProviderKey> =
+            earlier.chain(&snapshot.provider_keys).map(|key| (&*key.id, key)).collect();
+        self.books.pool.install(keys.into_values().cloned().collect());
         self.configure_edge(&snapshot);
         self.snapshot.swap(Arc::new(snapshot))
     }

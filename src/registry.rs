@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
+    WrapFuture,
 };
 use actix_rt::Arbiter;
 use tokio::sync::oneshot;
@@ -66,6 +67,13 @@ impl Message for Flush {
     type Result = ();
 }
 
+/// Ends the registry, and with it the thread and the store.
+struct Stop;
+
+impl Message for Stop {
+    type Result = ();
+}
+
 // ── handle ───────────────────────────────────────────────────────────────────────────────────────
 
 /// Access to the registry, from any thread.
@@ -100,6 +108,12 @@ impl RegistryHandle {
     /// The report about a bad file, which changes nothing.
     pub async fn reload(&self) -> Result<(), String> {
         self.0.send(Reload).await.unwrap_or_else(|_| Err("the registry is gone".into()))
+    }
+
+    /// Ends the registry after the writes that wait. The store is closed when this returns.
+    pub async fn stop(&self) {
+        // It may have ended already.
+        let _ = self.0.send(Stop).await;
     }
 }
 
@@ -168,6 +182,19 @@ impl Handler<Reload> for Registry {
     }
 }
 
+impl Handler<Stop> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
+        self.handle(Flush, context);
+        if let Some(book) = &mut self.book {
+            book.close();
+        }
+        context.stop();
+        Arbiter::current().stop();
+    }
+}
+
 impl Registry {
     fn look(&mut self, context: &mut Context<Self>) {
         let Some(book) = &mut self.book else { return };
@@ -224,7 +251,7 @@ impl Registry {
 
     fn install(&mut self, snapshot: Option<Snapshot>) {
         if let Some(snapshot) = snapshot {
-            self.retired.push(self.gateway.install(snapshot));
+            self.retired.push(self.gateway.install(snapshot, &self.retired));
         }
         self.publish();
     }

@@ -144,15 +144,20 @@ impl Running {
         }
         // While the workers live: they hand over what they have written.
         self.gateway.telemetry.finish().await;
-        for server in &self.servers {
-            server.stop(true).await;
-        }
+        self.end(true).await;
     }
 
     /// Stops at once, in the middle of whatever is open.
     pub async fn stop(self) {
+        self.end(false).await;
+    }
+
+    async fn end(self, is_graceful: bool) {
         for server in &self.servers {
-            server.stop(false).await;
+            server.stop(is_graceful).await;
+        }
+        if let Some(registry) = self.gateway.registry() {
+            registry.stop().await;
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -14,7 +15,7 @@ use super::store::{Store, StoreError, StoredRow};
 use super::watch::Watch;
 use crate::config::resources::{Resource, Resources};
 use crate::config::stored::Row;
-use crate::config::{Config, Declaration, Kind, Origin, Problem, Problems, Snapshot, Source};
+use crate::config::{Config, Declaration, Kind, Origin, Problem, Problems, Settings, Snapshot, Source};
 use crate::error::AdminError;
 
 /// A stored resource that could be read and does not fit the others.
@@ -27,6 +28,8 @@ struct Misfit {
 pub struct Book {
     source: Source,
     declaration: Declaration,
+    /// What those settings say that are read once.
+    started_with: Arc<Settings>,
     /// Where the store is; nothing when there is to be none.
     store_path: Option<PathBuf>,
     store: Option<Store>,
@@ -64,18 +67,21 @@ impl Book {
     /// Every problem of the file.
     pub fn load(source: Source) -> Result<(Self, Snapshot), Problems> {
         let now = Timestamp::now();
+        let mut watch = Watch::default();
+        watch.follow(vec![source.path.clone()]);
         let declaration = source.declare(&source.text()?)?;
         let store_path = &declaration.settings.store.path;
         let store_path = (!store_path.as_os_str().is_empty()).then(|| declaration.path(store_path));
         let mut book = Self {
             source,
+            started_with: declaration.settings.clone(),
             declaration,
             store_path,
             store: None,
             stored: Resources::default(),
             misfits: Vec::new(),
             generation: 1,
-            watch: Watch::default(),
+            watch,
             status: Status::at_start(now),
         };
         let rows = book.open_store();
@@ -109,7 +115,7 @@ impl Book {
         self.status.last_reload = Some((loaded.is_ok(), now));
         match loaded {
             Ok((declaration, config, sorted)) => {
-                self.status.restart_required = self.status_of_restart(&declaration);
+                self.status.restart_required = self.started_with.fixed_differences(&declaration.settings);
                 self.status.source_hash = hex(&declaration.digest);
                 (self.status.observed_at, self.status.last_success) = (now, now);
                 self.declaration = declaration;
@@ -124,7 +130,8 @@ impl Book {
         }
     }
 
-    fn declare_anew(&self) -> Result<(Declaration, Config, Sorted), (FailureKind, Problems)> {
+    fn declare_anew(&mut self) -> Result<(Declaration, Config, Sorted), (FailureKind, Problems)> {
+        self.watch.refresh();
         let text = self.source.text().map_err(|problems| (FailureKind::Fetch, problems))?;
         let declaration = self.source.declare(&text).map_err(|problems| (FailureKind::Parse, problems))?;
         let again = Sorted {
@@ -137,18 +144,10 @@ impl Book {
         Ok((declaration, config, sorted))
     }
 
-    /// Settings of a new file that only a restart brings into force.
-    fn status_of_restart(&self, new: &Declaration) -> Vec<&'static str> {
-        let mut changed = self.status.restart_required.clone();
-        changed.extend(self.declaration.settings.fixed_differences(&new.settings));
-        changed.sort_unstable();
-        changed.dedup();
-        changed
-    }
-
     /// Looks around: a changed file, a store that another process has written to, one that can be opened again.
     pub fn news(&mut self) -> Option<News> {
-        if self.watch.has_changed() && (self.watch.has_others() || self.has_other_text()) {
+        let is_refused = matches!(self.status.last_reload, Some((false, _)));
+        if self.watch.has_changed() && (is_refused || self.watch.has_others() || self.has_other_text()) {
             return Some(News::File);
         }
         let has_news = match &mut self.store {
@@ -234,6 +233,11 @@ impl Book {
         self.store.as_mut().ok_or_else(|| AdminError::Store("it is closed".into()))
     }
 
+    /// Closes the store for good.
+    pub(super) fn close(&mut self) {
+        (self.store, self.store_path) = (None, None);
+    }
+
     /// Whether there is a store already.
     pub(super) fn has_store(&self) -> bool {
         self.store.is_some() || self.store_path.as_ref().is_some_and(|path| path.exists())
@@ -307,7 +311,7 @@ impl Book {
         config.generation = self.generation;
         let mut files = vec![self.source.path.clone()];
         files.append(&mut config.files);
-        self.watch.begin(files);
+        self.watch.follow(files);
         self.misfits = sorted.misfits;
         let now = Timestamp::now();
         let status = &mut self.status;

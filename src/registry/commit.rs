@@ -160,24 +160,39 @@ fn refusal(drafts: &[Result<Draft, AdminError>], problems: &Problems) -> AdminEr
     let [Ok(draft)] = drafts else {
         return AdminError::Conflict("the writes do not fit one another".into());
     };
-    let address = format!("{}/{}", draft.kind.collection(), draft.id);
+    let address = draft.address();
     let own: Vec<&Problem> =
         problems.iter().filter(|problem| problem.stored.as_deref() == Some(&*address)).collect();
-    if own.is_empty() {
-        return AdminError::Conflict(needed_by(draft, problems));
-    }
-    if own.iter().all(|problem| problem.is_conflict) {
-        let name = draft.resource.as_ref().and_then(|resource| resource.entry().name().cloned());
-        let name = name.unwrap_or_default();
-        let texts = own.iter().map(|problem| match problem.path.as_str() {
-            path if path == draft.kind.identity() => {
-                format!("name \"{name}\" already in use by another resource: {}", problem.message)
-            }
-            path => format!("{path}: {}", problem.message),
-        });
+    let is_own = !own.is_empty();
+    // Where two have the same name, the report is about the later one, whichever of them is new.
+    let conflicts: Vec<&Problem> = match is_own {
+        true => own.clone(),
+        false => problems.iter().filter(|problem| problem.is_conflict).collect(),
+    };
+    if !conflicts.is_empty() && conflicts.iter().all(|problem| problem.is_conflict) {
+        let texts = conflicts.iter().map(|problem| taken(draft, problem));
         return AdminError::Conflict(texts.collect::<Vec<_>>().join("; "));
     }
+    if !is_own {
+        return AdminError::Conflict(needed_by(draft, problems));
+    }
     invalid(draft.kind, own.into_iter())
+}
+
+/// What another resource has already: a name, a key, or an id.
+fn taken(draft: &Draft, problem: &Problem) -> String {
+    let whole = problem.path.as_str();
+    let (path, other) = match &problem.stored {
+        // The other one's member is called as the own one, wherever it stands.
+        Some(address) if **address != *draft.address() => {
+            (whole.rsplit('.').next().unwrap_or(whole), format!("{address} in the store"))
+        }
+        _ => (whole, problem.message.clone()),
+    };
+    match draft.text_at(path) {
+        Some(value) => format!("name \"{value}\" already in use by another resource: {other}"),
+        None => problem.message.clone(),
+    }
 }
 
 fn needed_by(draft: &Draft, problems: &Problems) -> String {

@@ -26,10 +26,23 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches these files from now on.
-    pub(super) fn begin(&mut self, files: Vec<PathBuf>) {
-        self.known = marks(&files);
+    /// Watches these files. Those that are watched already are still compared with what was known of them: they may
+    /// have changed meanwhile.
+    pub(super) fn follow(&mut self, files: Vec<PathBuf>) {
+        if files == self.files {
+            return;
+        }
+        let known_of = |file: &PathBuf| self.files.iter().position(|known| known == file);
+        let mark_of =
+            |file| known_of(file).map_or_else(|| mark(file), |at| self.known.get(at).copied().flatten());
+        self.known = files.iter().map(mark_of).collect();
         self.files = files;
+        self.moving = None;
+    }
+
+    /// Takes the files as they are for known. To be done before they are read, so that no change falls in between.
+    pub(super) fn refresh(&mut self) {
+        self.known = marks(&self.files);
         self.moving = None;
     }
 
@@ -56,16 +69,17 @@ impl Watch {
 }
 
 fn marks(files: &[PathBuf]) -> Vec<Option<Mark>> {
-    let mark = |file: &PathBuf| {
-        let metadata = fs::metadata(file).ok()?;
-        Some(Mark {
-            place: (metadata.dev(), metadata.ino()),
-            size: metadata.size(),
-            written: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    };
     files.iter().map(mark).collect()
+}
+
+fn mark(file: &PathBuf) -> Option<Mark> {
+    let metadata = fs::metadata(file).ok()?;
+    Some(Mark {
+        place: (metadata.dev(), metadata.ino()),
+        size: metadata.size(),
+        written: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
 }
 
 #[cfg(test)]
@@ -81,7 +95,7 @@ mod tests {
         fs::write(&real, "a").expect("written");
         std::os::unix::fs::symlink("one", &link).expect("linked");
         let mut watch = Watch::default();
-        watch.begin(vec![link.clone()]);
+        watch.follow(vec![link.clone()]);
         assert!(!watch.has_changed());
         fs::write(&real, "ab").expect("written");
         assert!(!watch.has_changed(), "it may still be written to");
@@ -97,5 +111,11 @@ mod tests {
         fs::remove_file(&link).expect("removed");
         assert!(!watch.has_changed());
         assert!(watch.has_changed(), "nothing is there");
+        fs::write(&link, "d").expect("written");
+        watch.follow(vec![real, link]);
+        assert!(!watch.has_changed());
+        assert!(watch.has_changed(), "another list of files hides nothing");
+        watch.refresh();
+        assert!(!watch.has_changed());
     }
 }

@@ -85,6 +85,19 @@ impl Draft {
             Change::Delete { .. } => None,
         }
     }
+
+    /// How the resource is called in reports.
+    pub(super) fn address(&self) -> String {
+        format!("{}/{}", self.kind.collection(), self.id)
+    }
+
+    /// The text at a path of the new body, such as `retiring[0].key_hash`.
+    pub(super) fn text_at(&self, path: &str) -> Option<String> {
+        let Change::Put { body, .. } = &self.change else { return None };
+        let body: Value = serde_json::from_str(body).ok()?;
+        let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
+        body.pointer(&pointer)?.as_str().map(str::to_owned)
+    }
 }
 
 /// Longest id that a caller may choose.
@@ -280,7 +293,9 @@ fn rotate(body: &mut Map<String, Value>, grace: Duration, now: Duration) -> Resu
     retiring.retain(|earlier| earlier.until.0 > now);
     let old: Option<KeyHash> = old.and_then(|hash| serde_json::from_value(hash).ok());
     if let Some(key_hash) = old.filter(|_| !grace.is_zero()) {
-        retiring.push(Retiring { key_hash, until: Expiry(now.saturating_add(grace)) });
+        // Whole seconds are stored: a grace is rather longer than it was promised.
+        let until = now.saturating_add(grace).saturating_add(Duration::from_nanos(999_999_999));
+        retiring.push(Retiring { key_hash, until: Expiry(Duration::from_secs(until.as_secs())) });
     }
     retiring.drain(..retiring.len().saturating_sub(MAX_RETIRING));
     if !retiring.is_empty() {
@@ -325,7 +340,7 @@ mod tests {
     fn earlier_keys_stay_for_their_grace_and_no_longer() {
         let mut body = Map::from_iter([("key_hash".into(), KeyHash::of("first").to_hex().into())]);
         let at = Duration::from_secs;
-        rotate(&mut body, at(60), at(1000)).unwrap();
+        rotate(&mut body, at(60), at(999) + Duration::from_millis(1)).unwrap();
         let second = rotate(&mut body, at(0), at(1030)).unwrap();
         assert_eq!(body["key_hash"], KeyHash::of(&second).to_hex());
         assert_eq!(body["retiring"][0]["key_hash"], KeyHash::of("first").to_hex());

@@ -108,6 +108,6 @@ fn failures_are_counted_across_workers_and_new_settings_are_put_into_force() {
     let mut statuses: Vec<u16> = std::iter::repeat_with(&mut guess).take(20).collect();
     statuses.sort_unstable();
     assert_eq!(statuses[..3], [401, 401, 429]);
-    drop(gateway.gateway.install(snapshot("", &[("AISIX_PROXY__AUTH_THROTTLE__ENABLED", "false")])));
+    drop(gateway.gateway.install(snapshot("", &[("AISIX_PROXY__AUTH_THROTTLE__ENABLED", "false")]), &[]));
     assert_eq!(guess(), 401);
 }

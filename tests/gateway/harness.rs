@@ -16,6 +16,7 @@ use aisix::server::Application;
 use aisix_actors::Inspection;
 use tokio::sync::oneshot;
 
+mod admin;
 mod client;
 mod folder;
 mod metrics;
@@ -23,6 +24,7 @@ mod process;
 mod settings;
 mod upstream;
 
+pub use admin::{ADMIN_KEY, Admin, address};
 pub use client::{Connection, Response, Stream, request_text};
 pub use folder::Folder;
 pub use metrics::Metrics;
@@ -44,7 +46,7 @@ pub struct Gateway {
     proxy: SocketAddr,
     admin: Option<SocketAddr>,
     /// Where its configuration and its store are.
-    pub folder: Folder,
+    pub folder: Arc<Folder>,
     metrics: Option<SocketAddr>,
     order: Option<oneshot::Sender<Order>>,
     ended: Mutex<mpsc::Receiver<()>>,
@@ -70,9 +72,14 @@ impl Gateway {
 
     /// Starts a gateway on free ports, with further overrides of settings.
     pub fn start_with(config: &str, overrides: &[(&str, &str)]) -> Self {
-        let folder = Folder::new();
-        let path = folder.write("config.toml", config);
-        let (book, snapshot) = load(&path, config, overrides);
+        let folder = Arc::new(Folder::new());
+        folder.write("config.toml", config);
+        Self::start_in(folder, overrides)
+    }
+
+    /// Starts a gateway over what a folder holds: `config.toml`, and the store of an earlier one.
+    pub fn start_in(folder: Arc<Folder>, overrides: &[(&str, &str)]) -> Self {
+        let (book, snapshot) = load(&folder.path().join("config.toml"), overrides);
         let (order, orders) = oneshot::channel();
         let (started, starting) = mpsc::channel();
         let (ending, ended) = mpsc::channel();
@@ -94,6 +101,13 @@ impl Gateway {
         let (gateway, (proxy, admin, metrics)) = starting.recv_timeout(PATIENCE).expect("the gateway starts");
         let (order, ended, thread) = (Some(order), Mutex::new(ended), Some(thread));
         Self { gateway, proxy, admin, metrics, folder, order, ended, thread }
+    }
+
+    /// Stops this gateway, and starts another in its folder.
+    pub fn restart(self) -> Self {
+        let folder = self.folder.clone();
+        drop(self);
+        Self::start_in(folder, &[("AISIX_PROXY__WORKERS", "2")])
     }
 
     /// The address of the proxy listener.
@@ -222,10 +236,10 @@ impl Drop for Gateway {
 /// A configuration on free ports, with further overrides of settings and an empty environment.
 pub fn snapshot(config: &str, overrides: &[(&str, &str)]) -> Snapshot {
     let folder = Folder::new();
-    load(&folder.write("config.toml", config), config, overrides).1
+    load(&folder.write("config.toml", config), overrides).1
 }
 
-fn load(path: &Path, config: &str, overrides: &[(&str, &str)]) -> (Book, Snapshot) {
+fn load(path: &Path, overrides: &[(&str, &str)]) -> (Book, Snapshot) {
     let ports = [
         ("AISIX_PROXY__ADDR", "127.0.0.1:0"),
         ("AISIX_ADMIN__ADDR", "127.0.0.1:0"),
@@ -234,7 +248,7 @@ fn load(path: &Path, config: &str, overrides: &[(&str, &str)]) -> (Book, Snapsho
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let variables: Vec<(String, String)> = ports.iter().chain(overrides).map(owned).collect();
     let loaded = Book::load(Source::with_variables(path.to_owned(), &variables));
-    loaded.unwrap_or_else(|problems| panic!("{problems}\n{config}"))
+    loaded.unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// Waits until something is so.

@@ -218,12 +218,12 @@ fn a_renewed_certificate_is_shown_to_the_next_handshake() {
     let (old, new) = (Files::new(), Files::new());
     let gateway = gateway_over(&upstream, &old.both());
     let mut standing = old.connect(gateway.addr(), &[]);
-    drop(gateway.gateway.install(snapshot(&new.both(), &[])));
+    drop(gateway.gateway.install(snapshot(&new.both(), &[]), &[]));
     for addr in [gateway.addr(), gateway.admin_addr()] {
         assert!(new.connect(addr, &[]).ask("GET", "/livez", "", "").ends_with("ok"));
     }
     assert!(standing.ask("GET", "/livez", "", "").ends_with("ok"), "what stands is not touched");
-    drop(gateway.gateway.install(snapshot("", &[])));
+    drop(gateway.gateway.install(snapshot("", &[]), &[]));
     assert!(new.connect(gateway.addr(), &[]).ask("GET", "/livez", "", "").ends_with("ok"), "TLS stays on");
 }
 

@@ -3,6 +3,7 @@
 //! One binary, one module per behaviour. Expected values come from the specification; a test that must wait waits for
 //! an event with a deadline.
 
+mod admin;
 mod auth_throttle;
 mod bad_input;
 mod budgets;
@@ -20,6 +21,7 @@ mod metrics;
 mod playground;
 mod recordings;
 mod records;
+mod reload;
 mod rewrites;
 mod routing;
 mod streams;

@@ -8,7 +8,10 @@ use std::cell::Cell;
 
 use serde::{
     Deserializer,
-    de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor, value::SeqDeserializer},
+    de::{
+        DeserializeSeed, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+        value::SeqDeserializer,
+    },
     forward_to_deserialize_any,
 };
 
@@ -134,9 +137,21 @@ impl<'de> Deserializer<'de> for Source<'de> {
         }
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        match &self.node.value {
+            // serde would take the elements for the members, in the order in which a program declares them.
+            Value::Array(_) => Err(Mismatch::invalid_type(Unexpected::Seq, &visitor)),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct
-        identifier ignored_any
+        i128 u128 char str string bytes byte_buf unit unit_struct tuple tuple_struct map identifier ignored_any
     }
 }
 

@@ -141,10 +141,10 @@ async fn rotate(
         true => Rotation::default(),
         false => {
             let value = parse_json(&request, &text)?;
-            let refuse = |_| {
+            let rotation = value.is_object().then(|| serde_json::from_value(value).ok()).flatten();
+            rotation.ok_or_else(|| {
                 invalid("schema validation failed at grace_seconds: expected whole seconds, and nothing else")
-            };
-            serde_json::from_value(value).map_err(refuse)?
+            })?
         }
     };
     if rotation.grace_seconds > MAX_GRACE_SECONDS {

@@ -72,7 +72,13 @@ impl Response {
     /// Asserts the status, and says what came instead.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", self.text());
+        self.expect_any(&[status])
+    }
+
+    /// Asserts that the status is one of these.
+    #[track_caller]
+    pub fn expect_any(self, statuses: &[u16]) -> Self {
+        assert!(statuses.contains(&self.status), "{} instead of {statuses:?}: {}", self.status, self.text());
         self
     }
 }

@@ -1,13 +1,15 @@
-//! The real program in a process of its own.
+//! The real program in a process of its own: what it prints, what it does with signals, and what it leaves behind.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
-    Connection, Stream, Upstream, api_key, chat_body, free_port, model, provider_key, request_text, until,
+    Admin, Connection, Folder, Stream, Upstream, api_key, chat_body, free_port, model, provider_key,
+    request_text, until,
 };
 
 /// A file of its own for every test.
@@ -19,8 +21,8 @@ pub fn written(text: &str) -> PathBuf {
     path
 }
 
-/// The program with a configuration, ready to run, and the file that is to be removed.
-pub fn aisix(arguments: &[&str], config: &str) -> (Command, PathBuf) {
+/// The program with these arguments and a configuration, in an empty environment.
+fn aisix(arguments: &[&str], config: &str) -> (Command, PathBuf) {
     let path = written(config);
     let mut command = Command::new(env!("CARGO_BIN_EXE_aisix"));
     command.args(arguments).arg("--config").arg(&path).env_clear();
@@ -28,7 +30,7 @@ pub fn aisix(arguments: &[&str], config: &str) -> (Command, PathBuf) {
     (command, path)
 }
 
-/// Runs the program to its end.
+/// What the program says, to its end.
 pub fn run(arguments: &[&str], config: &str) -> Output {
     let (mut command, path) = aisix(arguments, config);
     let output = command.output().expect("the program runs");
@@ -36,38 +38,80 @@ pub fn run(arguments: &[&str], config: &str) -> Output {
     output
 }
 
+/// Sends a signal to a process.
+pub fn signal(process: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &process.to_string()]).status().expect("kill runs");
+    assert!(status.success(), "{name}");
+}
+
 /// The real program, serving; killed when dropped.
 pub struct Process {
     child: Child,
-    /// Where callers are served.
+    /// The address of the proxy listener.
     pub addr: SocketAddr,
-    config: PathBuf,
+    admin: SocketAddr,
+    metrics: SocketAddr,
+    /// Where its configuration and its store are.
+    pub folder: Arc<Folder>,
 }
 
 impl Process {
-    /// Starts the program over an upstream, with the model `m` and the key `sk-test`.
+    /// Starts it with the model `m` at the upstream and the key `sk-test`.
     pub fn start(upstream: &Upstream) -> Self {
         Self::start_with(upstream, "", &[])
     }
 
     /// The same with further configuration and variables of the environment.
     pub fn start_with(upstream: &Upstream, more: &str, variables: &[(&str, &str)]) -> Self {
-        let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let config =
-            format!("[proxy]\naddr = \"{addr}\"\n[admin]\nenabled = false\n[shutdown]\nmin_drain_secs = 0\n")
-                + "[observability.metrics.prometheus]\nenabled = false\n"
-                + &provider_key("up", &upstream.url())
-                + &model("m", "up", "")
-                + &api_key("sk-test", "\"*\"", "")
-                + more;
-        let (mut command, config) = aisix(&["serve"], &config);
-        let child =
-            command.envs(variables.iter().copied()).stdout(Stdio::null()).spawn().expect("the program runs");
-        until("the program serves", || TcpStream::connect(addr).is_ok());
-        Self { child, addr, config }
+        let config = "[shutdown]\nmin_drain_secs = 0\n".to_owned()
+            + &provider_key("up", &upstream.url())
+            + &model("m", "up", "")
+            + &api_key("sk-test", "\"*\"", "")
+            + more;
+        let folder = Arc::new(Folder::new());
+        folder.write("config.toml", &config);
+        Self::spawn(folder, &[], variables)
     }
 
-    /// Begins a stream of the model `m`.
+    /// Starts it over what a folder holds; `before` is a command that is given the program and its arguments to run.
+    pub fn start_in(folder: Arc<Folder>, before: &[&str]) -> Self {
+        Self::spawn(folder, before, &[])
+    }
+
+    fn spawn(folder: Arc<Folder>, before: &[&str], variables: &[(&str, &str)]) -> Self {
+        let [addr, admin, metrics] =
+            [free_port(), free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let program = env!("CARGO_BIN_EXE_aisix");
+        let words: Vec<&str> = before.iter().copied().chain([program, "serve", "--config"]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(folder.path().join("config.toml")).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("AISIX_PROXY__ADDR", addr.to_string()).env("AISIX_PROXY__WORKERS", "2");
+        command.env("AISIX_ADMIN__ADDR", admin.to_string()).envs(variables.iter().copied());
+        command.env("AISIX_OBSERVABILITY__METRICS__PROMETHEUS__ADDR", metrics.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = command.spawn().expect("the program runs");
+        let process = Self { child, addr, admin, metrics, folder };
+        until("the program serves", || TcpStream::connect(addr).is_ok());
+        process
+    }
+
+    /// A connection of an administrator.
+    pub fn admin(&self) -> Admin {
+        Admin::open(self.admin)
+    }
+
+    /// The address of the metrics listener.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Posts a streamed chat completion with the usual key, and reads no more than the head of the answer.
     pub fn stream(&self) -> Stream {
         let mut connection = Connection::open(self.addr);
         let body = chat_body("m", r#","stream":true"#);
@@ -75,7 +119,7 @@ impl Process {
         connection.stream()
     }
 
-    /// Sends a signal.
+    /// Sends it a signal.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }
@@ -88,7 +132,7 @@ impl Process {
         text
     }
 
-    /// Waits for the end.
+    /// How it ended, once it has; nothing for a process that was killed.
     pub fn exit_code(&mut self) -> Option<i32> {
         let mut status = None;
         until("the program ends", || {
@@ -104,12 +148,5 @@ impl Drop for Process {
         // It has ended already where the test went well.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_file(&self.config);
     }
-}
-
-/// Sends a signal to a process.
-pub fn signal(process: u32, name: &str) {
-    let status = Command::new("kill").args(["-s", name, &process.to_string()]).status().expect("kill runs");
-    assert!(status.success(), "{name}");
 }
