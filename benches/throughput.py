@@ -170,10 +170,34 @@ def config_text(options, port, mock, has_access_log, usage_path=None):
 
 
 def telemetry_table(options, binary, folder, log, processes):
-    """Both gateways in turn, many times over, so that a drift of the machine's speed meets both."""
+    """Both gateways in turn, started anew for every round: two processes of one program may differ by some percent."""
     mock = start(LOAD_CORE, binary, "mock", "--addr", f"127.0.0.1:{MOCK}", log=log)
     processes.append(mock)
     wait_for(MOCK, mock, log.name)
+    print("| | connections | CPU µs/request: silent | telling | more | requests/s: silent | telling | less |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for stream in (False, True):
+        for connections in map(int, options.connections.split(",")):
+            rows = {SILENT: [], TELLING: []}
+            for turn in range(options.rounds):
+                pids = start_pair(options, binary, folder, log, processes)
+                for port in sorted(pids, reverse=turn % 2 == 1):
+                    rows[port].append(measure(binary, pids[port], port, connections, stream, options.seconds))
+                for process in processes[1:]:
+                    process.kill()
+                    process.wait()
+                del processes[1:]
+            silent, telling = (rows[port] for port in (SILENT, TELLING))
+            cells = []
+            for field, digits in (("cpu_us", 2), ("rps", 0)):
+                medians = [statistics.median(report[field] for report in each) for each in (silent, telling)]
+                ratio = statistics.median(b[field] / a[field] for a, b in zip(silent, telling)) - 1
+                sign = 1 if field == "cpu_us" else -1
+                cells += [f"{value:,.{digits}f}" for value in medians] + [f"{sign * ratio * 100:+.1f} %"]
+            print(f"| {'streamed' if stream else 'whole'} | {connections} | " + " | ".join(cells) + " |", flush=True)
+
+
+def start_pair(options, binary, folder, log, processes):
     pids = {}
     for port, usage in ((SILENT, None), (TELLING, folder / "usage.jsonl")):
         config = folder / f"config-{port}.toml"
@@ -182,19 +206,7 @@ def telemetry_table(options, binary, folder, log, processes):
         processes.append(process)
         wait_for(port, process, log.name)
         pids[port] = process.pid
-    print("| | connections | CPU µs/request: silent | telling | more | requests/s: silent | telling | less |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
-    for stream in (False, True):
-        for connections in map(int, options.connections.split(",")):
-            rows = {SILENT: [], TELLING: []}
-            for _ in range(options.rounds):
-                for port, pid in pids.items():
-                    rows[port].append(measure(binary, pid, port, connections, stream, options.seconds))
-            cpu, rps = ([statistics.median(report[field] for report in rows[port]) for port in (SILENT, TELLING)]
-                        for field in ("cpu_us", "rps"))
-            print(f"| {'streamed' if stream else 'whole'} | {connections} | {cpu[0]:.2f} | {cpu[1]:.2f} "
-                  f"| {(cpu[1] / cpu[0] - 1) * 100:+.1f} % | {rps[0]:,.0f} | {rps[1]:,.0f} "
-                  f"| {(1 - rps[1] / rps[0]) * 100:+.1f} % |", flush=True)
+    return pids
 
 
 def start_all(options, target, folder, log, ports, gap, processes):

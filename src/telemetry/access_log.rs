@@ -6,6 +6,7 @@ use super::fields::{Fields, MAX_TAG_BYTES, name, tag};
 use super::record::{Attempt, AttemptKind, Record};
 use super::series::{Labels, Text};
 use crate::config::settings::LineFormat;
+use crate::config::snapshot::Dispatch;
 
 /// Where the lines go: `RUST_LOG=aisix::access=off` silences them.
 pub const TARGET: &str = "aisix::access";
@@ -81,6 +82,11 @@ impl Line<'_> {
         fields.some_text(name!("provider_request_id"), id.unwrap_or_default());
         if record.model.is_some_and(|named| named.model.id != last.target.id) && last.failure.is_none() {
             fields.text(name!("served_by_model"), &last.target.name);
+        }
+        let is_routed =
+            record.model.is_some_and(|named| matches!(named.model.dispatch, Dispatch::Routing(_)));
+        if !is_routed && record.attempts.len() == 1 {
+            return;
         }
         fields.number(name!("routing_attempt_count"), record.attempts.len() as u64);
         let is_fallback = |attempt: &&Attempt| attempt.kind == AttemptKind::Fallback;

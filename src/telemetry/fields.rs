@@ -58,7 +58,7 @@ impl<const JSON: bool> Fields<'_, JSON> {
     #[inline]
     pub fn number(&mut self, name: Name, value: u64) {
         self.name(name);
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        push_number(self.out, value);
     }
 
     /// Writes a whole number unless it is zero.
@@ -80,27 +80,44 @@ impl<const JSON: bool> Fields<'_, JSON> {
     #[inline]
     pub fn usd(&mut self, name: Name, micros: u64) {
         self.name(name);
-        self.out.extend_from_slice(itoa::Buffer::new().format(micros / 1_000_000).as_bytes());
-        let mut rest = micros % 1_000_000;
-        if rest > 0 {
-            self.out.push(b'.');
-            let mut place = 100_000;
-            while rest > 0 {
-                self.out.push(b'0' + (rest / place % 10) as u8);
-                rest %= place;
-                place /= 10;
-            }
+        push_usd(self.out, micros);
+    }
+}
+
+// Not inlined: a request has a thousand other things to do, so what counts is how much code a line touches.
+
+#[inline(never)]
+fn push_number(out: &mut Vec<u8>, value: u64) {
+    match u8::try_from(value) {
+        Ok(digit @ 0..=9) => out.push(b'0' + digit),
+        _ => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+    }
+}
+
+#[inline(never)]
+fn push_usd(out: &mut Vec<u8>, micros: u64) {
+    push_number(out, micros / 1_000_000);
+    let mut rest = micros % 1_000_000;
+    if rest > 0 {
+        out.push(b'.');
+        let mut place = 100_000;
+        while rest > 0 {
+            out.push(b'0' + (rest / place % 10) as u8);
+            rest %= place;
+            place /= 10;
         }
     }
 }
 
 /// Whether a text can stand in a line without quotes.
+#[inline(never)]
 fn is_bare(bytes: &[u8]) -> bool {
     let needs = |byte: u8| byte <= b' ' || byte == b'"' || byte == b'\\' || byte == b'=' || byte == 0x7f;
     !bytes.is_empty() && !bytes.iter().fold(false, |found, byte| found | needs(*byte))
 }
 
 /// Writes a text as a JSON string.
+#[inline(never)]
 pub fn quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let needs = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\' || byte == 0x7f;

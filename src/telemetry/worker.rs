@@ -21,7 +21,7 @@ use super::usage_record::UsageLine;
 use super::{Telemetry, access_log, usage_record};
 
 /// A buffer is handed over when it holds so many bytes: every time, a thread has to be woken.
-const FLUSH_BYTES: usize = 128 << 10;
+const FLUSH_BYTES: usize = 32 << 10;
 /// Room beyond that for the line that fills it.
 const SPARE_BYTES: usize = 4 << 10;
 /// How long a line waits at most.
