@@ -7,6 +7,7 @@ use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETR
 use actix_web::{HttpResponse, ResponseError};
 use bytes::Bytes;
 use derive_more::Display;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::error::{BudgetError, GatewayError, RequestError};
@@ -45,6 +46,15 @@ impl Envelope {
         Bytes::from(body)
     }
 
+    /// The schema of a body.
+    pub fn schema(self, generator: &mut SchemaGenerator) -> Schema {
+        match self {
+            Self::OpenAi => generator.subschema_for::<OpenAiBody<'_>>(),
+            Self::Anthropic => generator.subschema_for::<AnthropicBody<'_>>(),
+            Self::Admin => generator.subschema_for::<AdminBody<'_>>(),
+        }
+    }
+
     /// The SSE frame for an error after the 200 has gone out (§3.8). Nothing follows it.
     #[must_use]
     pub fn stream_frame(self, error: &GatewayError) -> Bytes {
@@ -69,33 +79,50 @@ fn to_json(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).unwrap_or_default()
 }
 
-#[derive(Serialize)]
+/// An error, as the SDKs of OpenAI read it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenAiFailure")]
 struct OpenAiBody<'a> {
+    /// What went wrong.
     error: OpenAiError<'a>,
 }
 
-#[derive(Serialize, Default)]
+/// What went wrong. A refusal by a budget also says which, and how it stands.
+#[derive(Serialize, Default, JsonSchema)]
+#[schemars(rename = "OpenAiError")]
 struct OpenAiError<'a> {
+    /// For people: never compare it.
     message: &'a str,
+    /// For programs.
     r#type: &'a str,
+    /// The member of the request that is to blame.
     #[serde(skip_serializing_if = "Option::is_none")]
     param: Option<&'a str>,
+    /// The case within the type.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
     #[serde(flatten)]
     budget: Option<BudgetFields<'a>>,
 }
 
-#[derive(Serialize)]
+/// How the budget stands that refused.
+#[derive(Serialize, JsonSchema)]
 struct BudgetFields<'a> {
+    /// Whose spending the budget limits.
     scope: &'static str,
+    /// Which one.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope_ref: Option<&'a str>,
+    /// The limit, in US dollars.
     limit_usd: String,
+    /// What is spent, in US dollars.
     spent_usd: String,
+    /// The period of the budget.
     period: &'static str,
+    /// When the period ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     period_resets_at: Option<&'a str>,
+    /// When to come back.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
 }
@@ -129,20 +156,31 @@ fn budget_fields(error: &GatewayError) -> Option<BudgetFields<'_>> {
     })
 }
 
-#[derive(Serialize)]
+/// An error, as the SDKs of Anthropic read it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicFailure")]
 struct AnthropicBody<'a> {
+    /// Always `error`.
     r#type: &'static str,
+    /// What went wrong.
     error: AnthropicError<'a>,
 }
 
-#[derive(Serialize)]
+/// What went wrong.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicError")]
 struct AnthropicError<'a> {
+    /// For programs.
     r#type: &'a str,
+    /// For people: never compare it.
     message: &'a str,
 }
 
-#[derive(Serialize)]
+/// An error of the Admin API.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AdminFailure")]
 struct AdminBody<'a> {
+    /// What went wrong, and where in the request: for people.
     error_msg: &'a str,
 }
 

@@ -10,6 +10,7 @@
 //! * [`error`] and [`envelope`]: what can go wrong, and how a caller reads it
 //! * [`config`]: `config.toml`, checked and resolved into a snapshot
 //! * [`registry`]: what changes the configuration while the gateway runs; the store
+//! * [`openapi`]: what the listeners answer, in words for machines
 //! * [`gateway`] and [`server`]: what a process and a thread hold; listeners and draining
 //! * [`telemetry`]: the log
 //! * [`mock`]: a provider in this process
@@ -27,6 +28,7 @@ pub mod error;
 pub mod gateway;
 pub mod load;
 pub mod mock;
+pub mod openapi;
 pub mod operation;
 pub mod pipeline;
 pub mod providers;

@@ -26,7 +26,7 @@ pub mod client_ip;
 mod engage;
 mod events;
 pub mod exchange;
-mod headers;
+pub mod headers;
 pub mod own;
 mod patience;
 mod recall;

@@ -37,7 +37,12 @@ impl JsonSchema for Expiry {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "date-time", "examples": ["2030-01-31T12:00:00Z"] })
+        json_schema!({
+            "type": "string",
+            "description": "An instant from 1970 on, with its offset from UTC.",
+            "format": "date-time",
+            "examples": ["2030-01-31T12:00:00Z"],
+        })
     }
 }
 

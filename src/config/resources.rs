@@ -7,7 +7,7 @@ pub(crate) mod shapes;
 
 use std::sync::Arc;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -122,9 +122,9 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $identity,)* }
             }
 
-            /// The schema of one.
+            /// The schema of one, by reference to the generator's definitions.
             pub fn schema(self, generator: &mut SchemaGenerator) -> Schema {
-                match self { $(Self::$kind => <$shape>::json_schema(generator),)* }
+                match self { $(Self::$kind => generator.subschema_for::<$shape>(),)* }
             }
         }
 

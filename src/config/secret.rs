@@ -62,11 +62,21 @@ impl JsonSchema for Plaintext {
         "Secret".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_serialize() {
+            return json_schema!({
+                "type": "string",
+                "description": "A secret, masked: `…` stands for what is not shown.",
+                "pattern": MASK.to_string(),
+                "examples": ["sk-…9f3c"],
+            });
+        }
         json_schema!({
             "type": "string",
             "description": "A secret. It is shown masked; a masked one is refused.",
             "minLength": 1,
+            "pattern": format!("^[^{MASK}]+$"),
+            "writeOnly": true,
         })
     }
 }
@@ -124,7 +134,11 @@ impl JsonSchema for KeyHash {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
+        json_schema!({
+            "type": "string",
+            "description": "The SHA-256 of a key, as lower-case hexadecimal digits.",
+            "pattern": "^[0-9a-f]{64}$",
+        })
     }
 }
 

@@ -6,112 +6,99 @@ use super::{
     AccessError, AdminError, BudgetError, Fault, GatewayError, RequestError, UpstreamError, UpstreamRefusal,
 };
 
-/// Every failure by name: one row each of status, types and code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+macro_rules! kinds {
+    ($(#[doc = $doc:literal] $kind:ident: $status:literal, $type:literal, $code:expr;)*) => {
+        /// Every failure by name: one row each of status, types and code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind {
+            $(#[doc = $doc] $kind,)*
+        }
+
+        impl Kind {
+            /// All of them, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// Status, OpenAI type, and the code where it is fixed.
+            #[must_use]
+            pub const fn row(self) -> (u16, &'static str, Option<&'static str>) {
+                match self { $(Self::$kind => ($status, $type, $code),)* }
+            }
+
+            /// What happened, in one sentence.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$kind => $doc.trim_ascii(),)* }
+            }
+        }
+    };
+}
+
+kinds! {
     /// The request cannot be used.
-    InvalidRequest,
+    InvalidRequest: 400, "invalid_request_error", None;
     /// The body is too large.
-    TooLarge,
+    TooLarge: 413, "invalid_request_error", None;
     /// The body is too slow.
-    RequestTimeout,
+    RequestTimeout: 408, "invalid_request_error", Some("request_timeout");
     /// The headers are too large.
-    HeadTooLarge,
+    HeadTooLarge: 431, "invalid_request_error", Some("headers_too_large");
     /// No such path.
-    UnknownPath,
+    UnknownPath: 404, "invalid_request_error", Some("unknown_url");
     /// No such method on that path.
-    WrongMethod,
+    WrongMethod: 405, "invalid_request_error", Some("method_not_allowed");
     /// No credential, or an unknown one.
-    InvalidApiKey,
+    InvalidApiKey: 401, "invalid_api_key", None;
     /// The key has expired.
-    ApiKeyExpired,
+    ApiKeyExpired: 401, "invalid_api_key", Some("api_key_expired");
     /// The key is switched off.
-    ApiKeyDisabled,
+    ApiKeyDisabled: 401, "invalid_api_key", Some("api_key_disabled");
     /// Too many failures to authenticate.
-    AuthThrottled,
+    AuthThrottled: 429, "rate_limit_exceeded", Some("auth_throttled");
     /// The key may not use the model.
-    PermissionDenied,
+    PermissionDenied: 403, "permission_denied", None;
     /// No such model.
-    ModelNotFound,
+    ModelNotFound: 404, "model_not_found", None;
     /// A rate limit.
-    RateLimitExceeded,
+    RateLimitExceeded: 429, "rate_limit_exceeded", None;
     /// A budget.
-    BudgetExceeded,
+    BudgetExceeded: 429, "billing_error", Some("budget_exceeded");
     /// A model without a price under a hard budget.
-    Unpriced,
+    Unpriced: 429, "billing_error", Some("model_unpriced");
     /// The provider refused.
-    UpstreamError,
+    UpstreamError: 502, "upstream_error", None;
     /// The provider refused inside its stream.
-    UpstreamInBandError,
+    UpstreamInBandError: 502, "upstream_in_band_error", None;
     /// The provider took too long.
-    Timeout,
+    Timeout: 504, "timeout", None;
     /// No connection to the provider.
-    TransportError,
+    TransportError: 502, "transport_error", None;
     /// The provider's answer cannot be read.
-    UpstreamDecodeError,
+    UpstreamDecodeError: 502, "upstream_decode_error", None;
     /// The provider's stream broke off.
-    StreamAborted,
+    StreamAborted: 502, "stream_aborted", None;
     /// The provider has no such operation.
-    NotImplemented,
+    NotImplemented: 501, "not_implemented", None;
     /// The provider key cannot serve.
-    ProviderUnavailable,
+    ProviderUnavailable: 503, "provider_unavailable", None;
     /// Every candidate is out.
-    AllCandidatesUnavailable,
+    AllCandidatesUnavailable: 503, "all_candidates_unavailable", None;
     /// A bug of the gateway.
-    Internal,
+    Internal: 500, "api_error", Some("internal_error");
     /// An administrator's payload.
-    AdminInvalid,
+    AdminInvalid: 400, "invalid_request_error", None;
     /// An administrator's credential.
-    AdminUnauthorized,
+    AdminUnauthorized: 401, "invalid_api_key", None;
     /// No such resource.
-    ResourceNotFound,
+    ResourceNotFound: 404, "resource_not_found", None;
     /// A resource in the way.
-    ResourceConflict,
+    ResourceConflict: 409, "resource_conflict", None;
     /// A payload that is no JSON.
-    UnsupportedMediaType,
+    UnsupportedMediaType: 415, "invalid_request_error", None;
     /// The store.
-    StoreFailed,
+    StoreFailed: 500, "store_error", None;
 }
 
 impl Kind {
-    /// Status, OpenAI type, and the code where it is fixed.
-    #[must_use]
-    pub const fn row(self) -> (u16, &'static str, Option<&'static str>) {
-        match self {
-            Self::InvalidRequest => (400, "invalid_request_error", None),
-            Self::TooLarge => (413, "invalid_request_error", None),
-            Self::RequestTimeout => (408, "invalid_request_error", Some("request_timeout")),
-            Self::HeadTooLarge => (431, "invalid_request_error", Some("headers_too_large")),
-            Self::UnknownPath => (404, "invalid_request_error", Some("unknown_url")),
-            Self::WrongMethod => (405, "invalid_request_error", Some("method_not_allowed")),
-            Self::InvalidApiKey => (401, "invalid_api_key", None),
-            Self::ApiKeyExpired => (401, "invalid_api_key", Some("api_key_expired")),
-            Self::ApiKeyDisabled => (401, "invalid_api_key", Some("api_key_disabled")),
-            Self::AuthThrottled => (429, "rate_limit_exceeded", Some("auth_throttled")),
-            Self::PermissionDenied => (403, "permission_denied", None),
-            Self::ModelNotFound => (404, "model_not_found", None),
-            Self::RateLimitExceeded => (429, "rate_limit_exceeded", None),
-            Self::BudgetExceeded => (429, "billing_error", Some("budget_exceeded")),
-            Self::Unpriced => (429, "billing_error", Some("model_unpriced")),
-            Self::UpstreamError => (502, "upstream_error", None),
-            Self::UpstreamInBandError => (502, "upstream_in_band_error", None),
-            Self::Timeout => (504, "timeout", None),
-            Self::TransportError => (502, "transport_error", None),
-            Self::UpstreamDecodeError => (502, "upstream_decode_error", None),
-            Self::StreamAborted => (502, "stream_aborted", None),
-            Self::NotImplemented => (501, "not_implemented", None),
-            Self::ProviderUnavailable => (503, "provider_unavailable", None),
-            Self::AllCandidatesUnavailable => (503, "all_candidates_unavailable", None),
-            Self::Internal => (500, "api_error", Some("internal_error")),
-            Self::AdminInvalid => (400, "invalid_request_error", None),
-            Self::AdminUnauthorized => (401, "invalid_api_key", None),
-            Self::ResourceNotFound => (404, "resource_not_found", None),
-            Self::ResourceConflict => (409, "resource_conflict", None),
-            Self::UnsupportedMediaType => (415, "invalid_request_error", None),
-            Self::StoreFailed => (500, "store_error", None),
-        }
-    }
-
     /// The OpenAI `error.type`, also the label in metrics and records.
     #[must_use]
     pub const fn openai_type(self) -> &'static str {

@@ -21,6 +21,37 @@ const RESET_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-reset-toke
 const LIMIT_CONCURRENT: HeaderName = HeaderName::from_static("x-ratelimit-limit-concurrent");
 const REMAINING_CONCURRENT: HeaderName = HeaderName::from_static("x-ratelimit-remaining-concurrent");
 
+/// What a header of an answer holds, for the document of the API.
+pub struct About {
+    /// Its name.
+    pub name: HeaderName,
+    /// Its meaning.
+    pub sentence: &'static str,
+    /// Whether it is a whole number.
+    pub is_count: bool,
+}
+
+/// Every header that [`write`] may write beside those of the request's name.
+#[must_use]
+pub fn all() -> Vec<About> {
+    let text = |name, sentence| About { name, sentence, is_count: false };
+    let count = |name, sentence| About { name, sentence, is_count: true };
+    vec![
+        text(SERVED_BY, "The target that answered, for routing models."),
+        text(CACHE, "`hit`, `miss` or `bypass`, where a cache policy applies."),
+        text(CACHE_LAYER, "How a hit was found."),
+        text(SERVER_TIMING, "Times in the gateway and at the provider, where the operator wants them."),
+        count(LIMIT_REQUESTS, "Requests per minute that the key may make."),
+        count(REMAINING_REQUESTS, "How many of them are left."),
+        text(RESET_REQUESTS, "When the minute is over, such as `30s`."),
+        count(LIMIT_TOKENS, "Tokens per minute that the key may use."),
+        count(REMAINING_TOKENS, "How many of them are left."),
+        text(RESET_TOKENS, "When the minute is over, such as `30s`."),
+        count(LIMIT_CONCURRENT, "Requests in progress that the key may have."),
+        count(REMAINING_CONCURRENT, "How many more it may begin."),
+    ]
+}
+
 /// Writes the headers of a successful answer (§2).
 pub fn write(exchange: &Exchange, standing: Option<&Standing>, headers: &mut HeaderMap) {
     headers.insert(REQUEST_ID, exchange.request_id.clone());

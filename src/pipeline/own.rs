@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exchange::Exchange;
@@ -53,17 +54,26 @@ pub fn is_verbose(request: &HttpRequest) -> bool {
     request.query_string().split('&').any(|part| part == "verbose" || part.starts_with("verbose="))
 }
 
-#[derive(Serialize)]
-struct ModelList<'a> {
+/// The models that a key may call.
+#[derive(Serialize, JsonSchema)]
+pub struct ModelList<'a> {
+    /// Always `list`.
     object: &'static str,
+    /// The models, in the order of the configuration.
     data: Vec<ModelRow<'a>>,
 }
 
-#[derive(Serialize)]
+/// One model.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedModel")]
 struct ModelRow<'a> {
+    /// The name to send.
     id: &'a str,
+    /// Always `model`.
     object: &'static str,
+    /// When it was configured, in seconds since 1970.
     created: u64,
+    /// The company, or `aisix` for a choice among models.
     owned_by: &'a str,
 }
 

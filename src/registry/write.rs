@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -41,12 +42,13 @@ pub struct Write {
 }
 
 /// A write that is done.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Written {
     /// The id.
     pub id: String,
     /// What the resource says now, with secrets masked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Value>")]
     pub value: Option<Box<serde_json::value::RawValue>>,
     /// How often it was written.
     pub revision: u64,

@@ -1,110 +1,88 @@
 //! The listener for administrators: probes, the collections of resources, how the five actors stand, and the playground.
 //! Every error in the Admin envelope, but for those of the playground, which callers read.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse, web};
-use aisix_actors::Inspection;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use serde_json::json;
 
-use super::{proxy, status};
+use self::documents::Documents;
+use self::pages::PAGES;
+use super::proxy;
 use crate::endpoints;
 use crate::envelope::{Envelope, Failure};
 use crate::error::{AccessError, AdminError, GatewayError, RequestError};
-use crate::gateway::{Gateway, Worker};
-use crate::operation::Operation;
-use crate::pipeline::{admit, own};
+use crate::gateway::Worker;
+use crate::openapi::{self, Access, Document};
+use crate::pipeline::admit;
 
+mod actors;
+mod documents;
+mod pages;
 mod resources;
 
 /// Largest payload of the Admin API.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// A page for administrators.
-type Page = fn(&Gateway) -> HttpResponse;
+/// What the document of this listener says of itself.
+const DESCRIPTION: &str = "Resources, and how the gateway stands. What the configuration file declares can be read here, \
+    and written only there.";
 
-/// The pages that only look.
-const PAGES: [(&str, Page); 2] =
-    [("/admin/v1/health", status::health), ("/admin/v1/models/status", status::models)];
+/// What the listener serves from.
+struct Admin {
+    worker: Rc<Worker>,
+    documents: OnceCell<Documents>,
+}
+
+impl Admin {
+    /// The documents of the API, made when they are first asked for.
+    fn documents(&self) -> &Documents {
+        self.documents.get_or_init(|| {
+            let settings = self.worker.gateway.snapshot().settings.clone();
+            Documents::new(document(), &settings)
+        })
+    }
+}
 
 pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
-    for (path, operation) in [("/livez", Operation::Livez), ("/readyz", Operation::Readyz)] {
-        let worker = worker.clone();
+    let admin = Rc::new(Admin { worker: worker.clone(), documents: OnceCell::new() });
+    for row in PAGES {
+        let admin = admin.clone();
         let answer = move |request: HttpRequest| {
-            let response = own::probe(operation, worker.gateway.is_draining(), own::is_verbose(&request));
-            async move { response }
+            let admin = admin.clone();
+            async move {
+                if row.page.access == Access::Administrator {
+                    authenticate(&admin.worker, &request)?;
+                }
+                (row.serve)(admin, request).await
+            }
         };
-        routes.service(web::resource(path).route(web::get().to(answer)).default_service(web::to(only_get)));
+        let resource = web::resource(row.page.path).route(web::get().to(answer));
+        routes.service(resource.default_service(web::to(only_get)));
     }
     if let Some(row) = endpoints::playground() {
         routes.service(proxy::resource(&worker, endpoints::PLAYGROUND, row));
     }
-    for (path, page) in PAGES {
-        let worker = worker.clone();
-        let answer = move |request: HttpRequest| {
-            let worker = worker.clone();
-            async move {
-                authenticate(&worker, &request)?;
-                Ok::<_, Failure>(page(&worker.gateway))
-            }
-        };
-        let resource = web::resource(path).route(web::get().to(answer));
-        routes.service(resource.default_service(web::to(only_get)));
-    }
     // After the pages, whose names would be ids otherwise.
     resources::configure(&worker, routes);
-    let actors = move |request: HttpRequest| actors(worker.clone(), request);
-    let resource = web::resource("/admin/v1/actors");
-    routes.service(resource.route(web::get().to(actors)).default_service(web::to(only_get)));
     routes.default_service(web::to(unknown_path));
 }
 
-/// `GET /admin/v1/actors`: the counters of the five actors' books, and how many exchanges are open.
-async fn actors(worker: Rc<Worker>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    authenticate(&worker, &request)?;
-    let Inspection { limiter, ledger, cache, router, pool } = worker.actors.inspect().await;
-    let body = json!({
-        "open_exchanges": worker.gateway.open_exchanges(),
-        "rate_limiter": {
-            "scopes": limiter.scopes,
-            "held": limiter.held,
-            "admitted": limiter.admitted,
-            "refused": limiter.refused,
-        },
-        "budget_ledger": {
-            "budgets": ledger.budgets,
-            "holds": ledger.holds,
-            "held_usd": ledger.held.to_usd_exact(),
-            "admitted": ledger.admitted,
-            "refused": ledger.refused,
-        },
-        "cache": {
-            "entries": cache.entries,
-            "bytes": cache.bytes,
-            "filling": cache.filling,
-            "waiting": cache.waiting,
-            "hits": cache.hits,
-        },
-        "candidate_router": {
-            "targets": router.targets,
-            "in_flight": router.in_flight,
-            "planned": router.planned,
-            "succeeded": router.succeeded,
-            "failed": router.failed,
-            "cooled": router.cooled,
-        },
-        "provider_pool": {
-            "keys": pool.keys,
-            "in_flight": pool.in_flight,
-            "leased": pool.leased,
-            "refused": pool.refused,
-        },
-    });
-    Ok(HttpResponse::Ok().json(body))
+/// The document of everything that [`configure`] serves.
+fn document() -> Bytes {
+    let mut document = Document::new("AISIX Admin API", DESCRIPTION, &["/".to_owned()]);
+    for row in PAGES {
+        row.page.describe(&mut document, Envelope::Admin);
+    }
+    resources::describe(&mut document);
+    if let Some(row) = endpoints::playground() {
+        openapi::describe(&mut document, row, endpoints::PLAYGROUND, "playground");
+    }
+    document.finish()
 }
 
 /// Asks for an administrator's key. Without any configured the listener is on loopback only: the configuration makes

@@ -10,6 +10,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpResponse, web};
 use aisix_actors::candidate_router::Condition;
 use aisix_actors::types::Now;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::admin::{only_get, unknown_path};
@@ -54,8 +55,8 @@ fn config(gateway: &Gateway) -> HttpResponse {
     HttpResponse::Ok().json(gateway.status.load().to_json())
 }
 
-#[derive(Serialize)]
-struct ModelStatus<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ModelStatus<'a> {
     id: &'a str,
     display_name: &'a str,
     kind: &'static str,
@@ -69,7 +70,7 @@ struct ModelStatus<'a> {
 }
 
 /// A time as the specification spells it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Time {
     secs_since_epoch: u64,
     nanos_since_epoch: u32,
@@ -108,13 +109,13 @@ pub(super) fn models(gateway: &Gateway) -> HttpResponse {
     HttpResponse::Ok().json(rows.collect::<Vec<_>>())
 }
 
-#[derive(Serialize)]
-struct Health<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Health<'a> {
     status: &'static str,
     models: Vec<ModelHealth<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ModelHealth<'a> {
     id: &'a str,
     name: &'a str,
@@ -128,9 +129,12 @@ pub(super) fn health(gateway: &Gateway) -> HttpResponse {
         .models()
         .map(|model| ModelHealth { id: &model.id, name: &model.name, health: grade(gateway, model, now) })
         .collect();
+    // A file that was refused and a store that cannot be used are no model's fault, and ask for an operator.
+    let is_in_sync = matches!(gateway.status.load().state(), "synced" | "empty");
     let status = match models.iter().map(|model| model.health).max() {
         Some(2..) => "unhealthy",
         Some(1) => "degraded",
+        _ if !is_in_sync => "degraded",
         _ => "ok",
     };
     HttpResponse::Ok().json(Health { status, models })

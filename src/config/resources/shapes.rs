@@ -12,6 +12,13 @@ use aisix_actors::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod rules;
+mod words;
+
+use self::{
+    rules::{NAME, by_key, by_routing},
+    words::{BudgetScopeShape, PeriodShape, StrategyShape, WhenAllUnavailableShape},
+};
 use crate::config::{
     expiry::Expiry,
     glob::Glob,
@@ -21,43 +28,72 @@ use crate::config::{
     snapshot::CacheScope,
 };
 
-/// One of `[[provider_keys]]`.
+/// A credential for a provider, and where the provider is.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ProviderKey", extend(
+    "anyOf" = [
+        { "required": ["provider"], "properties": { "provider": { "type": "string" } } },
+        { "required": ["adapter"], "properties": { "adapter": { "type": "string" } } },
+    ],
+    "examples" = [{ "display_name": "openai-main", "provider": "openai", "api_key": "sk-your-key-of-the-provider" }],
+))]
 pub(crate) struct ProviderKeyShape {
+    /// The name by which models and budgets refer to it; no two provider keys share one.
+    #[schemars(regex(pattern = NAME))]
     pub(crate) display_name: String,
+    /// The provider's credential; `secret` is another spelling. Needed unless the provider runs in this process.
     #[serde(alias = "secret", skip_serializing_if = "Option::is_none")]
     pub(crate) api_key: Option<Plaintext>,
+    /// The root of the provider's API, such as `https://api.example.com/v1`; absent, the provider's usual one. A pasted
+    /// address of an endpoint is cut back to the root.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^\s*https?://[^/:]"))]
     pub(crate) api_base: Option<String>,
+    /// The company: one that the gateway knows, or any label beside an `adapter`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) provider: Option<String>,
+    /// The API that a provider speaks which the gateway does not know by name: `openai`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) adapter: Option<String>,
+    /// Whom to trust; absent, as `[upstream.tls]` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<TlsShape>,
+    /// Requests in progress at the same time; absent, no limit. One more is answered 503.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub(crate) max_in_flight: Option<u32>,
+    /// What every request to the provider carries.
     #[serde(default, skip_serializing_if = "RequestShape::is_empty")]
     pub(crate) request: RequestShape,
 }
 
-/// `provider_keys[].tls`: trust of its own; at most one of the two certificates.
+/// Trust of a provider key of its own; at most one of `ca_cert` and `ca_file`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ProviderTls", extend("anyOf" = [
+    { "properties": { "ca_cert": { "type": "null" } } },
+    { "properties": { "ca_file": { "type": "null" } } },
+]))]
 pub(crate) struct TlsShape {
+    /// Further root certificates, as PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ca_cert: Option<String>,
+    /// A file with further root certificates, relative to the configuration file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Whether the provider must show a certificate that is trusted; `false` trusts anybody and is for tests only.
     #[serde(default = "yes")]
     pub(crate) verify: bool,
 }
 
-/// `provider_keys[].request`: what every request to the provider carries.
+/// What every request to a provider carries.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "ProviderRequest")]
 pub(crate) struct RequestShape {
+    /// Headers by name; those that the gateway sets itself, and those that carry credentials, are refused. Values are
+    /// shown masked.
     pub(crate) default_headers: BTreeMap<String, Plaintext>,
 }
 
@@ -67,117 +103,185 @@ impl RequestShape {
     }
 }
 
-/// One of `[[models]]`: direct (`provider_key` and `model_name`) or `routing`.
+/// A name that callers send: direct (`model_name` and a provider key) or `routing`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Model", extend(
+    "oneOf" = [
+        by_key("provider_key", "provider_key_id"),
+        by_key("provider_key_id", "provider_key"),
+        by_routing(),
+    ],
+    "examples" = [
+        { "display_name": "example", "provider_key": "mock", "model_name": "demo" },
+        { "display_name": "example-auto", "routing": { "targets": [{ "model": "demo-flaky" }, { "model": "demo" }] } },
+    ],
+))]
 pub(crate) struct ModelShape {
+    /// The name that callers send; no two models share one. One `*` makes a direct model stand for many.
+    #[schemars(regex(pattern = NAME))]
     pub(crate) display_name: String,
+    /// The company, for labels; absent, as the provider key says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._-]{0,63}$"))]
     pub(crate) provider: Option<String>,
+    /// The provider's name for the model; its `*` is what the `*` of `display_name` stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[^*]+$|^[^*]*\*[^*]*$"))]
     pub(crate) model_name: Option<String>,
+    /// The provider key, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) provider_key: Option<String>,
+    /// The provider key, by id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) provider_key_id: Option<String>,
+    /// Longest time for a whole answer that is not streamed, in milliseconds; 0: no limit; absent:
+    /// `upstream.timeout_ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) timeout: Option<u64>,
+    /// Longest gap between two parts of a stream, in milliseconds; 0 or absent: `upstream.stream_timeout_ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stream_timeout: Option<u64>,
+    /// Further tries at this model when it fails and no other target is left; absent: `upstream.retries`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retries: Option<u32>,
+    /// Limits over all callers; absent, none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rate_limit: Option<RateLimitShape>,
+    /// What its tokens cost; without a price a hard budget refuses the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cost: Option<CostShape>,
+    /// When a failing model is not preferred for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cooldown: Option<CooldownShape>,
+    /// The models to choose from, instead of a provider key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) routing: Option<RoutingShape>,
 }
 
-/// `rate_limit`, on models and API keys.
+/// Limits of a model or an API key. What is absent is not limited; 0 allows nothing.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "RateLimit")]
 pub(crate) struct RateLimitShape {
+    /// Requests per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rps: Option<u64>,
+    /// Requests per minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rpm: Option<u64>,
+    /// Requests per hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rph: Option<u64>,
+    /// Requests per day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rpd: Option<u64>,
+    /// Tokens per minute, sent and received.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tpm: Option<u64>,
+    /// Tokens per day, sent and received.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tpd: Option<u64>,
+    /// Requests in progress at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) concurrency: Option<u32>,
 }
 
-/// `models[].cost`: US dollars per thousand tokens.
+/// What tokens cost: US dollars per thousand.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Cost")]
 pub(crate) struct CostShape {
+    /// A thousand tokens sent.
     pub(crate) input_per_1k: Decimal,
+    /// A thousand tokens received, reasoning included.
     pub(crate) output_per_1k: Decimal,
+    /// A thousand tokens that the provider read from its cache; absent, as input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cached_input_per_1k: Option<Decimal>,
+    /// A thousand tokens that the provider wrote to its cache; absent, as input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache_write_per_1k: Option<Decimal>,
 }
 
-/// `models[].cooldown`; what is absent is as the router has it.
+/// When a failing model is not preferred for a while.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Cooldown")]
 pub(crate) struct CooldownShape {
+    /// Absent: `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) enabled: Option<bool>,
+    /// How long where the provider does not say, in seconds; 0: not at all; absent: 30.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) default_seconds: Option<u64>,
+    /// Longest time, whatever the provider says, in seconds; absent: 600.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub(crate) max_seconds: Option<u64>,
+    /// Whether the provider's `Retry-After` counts; absent: `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) honor_retry_after: Option<bool>,
+    /// The provider's statuses that begin one; absent: 401, 408, 429, 500, 502, 503, 504.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(inner(range(min = 100, max = 599)))]
     pub(crate) trigger_statuses: Option<Vec<u16>>,
+    /// Whether a provider that is too slow begins one; absent: `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trigger_on_timeout: Option<bool>,
+    /// Whether a provider that cannot be reached begins one; absent: `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trigger_on_transport: Option<bool>,
 }
 
-/// `models[].routing`.
+/// A choice among direct models.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Routing")]
 pub(crate) struct RoutingShape {
+    /// The order in which targets are tried.
     #[serde(with = "StrategyShape", default = "failover")]
     pub(crate) strategy: Strategy,
+    /// The direct models to choose from, each once.
+    #[schemars(length(min = 1))]
     pub(crate) targets: Vec<TargetShape>,
+    /// Further tries at a target that says nothing itself; absent: `upstream.retries`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retries: Option<u32>,
+    /// Targets that are tried after the first; absent: all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_fallbacks: Option<u32>,
+    /// Whether a target that answers 429 is tried again.
     #[serde(default)]
     pub(crate) retry_on_429: bool,
+    /// Further statuses of a target after which the next one is tried.
     #[serde(default)]
+    #[schemars(inner(range(min = 400, max = 599)))]
     pub(crate) fallback_on_statuses: Vec<u16>,
+    /// What happens while every target is cooling down.
     #[serde(with = "WhenAllUnavailableShape", default = "fail")]
     pub(crate) when_all_unavailable: WhenAllUnavailable,
 }
 
-/// `models[].routing.targets[]`.
+/// One of the models to choose from.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Target")]
 pub(crate) struct TargetShape {
+    /// A direct model, by name.
     pub(crate) model: String,
 }
 
-/// One of `[[api_keys]]`.
+/// What a caller holds, and what it is good for.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ApiKey", extend(
+    "anyOf" = [{ "properties": { "key": { "type": "null" } } }, { "properties": { "key_hash": { "type": "null" } } }],
+    "examples" = [{ "display_name": "example-team", "allowed_models": ["demo*"], "rate_limit": { "rpm": 600 } }],
+))]
 pub(crate) struct ApiKeyShape {
+    /// The name by which budgets and cache policies refer to it; no two API keys share one.
+    #[schemars(regex(pattern = NAME))]
     pub(crate) display_name: String,
     /// The key itself; only its hash is kept. In the file exactly one of `key` and `key_hash`; over the Admin API a new
     /// key without either is given one.
@@ -187,111 +291,126 @@ pub(crate) struct ApiKeyShape {
         rename(serialize = "key_hash"),
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<Plaintext>")]
     pub(crate) key: Option<KeyHash>,
     /// The SHA-256 of the key, as 64 lower-case hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key_hash: Option<KeyHash>,
     /// Earlier keys of the same caller that are still good for a while.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
     pub(crate) retiring: Vec<RetiringShape>,
+    /// The models that it may call: names, or patterns with one `*`. An empty list allows none.
     pub(crate) allowed_models: Vec<Glob>,
+    /// Limits of this key; absent, none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rate_limit: Option<RateLimitShape>,
+    /// The team that its use counts for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) team_id: Option<String>,
+    /// The member that its use counts for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user_id: Option<String>,
+    /// The member's name, for records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user_name: Option<String>,
+    /// When it ceases to be good; absent, never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<Expiry>,
+    /// Whether it is refused for now.
     #[serde(default)]
     pub(crate) disabled: bool,
 }
 
-/// `api_keys[].retiring[]`: an earlier key, until when it is good.
+/// An earlier key of a caller.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RetiringKey")]
 pub(crate) struct RetiringShape {
+    /// The SHA-256 of the key.
     pub(crate) key_hash: KeyHash,
+    /// Until when it is good.
     pub(crate) until: Expiry,
 }
 
-/// One of `[[budgets]]`.
+/// What may be spent on something in a time.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Budget", extend(
+    "oneOf" = [
+        { "properties": { "scope": { "const": "org" }, "scope_ref": { "type": "null" } } },
+        {
+            "required": ["scope_ref"],
+            "properties": {
+                "scope": { "enum": ["team", "member", "api_key", "model", "provider_key"] },
+                "scope_ref": { "type": "string" },
+            },
+        },
+    ],
+    "examples" = [{
+        "name": "example-month", "scope": "team", "scope_ref": "search", "limit_usd": "250.00", "period": "month",
+    }],
+))]
 pub(crate) struct BudgetShape {
+    /// Its name; no two budgets share one.
+    #[schemars(regex(pattern = NAME))]
     pub(crate) name: String,
+    /// Whose spending it limits.
     #[serde(with = "BudgetScopeShape")]
     pub(crate) scope: BudgetScope,
+    /// Which one: an API key, model or provider key by name or id, or the id of a team or member. Absent only for the
+    /// organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub(crate) scope_ref: Option<String>,
+    /// The amount.
     pub(crate) limit_usd: Decimal,
+    /// The time after which it begins anew.
     #[serde(with = "PeriodShape")]
     pub(crate) period: Period,
+    /// Where days begin: a name of the IANA database.
     #[serde(default = "utc")]
+    #[schemars(length(min = 1))]
     pub(crate) timezone: String,
+    /// Whether requests beyond it are refused; `false` only counts and warns.
     #[serde(default = "yes")]
     pub(crate) hard_stop: bool,
+    /// Fractions of the limit at which the log warns.
     #[serde(default)]
+    #[schemars(extend("items" = { "type": "number", "exclusiveMinimum": 0, "maximum": 1 }))]
     pub(crate) alert_at: Vec<f64>,
 }
 
-/// One of `[[cache_policies]]`.
+/// Which answers are kept, and for how long.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "CachePolicy", extend(
+    "examples" = [{ "name": "example-answers", "applies_to": "model:demo", "ttl_seconds": 600 }],
+))]
 pub(crate) struct CachePolicyShape {
+    /// Its name; no two cache policies share one.
+    #[schemars(regex(pattern = NAME), length(max = 120))]
     pub(crate) name: String,
+    /// Whether it is in force.
     #[serde(default = "yes")]
     pub(crate) enabled: bool,
+    /// Where answers are kept.
     #[serde(default)]
     pub(crate) backend: Backend,
+    /// How long, in seconds; at most a week.
     #[serde(default = "an_hour")]
+    #[schemars(range(min = 1, max = 604_800))]
     pub(crate) ttl_seconds: u64,
+    /// Which requests it is for: `all`, `model:<name>` or `api_key:<name>`.
     #[serde(default = "all")]
+    #[schemars(regex(pattern = r"^(all$|model:.|api_key:.)"))]
     pub(crate) applies_to: String,
+    /// Who shares an answer.
     #[serde(default)]
     pub(crate) scope: CacheScope,
+    /// Raised, it makes the gateway forget every answer kept so far.
     #[serde(default)]
     pub(crate) purge_generation: u32,
-}
-
-/// How the file spells a [`Strategy`].
-#[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(remote = "Strategy", rename_all = "snake_case")]
-enum StrategyShape {
-    Failover,
-}
-
-/// How the file spells a [`WhenAllUnavailable`].
-#[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(remote = "WhenAllUnavailable", rename_all = "snake_case")]
-enum WhenAllUnavailableShape {
-    Fail,
-    TryAnyway,
-}
-
-/// How the file spells a [`BudgetScope`].
-#[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(remote = "BudgetScope", rename_all = "snake_case")]
-enum BudgetScopeShape {
-    Org,
-    Team,
-    Member,
-    ApiKey,
-    Model,
-    ProviderKey,
-}
-
-/// How the file spells a [`Period`].
-#[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(remote = "Period", rename_all = "snake_case")]
-enum PeriodShape {
-    Day,
-    Week,
-    Month,
-    Total,
 }
 
 fn yes() -> bool {

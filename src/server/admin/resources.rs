@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, HeaderValue, IF_MATCH, LOCATION};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -15,6 +16,10 @@ use crate::envelope::{Envelope, Failure};
 use crate::error::{AdminError, GatewayError};
 use crate::gateway::Worker;
 use crate::registry::{Action, Write, Written};
+
+mod described;
+
+pub(super) use described::describe;
 
 /// Longest time for which a rotated key stays good: 30 days.
 pub const MAX_GRACE_SECONDS: u64 = 30 * 24 * 3600;
@@ -50,13 +55,18 @@ fn paths_of(kind: Kind) -> Vec<String> {
 }
 
 /// One resource, as administrators see it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Entry")]
 struct EntryBody<'a> {
+    /// The id.
     id: &'a str,
-    /// Secrets are masked.
+    /// What it says, with secrets masked.
+    #[schemars(with = "serde_json::Value")]
     value: Box<RawValue>,
     /// How often a stored one was written; for others, how often the file was loaded.
     revision: u64,
+    /// Where it comes from: `file` and `environment` are read-only here.
+    #[schemars(extend("enum" = ["file", "environment", "store"]))]
     source: &'static str,
 }
 
@@ -119,10 +129,12 @@ fn read(worker: &Worker, kind: Kind, id: &str) -> Result<HttpResponse, Failure> 
     Ok(HttpResponse::Ok().insert_header((ETAG, etag(body.revision))).json(body))
 }
 
-/// What `POST …/rotate` may say.
-#[derive(Default, Deserialize)]
+/// What a rotation may say.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Rotation {
+    /// How long the old key stays good, in seconds; at most 30 days.
+    #[schemars(range(max = MAX_GRACE_SECONDS))]
     grace_seconds: u64,
 }
 
@@ -155,7 +167,7 @@ async fn rotate(
     let action = Action::Rotate(id, Duration::from_secs(rotation.grace_seconds));
     let mut written = ask(&worker, &request, Kind::ApiKeys, action).await?;
     let plaintext = written.plaintext.take();
-    let body = serde_json::json!({ "entry": StoredBody::of(&written), "plaintext": plaintext });
+    let body = RotatedBody { entry: StoredBody::of(&written), plaintext: plaintext.as_deref() };
     Ok(HttpResponse::Ok().insert_header((ETAG, etag(written.revision))).json(body))
 }
 
@@ -167,7 +179,7 @@ async fn submit(
 ) -> Result<HttpResponse, Failure> {
     let written = ask(worker, request, kind, action).await?;
     if written.value.is_none() {
-        return Ok(HttpResponse::Ok().json(serde_json::json!({ "deleted": true, "id": written.id })));
+        return Ok(HttpResponse::Ok().json(DeletedBody { deleted: true, id: &written.id }));
     }
     let status = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = HttpResponse::build(status);
@@ -179,11 +191,34 @@ async fn submit(
 }
 
 /// A stored resource after it was written.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Stored")]
 struct StoredBody<'a> {
     #[serde(flatten)]
     written: &'a Written,
+    /// Always `store`.
+    #[schemars(extend("const" = "store"))]
     source: &'static str,
+}
+
+/// A resource that is gone.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Deleted")]
+struct DeletedBody<'a> {
+    /// Always `true`.
+    deleted: bool,
+    /// Its id.
+    id: &'a str,
+}
+
+/// An API key with a new secret.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Rotated")]
+struct RotatedBody<'a> {
+    /// The API key.
+    entry: StoredBody<'a>,
+    /// The new key, which is shown only here.
+    plaintext: Option<&'a str>,
 }
 
 impl<'a> StoredBody<'a> {

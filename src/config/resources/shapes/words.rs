@@ -1,0 +1,62 @@
+//! The words of the shapes: how the file and the Admin API spell what the actors have as types.
+
+use aisix_actors::{
+    budget_ledger::{BudgetScope, Period},
+    candidate_router::{Strategy, WhenAllUnavailable},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the file spells a [`Strategy`].
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(remote = "Strategy", rename_all = "snake_case")]
+#[schemars(rename = "Strategy", description = "The order in which targets are tried.")]
+pub(super) enum StrategyShape {
+    /// As listed.
+    Failover,
+}
+
+/// How the file spells a [`WhenAllUnavailable`].
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(remote = "WhenAllUnavailable", rename_all = "snake_case")]
+#[schemars(rename = "WhenAllUnavailable", description = "What happens while every target is cooling down.")]
+pub(super) enum WhenAllUnavailableShape {
+    /// The request is answered 503.
+    Fail,
+    /// The targets are tried all the same.
+    TryAnyway,
+}
+
+/// How the file spells a [`BudgetScope`].
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(remote = "BudgetScope", rename_all = "snake_case")]
+#[schemars(rename = "BudgetScope", description = "Whose spending a budget limits.")]
+pub(super) enum BudgetScopeShape {
+    /// Everybody together.
+    Org,
+    /// The keys of a team.
+    Team,
+    /// The keys of a member.
+    Member,
+    /// One API key.
+    ApiKey,
+    /// One model.
+    Model,
+    /// One provider key.
+    ProviderKey,
+}
+
+/// How the file spells a [`Period`].
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(remote = "Period", rename_all = "snake_case")]
+#[schemars(rename = "Period", description = "The time after which a budget begins anew.")]
+pub(super) enum PeriodShape {
+    /// At midnight.
+    Day,
+    /// On Monday.
+    Week,
+    /// On the first.
+    Month,
+    /// Never.
+    Total,
+}
