@@ -1,6 +1,6 @@
 //! Metrics as text, the way Prometheus reads them (text format 0.0.4).
 //!
-//! What there is to tell comes in sections; a new source of metrics is another line of [`SECTIONS`].
+//! What there is to tell comes in sections; a new source of metrics is another line of `SECTIONS`.
 
 use std::fmt::{Display, Write as _};
 
