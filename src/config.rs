@@ -193,7 +193,9 @@ impl Declaration {
         overrides::apply(&mut root, overrides, &mut problems);
         refuse_unknown(&root, &mut problems);
         let settings_root = settings_of(&root);
-        let settings = Settings::read(&settings_root, &mut problems).unwrap_or_default();
+        let mut settings = Settings::read(&settings_root, &mut problems).unwrap_or_default();
+        let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_owned();
+        settings.anchor(&folder);
         let mut resources = Resources::take(&mut root, &mut problems);
         if settings.presets.enabled {
             presets::add(&mut resources, environment);
@@ -203,7 +205,7 @@ impl Declaration {
             resources,
             digest: Sha256::digest(text).into(),
             root: settings_root,
-            folder: Path::new(file_name).parent().unwrap_or(Path::new("")).to_owned(),
+            folder,
             problems,
         })
     }
@@ -241,11 +243,6 @@ impl Declaration {
     /// Forgets how the resources were written, once they are known to be good.
     pub(crate) fn compact(&mut self) {
         self.resources.compact();
-    }
-
-    /// A path of the configuration, which is relative to the file's folder.
-    pub(crate) fn path(&self, path: &Path) -> PathBuf {
-        self.folder.join(path)
     }
 }
 

@@ -10,6 +10,8 @@ mod rewrite;
 mod tables;
 mod upstream;
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 pub use self::{
@@ -100,6 +102,15 @@ impl Settings {
         (problems.len() == found).then_some(settings)
     }
 
+    /// Makes the paths of files that are written relative to `folder`, that of the configuration file.
+    pub(super) fn anchor(&mut self, folder: &Path) {
+        for path in [&mut self.store.path, &mut self.observability.usage_records.path] {
+            if !path.as_os_str().is_empty() {
+                *path = folder.join(&*path);
+            }
+        }
+    }
+
     /// The settings that are read once, at the start, and differ in `new`.
     pub fn fixed_differences(&self, new: &Self) -> Vec<&'static str> {
         let fixed = [
@@ -115,6 +126,11 @@ impl Settings {
             ("admin.addr", self.admin.addr != new.admin.addr),
             ("store.path", self.store != new.store),
             ("observability.log_level", self.observability.log_level != new.observability.log_level),
+            ("observability.access_log", self.observability.access_log != new.observability.access_log),
+            (
+                "observability.access_log_format",
+                self.observability.access_log_format != new.observability.access_log_format,
+            ),
             ("observability.metrics", self.observability.metrics != new.observability.metrics),
             (
                 "observability.usage_records",

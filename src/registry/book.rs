@@ -71,7 +71,7 @@ impl Book {
         watch.follow(vec![source.path.clone()]);
         let declaration = source.declare(&source.text()?)?;
         let store_path = &declaration.settings.store.path;
-        let store_path = (!store_path.as_os_str().is_empty()).then(|| declaration.path(store_path));
+        let store_path = (!store_path.as_os_str().is_empty()).then(|| store_path.clone());
         let mut book = Self {
             source,
             started_with: declaration.settings.clone(),

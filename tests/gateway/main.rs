@@ -24,6 +24,7 @@ mod records;
 mod reload;
 mod rewrites;
 mod routing;
+mod secrets;
 mod streams;
 mod tidy;
 mod tls;

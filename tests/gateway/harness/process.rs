@@ -78,6 +78,11 @@ impl Process {
         Self::spawn(folder, before, &[])
     }
 
+    /// The same with variables in its environment.
+    pub fn start_sown(folder: Arc<Folder>, variables: &[(&str, &str)]) -> Self {
+        Self::spawn(folder, &[], variables)
+    }
+
     fn spawn(folder: Arc<Folder>, before: &[&str], variables: &[(&str, &str)]) -> Self {
         let [addr, admin, metrics] =
             [free_port(), free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
@@ -104,6 +109,11 @@ impl Process {
     /// The address of the metrics listener.
     pub fn metrics_addr(&self) -> SocketAddr {
         self.metrics
+    }
+
+    /// The address of the admin listener.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
     }
 
     /// The number of the process.
