@@ -22,6 +22,7 @@ mod recordings;
 mod reload;
 mod rewrites;
 mod routing;
+mod store;
 mod streams;
 mod tidy;
 mod tls;
