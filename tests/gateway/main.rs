@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod listener_tls;
 mod matrix;
+mod mutations;
 mod playground;
 mod recordings;
 mod reload;
