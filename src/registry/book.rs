@@ -150,11 +150,16 @@ impl Book {
         if self.watch.has_changed() && (is_refused || self.watch.has_others() || self.has_other_text()) {
             return Some(News::File);
         }
-        let has_news = match &mut self.store {
-            Some(store) => store.has_changed().unwrap_or(false),
-            None => self.store_path.as_ref().is_some_and(|path| path.exists()),
-        };
-        has_news.then_some(News::Store)
+        self.has_news_in_store().then_some(News::Store)
+    }
+
+    fn has_news_in_store(&mut self) -> bool {
+        // After an error it is tried again, until it is over.
+        let is_in_doubt = self.status.store_error.is_some();
+        match &mut self.store {
+            Some(store) => store.has_changed().unwrap_or(true) || is_in_doubt || !store.is_in_place(),
+            None => self.store_path.as_ref().is_some_and(|path| path.exists()) || is_in_doubt,
+        }
     }
 
     /// Only the content counts: a file that was touched says nothing new.
@@ -200,7 +205,11 @@ impl Book {
             {
                 self.store = Store::open(path)?;
             }
-            self.store.as_ref().map_or_else(|| Ok(Vec::new()), Store::rows)
+            match &self.store {
+                Some(store) if !store.is_in_place() => Err(StoreError::Moved),
+                Some(store) => store.rows(),
+                None => Ok(Vec::new()),
+            }
         })();
         match outcome {
             Ok(rows) => {
@@ -210,7 +219,9 @@ impl Book {
             Err(error) => {
                 let path = self.store_path.as_deref().unwrap_or(std::path::Path::new(""));
                 let message = format!("{}: {error}", path.display());
-                self.status.fail(Timestamp::now(), FailureKind::Store, message.clone());
+                if self.status.store_error.as_ref() != Some(&message) {
+                    self.status.fail(Timestamp::now(), FailureKind::Store, message.clone());
+                }
                 self.status.store_error = Some(message);
                 Vec::new()
             }
@@ -227,8 +238,14 @@ impl Book {
                 "this gateway has no store: set store.path in its configuration file, and restart it";
             return Err(AdminError::Conflict(message.into()));
         };
-        if self.store.is_none() {
-            self.store = Some(Store::create(path).map_err(|error| AdminError::Store(error.to_string()))?);
+        if self.store.as_ref().is_none_or(Store::is_read_only) {
+            let is_there = path.exists();
+            let mut store = Store::create(path).map_err(|error| AdminError::Store(error.to_string()))?;
+            if is_there {
+                // What is in it may not have been read.
+                store.forget();
+            }
+            self.store = Some(store);
         }
         self.store.as_mut().ok_or_else(|| AdminError::Store("it is closed".into()))
     }

@@ -3,10 +3,10 @@
 //! A write is on the disk before it is answered (WAL, `synchronous = FULL`), and several waiting writes share one
 //! transaction. The file is made at the first write, readable by its owner only: it holds credentials.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use derive_more::{Display, From};
@@ -18,6 +18,8 @@ use crate::config::Kind;
 const LAYOUT: i64 = 1;
 /// How long to wait for another process that is writing.
 const BUSY_TIME: Duration = Duration::from_secs(5);
+/// No version of a file, which begin at 1.
+const UNSEEN: i64 = 0;
 /// Who may read the file: its owner.
 const MODE: u32 = 0o600;
 
@@ -44,6 +46,9 @@ pub enum StoreError {
     #[display("the file has the layout {_0}, which is newer than this version of the gateway")]
     #[from(skip)]
     Newer(i64),
+    /// The file was taken away or replaced while it was open: what is written to it now would be lost.
+    #[display("the file was moved or replaced while it was in use; put it back, or restart the gateway")]
+    Moved,
 }
 
 /// One stored resource, as it lies in the file.
@@ -87,6 +92,10 @@ pub struct Store {
     connection: Connection,
     /// What [`Store::has_changed`] has seen.
     version: i64,
+    path: PathBuf,
+    /// Device and inode of the open file.
+    place: Option<(u64, u64)>,
+    is_read_only: bool,
 }
 
 impl Store {
@@ -100,7 +109,7 @@ impl Store {
         }
         let writable = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .map_err(StoreError::from)
-            .and_then(Self::prepare);
+            .and_then(|connection| Self::prepare(connection, path));
         match writable {
             Err(StoreError::Sqlite(error)) if is_about_access(&error) => Self::open_immutable(path).map(Some),
             outcome => outcome.map(Some),
@@ -117,10 +126,10 @@ impl Store {
         }
         OpenOptions::new().create_new(true).write(true).mode(MODE).open(path)?;
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        Self::prepare(connection)
+        Self::prepare(connection, path)
     }
 
-    fn prepare(connection: Connection) -> Result<Self, StoreError> {
+    fn prepare(connection: Connection, path: &Path) -> Result<Self, StoreError> {
         connection.busy_timeout(BUSY_TIME)?;
         let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if layout > LAYOUT {
@@ -132,7 +141,12 @@ impl Store {
             connection.execute_batch(TABLES)?;
             connection.pragma_update(None, "user_version", LAYOUT)?;
         }
-        let mut store = Self { connection, version: 0 };
+        Self::over(connection, path, false)
+    }
+
+    fn over(connection: Connection, path: &Path, is_read_only: bool) -> Result<Self, StoreError> {
+        let (path, place) = (path.to_owned(), place_of(path));
+        let mut store = Self { connection, version: UNSEEN, path, place, is_read_only };
         store.has_changed()?;
         Ok(store)
     }
@@ -142,9 +156,22 @@ impl Store {
         let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)?;
-        let mut store = Self { connection, version: 0 };
-        store.has_changed()?;
-        Ok(store)
+        Self::over(connection, path, true)
+    }
+
+    /// Whether nothing can be written.
+    pub fn is_read_only(&self) -> bool {
+        self.is_read_only
+    }
+
+    /// Whether the file is still where it was opened.
+    pub fn is_in_place(&self) -> bool {
+        self.place == place_of(&self.path)
+    }
+
+    /// Counts everything in the file as news.
+    pub fn forget(&mut self) {
+        self.version = UNSEEN;
     }
 
     /// Everything that is stored, in the order of writing.
@@ -173,6 +200,9 @@ impl Store {
     /// # Errors
     /// The file cannot be written; nothing is changed then.
     pub fn apply(&mut self, changes: &[&Change]) -> Result<(), StoreError> {
+        if !self.is_in_place() {
+            return Err(StoreError::Moved);
+        }
         let transaction =
             self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for change in changes {
@@ -189,6 +219,11 @@ impl Store {
         let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
         Ok(std::mem::replace(&mut self.version, version) != version)
     }
+}
+
+fn place_of(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 fn stored_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredRow> {
@@ -219,8 +254,6 @@ fn is_about_access(error: &rusqlite::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn put(id: &str, revision: u64, body: &str) -> Change {

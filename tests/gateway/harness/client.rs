@@ -147,6 +147,23 @@ impl Connection {
         response
     }
 
+    /// Whether a whole answer comes before the connection is closed; then [`Connection::response`] gives it.
+    pub fn is_answered(&mut self) -> bool {
+        loop {
+            if let Some(end) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&self.read[..end]).to_ascii_lowercase();
+                let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+                let length: usize = length.and_then(|length| length.parse().ok()).expect("a length");
+                if self.read.len() >= end + 4 + length {
+                    return true;
+                }
+            }
+            if self.fill() == 0 {
+                return false;
+            }
+        }
+    }
+
     /// Reads the permission to send the body.
     pub fn go_ahead(&mut self) {
         let go = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
-    Admin, Connection, Folder, Stream, Upstream, api_key, chat_body, free_port, model, provider_key,
-    request_text, until,
+    Admin, Connection, Folder, Response, Stream, Upstream, api_key, chat_body, free_port, model,
+    provider_key, request_text, until,
 };
 
 /// A file of its own for every test.
@@ -116,9 +116,27 @@ impl Process {
         self.admin
     }
 
+    /// A connection to the listener for administrators.
+    pub fn connect_admin(&self) -> Connection {
+        Connection::open(self.admin)
+    }
+
+    /// Posts a chat completion with the usual key.
+    pub fn chat(&self, body: &str) -> Response {
+        let mut connection = Connection::open(self.addr);
+        connection.send(&request_text("POST", "/v1/chat/completions", "sk-test", &[], body.as_bytes()));
+        connection.response()
+    }
+
     /// The number of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for it, and gives its folder for the next one.
+    pub fn end(mut self) -> Arc<Folder> {
+        self.child.wait().expect("it is our child");
+        self.folder.clone()
     }
 
     /// Posts a streamed chat completion with the usual key, and reads no more than the head of the answer.
