@@ -153,8 +153,21 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Adds a finding about `field` of this thing; an empty field means the thing itself.
+    /// Adds a finding about `field` of this thing; an empty field means the thing itself. What could not be had is
+    /// reported already, and so is whatever follows from it.
     pub fn report(&self, field: &str, message: impl Into<String>, problems: &mut Problems) {
+        if self.is_known(field) {
+            self.add(field, message, problems);
+        }
+    }
+
+    /// Whether all of `field` could be had.
+    pub(super) fn is_known(&self, field: &str) -> bool {
+        !self.node.lacks_something_at(field)
+    }
+
+    /// Adds a finding about `field`, whatever else is known of it.
+    pub(super) fn add(&self, field: &str, message: impl Into<String>, problems: &mut Problems) {
         let path = match (self.path, field) {
             (path, "") => path.to_owned(),
             ("", field) => field.to_owned(),
@@ -165,8 +178,9 @@ impl Place<'_> {
 
     /// Adds a finding about `field`, whose value another thing has already.
     pub fn report_conflict(&self, field: &str, message: impl Into<String>, problems: &mut Problems) {
+        let known = problems.len();
         self.report(field, message, problems);
-        if let Some(problem) = problems.found.last_mut() {
+        for problem in problems.found.iter_mut().skip(known) {
             problem.is_conflict = true;
         }
     }

@@ -25,16 +25,27 @@ const MAX_FINDINGS: usize = 64;
 
 /// Reads the thing at `place` as a `T`; `None` when anything about it is or has been reported.
 pub fn read<T: DeserializeOwned>(place: Place<'_>, problems: &mut Problems) -> Option<T> {
-    if let Ok(value) = read_once(place.node) {
-        return value;
+    let (value, without) = read_what_fits(place, problems);
+    value.filter(|_| without.is_none())
+}
+
+/// Reads the thing at `place` as a `T` with all that fits, so that the rest can be checked in the same round. Where
+/// something does not fit, there is also a copy of the thing in which that could not be had.
+pub(super) fn read_what_fits<T: DeserializeOwned>(
+    place: Place<'_>,
+    problems: &mut Problems,
+) -> (Option<T>, Option<Node>) {
+    if let Ok(Some(value)) = read_once(place.node) {
+        return (Some(value), None);
     }
-    let mut repair = Repair { node: place.node.clone(), reported: Vec::new() };
+    let mut repair = Repair { node: place.node.clone(), without: place.node.clone(), reported: Vec::new() };
     for _ in 0..MAX_FINDINGS {
         let met_unavailable = Cell::new(false);
         let mismatch = match T::deserialize(Source::new(&repair.node, &met_unavailable)) {
             Ok(value) => {
-                let is_whole = repair.reported.is_empty() && !met_unavailable.get();
-                return is_whole.then_some(value);
+                // Elements that are left out would give those behind them other numbers.
+                let is_countable = !repair.without.lacks_elements();
+                return (is_countable.then_some(value), Some(repair.without));
             }
             Err(mismatch) => mismatch,
         };
@@ -46,7 +57,7 @@ pub fn read<T: DeserializeOwned>(place: Place<'_>, problems: &mut Problems) -> O
             break;
         }
     }
-    None
+    (None, Some(repair.without))
 }
 
 /// Reads without a copy, which is all that a good thing needs; `None` when a part of it could not be had.
@@ -59,6 +70,8 @@ fn read_once<T: DeserializeOwned>(node: &Node) -> Result<Option<T>, Mismatch> {
 /// A copy of what is read, from which the values that do not fit are taken out.
 struct Repair {
     node: Node,
+    /// Another copy, in which they stand as what could not be had.
+    without: Node,
     /// Paths of what is taken out.
     reported: Vec<String>,
 }
@@ -77,8 +90,12 @@ impl Repair {
     fn take_out(&mut self, mismatch: &Mismatch, path: String) -> bool {
         let segments = mismatch.segments();
         if let Kind::MissingField(name) = mismatch.kind {
+            insert_unavailable(&mut self.without, &segments, name);
             self.reported.push(missing_path(mismatch, &path));
             return insert_unavailable(&mut self.node, &segments, name);
+        }
+        if let Some(node) = at_mut(&mut self.without, &segments) {
+            node.value = Value::Unavailable;
         }
         let is_second_time = self.reported.contains(&path);
         self.reported.push(path);
@@ -159,7 +176,7 @@ fn report(place: Place<'_>, mismatch: &Mismatch, path: &str, problems: &mut Prob
         Kind::Invalid { expected, found } => format!("expected {expected}, found {found}"),
         Kind::Custom(message) => message.clone(),
     };
-    place.report(path, message, problems);
+    place.add(path, message, problems);
 }
 
 fn unknown_field(name: &str, expected: &[&str], origin: &Origin) -> String {

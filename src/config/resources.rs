@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use self::shapes::{ApiKeyShape, BudgetShape, CachePolicyShape, ModelShape, ProviderKeyShape};
 use super::{
     problem::{Place, Problems},
-    reader::read,
+    reader::read_what_fits,
     stored::Row,
     tree::{Node, Origin, Value},
     validate::id_of,
@@ -33,7 +33,7 @@ pub(crate) struct Declared<T> {
     pub(super) name: Option<Arc<str>>,
     /// How often a stored entry was written; 0 for others.
     pub(super) revision: u64,
-    /// What it says; nothing when a problem with it is reported.
+    /// What it says, but for what is reported already; nothing when too little is left to be checked further.
     pub(super) shape: Option<T>,
 }
 
@@ -259,9 +259,10 @@ fn list<T: DeserializeOwned>(root: &mut Node, kind: Kind, problems: &mut Problem
         .enumerate()
         .map(|(index, node)| {
             let path = format!("{collection}[{index}]");
-            let shape = read(Place { node: &node, path: &path }, problems);
+            let (shape, without) = read_what_fits(Place { node: &node, path: &path }, problems);
             let name: Option<Arc<str>> = node.text(kind.identity()).map(Into::into);
             let id = name.as_deref().map_or_else(|| Arc::from(path.as_str()), |name| id_of(kind, name));
+            let node = without.unwrap_or(node);
             Arc::new(Declared { node, path, id, name, revision: 0, shape })
         })
         .collect()
@@ -270,7 +271,8 @@ fn list<T: DeserializeOwned>(root: &mut Node, kind: Kind, problems: &mut Problem
 fn stored<T: DeserializeOwned>(kind: Kind, row: &Row<'_>, problems: &mut Problems) -> Declared<T> {
     let origin = Origin::Stored(format!("{}/{}", kind.collection(), row.id).into());
     let node = row.node(&origin, problems);
-    let shape = read(Place { node: &node, path: "" }, problems);
+    let (shape, without) = read_what_fits(Place { node: &node, path: "" }, problems);
     let name = node.text(kind.identity()).map(Into::into);
+    let node = without.unwrap_or(node);
     Declared { node, path: String::new(), id: row.id.into(), name, revision: row.revision, shape }
 }

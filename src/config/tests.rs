@@ -101,6 +101,7 @@ key = "sk-1"
             "config.toml:5: proxy.workers: expected a whole number from 1, found a number out of range",
             r#"config.toml:6: proxy.adr: no setting is called "adr" (did you mean "addr"?)"#,
             "config.toml:8: upstream.tls.verify: expected true or false, found a string",
+            r#"config.toml:11: models[0].provider_key: no provider key is called "opnai-main" (did you mean "openai-main"?)"#,
             "config.toml:13: models[0].retries: expected a whole number from 0 to 4294967295, found a number out of range",
             r#"config.toml:16: models[1].provider_key: no provider key is called "opnai-main" (did you mean "openai-main"?)"#,
             "config.toml:21: provider_keys[0].api_key: environment variable OPENAI_KEY is not set or empty",

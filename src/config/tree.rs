@@ -159,6 +159,29 @@ impl Node {
         &self.walk(path).0.origin
     }
 
+    /// Whether a part of the value at `path` could not be had.
+    pub(super) fn lacks_something_at(&self, path: &str) -> bool {
+        let (node, is_whole) = self.walk(path);
+        matches!(node.value, Value::Unavailable) || (is_whole && node.lacks_something())
+    }
+
+    fn lacks_something(&self) -> bool {
+        match &self.value {
+            Value::Unavailable => true,
+            Value::Table(members) => members.iter().any(|(_, node)| node.lacks_something()),
+            _ => self.lacks_elements(),
+        }
+    }
+
+    /// Whether a list in here has elements that could not be had, so that those behind them have other numbers.
+    pub(super) fn lacks_elements(&self) -> bool {
+        match &self.value {
+            Value::Array(elements) => elements.iter().any(Self::lacks_something),
+            Value::Table(members) => members.iter().any(|(_, node)| node.lacks_elements()),
+            _ => false,
+        }
+    }
+
     /// Goes along `path` as far as there are values; tells whether that was the whole way.
     fn walk(&self, path: &str) -> (&Node, bool) {
         let mut node = self;

@@ -82,6 +82,7 @@ fn judge_report(problems: &Problems) -> Result<(), String> {
 }
 
 /// Judges many mutants, on every core that there is.
+#[expect(clippy::print_stdout, reason = "the figures are for the record")]
 fn judge_all(mutant: impl Fn(u64) -> String + Sync) {
     let count =
         std::env::var("AISIX_TEST_MUTANTS").ok().and_then(|text| text.parse().ok()).unwrap_or(MUTANTS) / 2;

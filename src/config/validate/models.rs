@@ -15,6 +15,7 @@ use crate::config::{
     problem::{Place, Problems},
     resources::{Declared, shapes::ModelShape},
     snapshot::{Dispatch, Model, TimeoutRule},
+    tree::Value,
 };
 
 /// What models are resolved against.
@@ -53,10 +54,8 @@ pub(super) fn resolve(
 
 /// Whether an entry, even one that could not be read, is a choice among others.
 fn is_routing(entry: &Declared<ModelShape>) -> bool {
-    match &entry.shape {
-        Some(shape) => shape.routing.is_some(),
-        None => entry.node.get("routing").is_some(),
-    }
+    let is_written = || entry.node.get("routing").is_some_and(|node| !matches!(node.value, Value::Null));
+    entry.shape.as_ref().is_some_and(|shape| shape.routing.is_some()) || is_written()
 }
 
 /// What direct and routing models have in common.

@@ -98,6 +98,8 @@ fn provider(
         return found;
     }
     match (name, adapter) {
+        // It may have been the one that counts.
+        (_, None) if !place.is_known("adapter") => {}
         ("", None) => place.report("", "\"provider\" or \"adapter\" is required", problems),
         (_, Some(_)) => place.report("adapter", "there is no such adapter; \"openai\" is one", problems),
         (name, None) if place.is_quotable("provider") => {

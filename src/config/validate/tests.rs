@@ -136,6 +136,8 @@ rate_limit = { concurency = 3 }
             r#"config.toml:25: models[4].provider: expected 1 to 64 lower-case letters, digits, ".", "_" or "-""#,
             r#"config.toml:30: models[5].cost.output_per_1k: expected an amount of US dollars from 0, such as 0.0025 or "0.0025""#,
             "config.toml:32: models[6].display_name: this name is already that of models[0] in line 4",
+            "config.toml:35: models[6].cooldown.max_seconds: expected 1 or more",
+            "config.toml:35: models[6].cooldown.trigger_statuses[1]: expected a status from 100 to 599",
             r#"config.toml:36: models[6].rate_limit.concurency: no setting is called "concurency" (did you mean "concurrency"?)"#,
         ],
     );
@@ -200,6 +202,9 @@ display_name = "r/*"
 routing = { targets = [{ model = "a", weight = 2 }] }
 "#,
         &[
+            r#"config.toml:18: models[2].provider_key: has no meaning beside "routing"; it belongs to the targets"#,
+            r#"config.toml:19: models[2].cost: has no meaning beside "routing"; it belongs to the targets"#,
+            r#"config.toml:20: models[2].retries: has no meaning beside "routing"; write routing.retries"#,
             r#"config.toml:22: models[2].routing.strategy: expected "failover", found "round_robin""#,
             r#"config.toml:26: models[3].retries: has no meaning beside "routing"; write routing.retries"#,
             r#"config.toml:27: models[3].provider: has no meaning beside "routing"; it belongs to the targets"#,
@@ -306,6 +311,49 @@ period = "week"
 }
 
 #[test]
+fn a_member_of_the_wrong_type_hides_no_other_problem_and_makes_none() {
+    check(
+        r#"
+[[provider_keys]]
+display_name = "up"
+provider = "acme"
+adapter = 5
+api_base = "nowhere"
+[[models]]
+display_name = 7
+provider_key = "upp"
+model_name = "*"
+retries = "x"
+[[models]]
+display_name = "group"
+routing = 5
+[[models]]
+display_name = "other"
+provider_key = 5
+model_name = ""
+timeout = 1
+[[budgets]]
+name = "b"
+scope = "model"
+scope_ref = 5
+limit_usd = "99999999999999999999999"
+period = "day"
+"#,
+        &[
+            "config.toml:15: provider_keys[1].adapter: expected a string, found a whole number",
+            "config.toml:18: models[1].display_name: expected a string, found a whole number",
+            r#"config.toml:19: models[1].provider_key: no provider key is called "upp" (did you mean "up"?)"#,
+            "config.toml:21: models[1].retries: expected a whole number from 0 to 4294967295, found a string",
+            "config.toml:24: models[2].routing: expected a table, found a whole number",
+            "config.toml:27: models[3].provider_key: expected a string, found a whole number",
+            "config.toml:28: models[3].model_name: must not be empty",
+            "config.toml:33: budgets[0].scope_ref: expected a string, found a whole number",
+            "config.toml:34: budgets[0].limit_usd: the amount is too large",
+        ],
+    );
+}
+
+#[test]
 fn cache_policies() {
     let long = "n".repeat(121);
     check(
@@ -326,6 +374,9 @@ applies_to = "api_key:z"
 "#
         ),
         &[
+            "config.toml:13: cache_policies[0].name: expected at most 120 characters",
+            r#"config.toml:14: cache_policies[0].applies_to: expected "all", "model:<name>" or "api_key:<name>""#,
+            "config.toml:15: cache_policies[0].ttl_seconds: expected a whole number from 1 to 604800",
             r#"config.toml:16: cache_policies[0].backend: expected "memory", found "redis""#,
             "config.toml:18: cache_policies[1].name: this name is already that of cache_policies[0] in line 12",
             "config.toml:18: cache_policies[1].name: expected at most 120 characters",

@@ -97,6 +97,7 @@ impl Writer {
     }
 
     /// Compares what is there with what was answered; gives how much is lost and how much is there by halves.
+    #[expect(clippy::print_stderr, reason = "all that is lost is of interest, not the first alone")]
     fn compare(&mut self, found: &HashMap<String, (String, Value)>) -> (usize, usize) {
         let (mut lost, mut half) = (0, 0);
         for at in 0..SLOTS {
@@ -150,6 +151,7 @@ fn models(process: &Process) -> HashMap<String, (String, Value)> {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "the figures are for the record")]
 fn what_was_answered_is_there_after_a_kill_and_nothing_by_halves() {
     let rounds = std::env::var("AISIX_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
     let upstream = Upstream::well();

@@ -63,7 +63,7 @@ fn upstream_model<'s>(place: Place<'_>, shape: &'s ModelShape, problems: &mut Pr
     let is_wildcard = is_wildcard(place, shape, problems);
     match shape.model_name.as_deref() {
         Some("") => place.report("model_name", "must not be empty", problems),
-        Some(name) if name.contains('*') && !is_wildcard => {
+        Some(name) if name.contains('*') && !is_wildcard && place.is_known("display_name") => {
             let message = "holds a \"*\", but display_name holds none to fill it with";
             place.report("model_name", message, problems);
         }
