@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod listener_tls;
 mod matrix;
+mod openapi;
 mod playground;
 mod recordings;
 mod rewrites;
