@@ -10,8 +10,10 @@ pub mod canonical;
 pub mod openai_chat;
 pub mod raw;
 pub mod sse;
+pub mod whole;
 
 use raw::RawObject;
+use whole::Whole;
 
 /// A wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -171,13 +173,13 @@ impl Dialect {
             Some(_) => StreamOptions::WithoutUsage,
         };
         let max_output_tokens = match self {
-            Self::OpenAiChat => match optional(&body, "max_completion_tokens", "a whole number")? {
-                None => optional(&body, "max_tokens", "a whole number")?,
+            Self::OpenAiChat => match whole(&body, "max_completion_tokens")? {
+                None => whole(&body, "max_tokens")?,
                 some => some,
             },
-            Self::Anthropic => optional(&body, "max_tokens", "a whole number")?,
+            Self::Anthropic => whole(&body, "max_tokens")?,
         };
-        let answers = optional(&body, "n", "a whole number")?.unwrap_or(1);
+        let answers = whole(&body, "n")?.unwrap_or(1);
         let prompt_tokens = tokens_of_bytes(body.text_bytes());
         Ok(Call { body, model, is_stream, stream_options, prompt_tokens, max_output_tokens, answers })
     }
@@ -191,6 +193,10 @@ fn check_messages(raw: &str) -> Result<(), RequestError> {
         return Err(RequestError::member("messages", "the member \"messages\" must not be empty"));
     }
     Ok(())
+}
+
+fn whole(body: &RawObject, name: &'static str) -> Result<Option<u64>, RequestError> {
+    Ok(optional(body, name, "a whole number")?.map(|Whole(number)| number))
 }
 
 fn optional<'a, T: Deserialize<'a>>(

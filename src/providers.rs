@@ -69,6 +69,9 @@ pub fn find(provider: &str, adapter: Option<&str>) -> Option<&'static dyn Provid
     known.or_else(|| (adapter == Some(openai::ADAPTER)).then_some(&openai::COMPATIBLE as &dyn Provider))
 }
 
+/// The protocol families that a vendor nobody knows may speak.
+pub const ADAPTERS: &[&str] = &[openai::ADAPTER];
+
 /// Every vendor id that is known by name.
 #[must_use]
 pub fn names() -> Vec<&'static str> {

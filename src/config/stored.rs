@@ -11,6 +11,7 @@ use super::{
     problem::Problems,
     tree::{MAX_DEPTH, Node, Origin, Value},
 };
+use crate::dialect::whole::EXACT;
 
 /// One stored resource.
 #[derive(Clone, Copy)]
@@ -101,6 +102,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        // JSON does not tell 1.0 from 1.
+        if value.fract() == 0.0 && value.abs() < EXACT {
+            return self.node(Value::Int(value as i64));
+        }
         self.node(Value::Float(value))
     }
 
@@ -151,7 +156,8 @@ mod tests {
 
     #[test]
     fn json_becomes_a_tree_and_what_is_no_json_says_where() {
-        let node = from_json(br#"{"a": [1, 2.5, null, true], "b": {"c": "x"}}"#, &Origin::Unknown).unwrap();
+        let node = from_json(br#"{"a": [1.0, 2.5, null, true], "b": {"c": "x"}}"#, &Origin::Unknown).unwrap();
+        assert!(matches!(node.get("a").unwrap().elements()[0].value, Value::Int(1)));
         assert_eq!(node.at("b").and_then(|b| b.text("c")), Some("x"));
         assert_eq!(node.get("a").map(|a| a.elements().len()), Some(4));
         let deep = [b"[".repeat(40), b"]".repeat(40)].concat();

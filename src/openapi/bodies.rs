@@ -2,7 +2,7 @@
 //! are, in both directions.
 //!
 //! `Dialect::read_call` reads members one by one, so that the rest of a body stays untouched; these types say for the
-//! document which, and `tests/gateway/openapi.rs` that they say the same.
+//! document which, and `tests/api` holds the gateway against them.
 
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
@@ -19,9 +19,9 @@ use serde_json::{Map, Value};
 pub(super) struct ChatRequest {
     /// The model: a name that `GET /v1/models` lists, or one that a pattern stands for.
     model: String,
-    /// The conversation so far.
+    /// The conversation so far: objects with `role` and `content`, which are the provider's to check.
     #[schemars(length(min = 1))]
-    messages: Vec<Message>,
+    messages: Vec<Value>,
     /// Whether the answer comes in parts, as server-sent events.
     stream: Option<bool>,
     /// Only with `stream`.
@@ -32,14 +32,6 @@ pub(super) struct ChatRequest {
     max_tokens: Option<u64>,
     /// How many answers are wanted.
     n: Option<u64>,
-}
-
-/// One message; what it holds is the provider's to read.
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "read by the derive only")]
-pub(super) struct Message {
-    /// Who speaks, such as `user`.
-    role: String,
 }
 
 /// What a stream carries beside the answer.
@@ -59,6 +51,7 @@ pub(super) struct ChatCompletion {
     /// The answers.
     choices: Vec<Map<String, Value>>,
     /// How many tokens there were, where the provider counts.
+    #[schemars(skip_serializing_if = "Option::is_none")]
     usage: Option<Map<String, Value>>,
 }
 
@@ -68,9 +61,9 @@ pub(super) struct ChatCompletion {
 pub(super) struct MessagesRequest {
     /// The model: a name that `GET /v1/models` lists, or one that a pattern stands for.
     model: String,
-    /// The conversation so far.
+    /// The conversation so far: objects with `role` and `content`, which are the provider's to check.
     #[schemars(length(min = 1))]
-    messages: Vec<Message>,
+    messages: Vec<Value>,
     /// The most tokens that the model may write.
     max_tokens: Option<u64>,
     /// Whether the answer comes in parts, as server-sent events.

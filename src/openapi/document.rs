@@ -20,7 +20,7 @@ pub struct Document {
     headers: Vec<(String, Value)>,
     paths: BTreeMap<String, Map<String, Value>>,
     /// The failures of each status and envelope, by the name of the answer that they share.
-    refusals: BTreeMap<String, (Envelope, u16, Vec<Kind>)>,
+    refusals: BTreeMap<String, (Envelope, Vec<Kind>)>,
 }
 
 impl Document {
@@ -56,11 +56,13 @@ impl Document {
         let stages: Vec<Stage> =
             Stage::of(described.access).iter().chain(described.stages).copied().collect();
         for kind in kinds_in(&stages) {
-            let status = kind.row().0;
-            answers.insert(status.to_string(), self.refuse(described.envelope, status, kind));
+            let status = kind.row().0.to_string();
+            let answer = self.refuse(described.envelope, &status, kind);
+            answers.insert(status, answer);
         }
         if stages.contains(&Stage::Pipeline) {
-            answers.insert("4XX".into(), self.refuse(described.envelope, 400, Kind::UpstreamError));
+            // A provider's own refusals, whichever they are.
+            answers.insert("4XX".into(), self.refuse(described.envelope, "4XX", Kind::UpstreamError));
         }
         for (status, answer) in described.answers {
             let answer = with_headers(answer, self.headers.clone());
@@ -85,10 +87,9 @@ impl Document {
     }
 
     /// Notes a failure, and refers to the answer that it shares with others of its status.
-    fn refuse(&mut self, envelope: Envelope, status: u16, kind: Kind) -> Value {
+    fn refuse(&mut self, envelope: Envelope, status: &str, kind: Kind) -> Value {
         let name = format!("{envelope:?}{status}");
-        let (_, _, kinds) =
-            self.refusals.entry(name.clone()).or_insert_with(|| (envelope, status, Vec::new()));
+        let (_, kinds) = self.refusals.entry(name.clone()).or_insert_with(|| (envelope, Vec::new()));
         if !kinds.contains(&kind) {
             kinds.push(kind);
         }
@@ -99,9 +100,9 @@ impl Document {
     #[must_use]
     pub fn finish(mut self) -> Bytes {
         let mut answers = Map::new();
-        for (name, (envelope, status, kinds)) in std::mem::take(&mut self.refusals) {
+        for (name, (envelope, kinds)) in std::mem::take(&mut self.refusals) {
             let schema = self.schemas.output_by(|generator| envelope.schema(generator));
-            let answer = refusals::answer(envelope, status, &kinds, &schema);
+            let answer = refusals::answer(envelope, &kinds, &schema);
             answers.insert(name, with_headers(answer, self.headers.clone()));
         }
         let mut document = json!({

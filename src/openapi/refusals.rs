@@ -69,7 +69,7 @@ pub(super) fn stages_of(kind: Kind) -> &'static [Stage] {
 }
 
 /// The answer of one status in one envelope, for whatever operations share it.
-pub(super) fn answer(envelope: Envelope, status: u16, kinds: &[Kind], schema: &Value) -> Value {
+pub(super) fn answer(envelope: Envelope, kinds: &[Kind], schema: &Value) -> Value {
     let lines = kinds.iter().map(|kind| {
         let (_, r#type, code) = kind.row();
         let name = code.map_or_else(String::new, |code| format!(", code `{code}`"));
@@ -83,7 +83,7 @@ pub(super) fn answer(envelope: Envelope, status: u16, kinds: &[Kind], schema: &V
         "content": { "application/json": { "schema": schema } },
     });
     let whole = json!({ "type": "integer", "minimum": 1 });
-    match status {
+    match kinds.first().map_or(0, |kind| kind.row().0) {
         405 => with_headers(
             answer,
             [("Allow", header("The methods of this path.", &json!({ "type": "string" })))],

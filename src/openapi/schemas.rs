@@ -60,27 +60,20 @@ impl Schemas {
         of(&mut self.written).to_value()
     }
 
-    /// The schema of a merge patch (RFC 7396) of something that is read: every member may be there, be `null` or be
-    /// missing, and what an object becomes is checked when it is merged.
+    /// The schema of a merge patch (RFC 7396) of something that is read: whatever is left out stays, and `null` takes
+    /// away what need not be there.
     pub fn patch(&mut self, of: impl FnOnce(&mut SchemaGenerator) -> Schema) -> Value {
         let reference = self.input_by(of);
-        let Some(name) = named(&reference) else { return json!({ "type": "object" }) };
         let definitions = self.read.definitions();
-        let members = definitions.get(name).and_then(|whole| whole["properties"].as_object());
-        let members: Map<String, Value> = members
-            .into_iter()
-            .flatten()
-            .map(|(member, schema)| (member.clone(), patched(schema, definitions)))
-            .collect();
+        let whole = named(&reference).and_then(|name| Some((name, definitions.get(name)?)));
+        let Some((name, whole)) = whole else { return json!({ "type": "object" }) };
+        let mut patch = patch_of(whole, definitions);
+        let sentence = "A merge patch: what is left out stays, `null` takes away.";
+        patch.insert("description".into(), sentence.into());
+        patch.insert("examples".into(), json!([{}]));
+        Bounds.transform(&mut patch);
         let name = format!("{name}Patch");
-        let patch = json!({
-            "type": "object",
-            "description": "A merge patch: what is left out stays, `null` takes away.",
-            "properties": members,
-            "additionalProperties": false,
-            "examples": [{}],
-        });
-        self.more.insert(name.clone(), patch);
+        self.more.insert(name.clone(), patch.to_value());
         json!({ "$ref": format!("#{PLACE}/{name}") })
     }
 
@@ -105,15 +98,26 @@ fn named(reference: &Value) -> Option<&str> {
     reference["$ref"].as_str()?.rsplit('/').next()
 }
 
-/// The schema of a member in a patch.
-fn patched(schema: &Value, definitions: &Map<String, Value>) -> Value {
-    let alternatives = schema["anyOf"].as_array().into_iter().flatten().chain([schema]);
-    let is_object =
-        |name: &str| definitions.get(name).is_some_and(|definition| definition["type"] == "object");
-    if alternatives.filter_map(named).any(is_object) {
-        return json!({ "description": schema["description"], "type": ["object", "null"] });
-    }
-    json!({ "anyOf": [schema, { "type": "null" }] })
+/// The schema of a patch of an object.
+fn patch_of(whole: &Value, definitions: &Map<String, Value>) -> Schema {
+    let is_needed =
+        |member: &str| whole["required"].as_array().is_some_and(|all| all.iter().any(|name| name == member));
+    let member = |(name, schema): (&String, &Value)| {
+        let alternatives = schema["anyOf"].as_array().into_iter().flatten().chain([schema]);
+        let object = alternatives
+            .filter_map(|schema| definitions.get(named(schema)?))
+            .find(|definition| definition["type"] == "object");
+        let schema = match object {
+            Some(object) => patch_of(object, definitions).to_value(),
+            None => schema.clone(),
+        };
+        let schema = if is_needed(name) { schema } else { json!({ "anyOf": [schema, { "type": "null" }] }) };
+        (name.clone(), schema)
+    };
+    let members: Map<String, Value> =
+        whole["properties"].as_object().into_iter().flatten().map(member).collect();
+    let others = whole.get("additionalProperties").cloned().unwrap_or(true.into());
+    schemars::json_schema!({ "type": "object", "properties": members, "additionalProperties": others })
 }
 
 /// The names that stand for something else where it is written, or for something that holds such a name.

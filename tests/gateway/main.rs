@@ -19,6 +19,7 @@ mod listener_tls;
 mod matrix;
 mod metrics;
 mod mutations;
+mod openapi;
 mod playground;
 mod recordings;
 mod records;

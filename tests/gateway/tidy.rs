@@ -102,7 +102,22 @@ const PATHS: Absence = Absence {
     words: &["\"/v1/", "\"/livez", "\"/readyz"],
     except: &[
         ("src/endpoints.rs", "this is the table"),
-        ("src/server/admin.rs", "the table is that of the proxy; probes are served to administrators too"),
+        (
+            "src/server/admin/pages.rs",
+            "the table is that of the proxy; probes are served to administrators too",
+        ),
+    ],
+};
+
+const ROUTES: Absence = Absence {
+    rule: "every route comes from a table, which is the document's too",
+    below: SHIPPED,
+    part: Part::Bare,
+    words: &["web::resource(", "web::scope("],
+    except: &[
+        ("src/server/admin.rs", "the table of pages"),
+        ("src/server/admin/resources.rs", "the kinds of resources"),
+        ("src/server/proxy.rs", "the table of endpoints"),
     ],
 };
 
@@ -181,6 +196,11 @@ fn only_envelope_writes_error_bodies() {
 #[test]
 fn only_the_table_spells_paths() {
     check(&PATHS);
+}
+
+#[test]
+fn only_tables_make_routes() {
+    check(&ROUTES);
 }
 
 #[test]

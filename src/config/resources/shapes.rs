@@ -16,7 +16,7 @@ mod rules;
 mod words;
 
 use self::{
-    rules::{NAME, by_key, by_routing},
+    rules::{HEADER, NAME, adapters, by_key, by_routing, local, remote},
     words::{BudgetScopeShape, PeriodShape, StrategyShape, WhenAllUnavailableShape},
 };
 use crate::config::{
@@ -36,7 +36,7 @@ use crate::config::{
         { "required": ["provider"], "properties": { "provider": { "type": "string" } } },
         { "required": ["adapter"], "properties": { "adapter": { "type": "string" } } },
     ],
-    "examples" = [{ "display_name": "openai-main", "provider": "openai", "api_key": "sk-your-key-of-the-provider" }],
+    "examples" = [{ "display_name": "example-key", "provider": remote(), "api_key": "sk-your-key-of-the-provider" }],
 ))]
 pub(crate) struct ProviderKeyShape {
     /// The name by which models and budgets refer to it; no two provider keys share one.
@@ -53,8 +53,9 @@ pub(crate) struct ProviderKeyShape {
     /// The company: one that the gateway knows, or any label beside an `adapter`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) provider: Option<String>,
-    /// The API that a provider speaks which the gateway does not know by name: `openai`.
+    /// The API that a provider speaks which the gateway does not know by name.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = adapters()))]
     pub(crate) adapter: Option<String>,
     /// Whom to trust; absent, as `[upstream.tls]` says.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +95,7 @@ pub(crate) struct TlsShape {
 pub(crate) struct RequestShape {
     /// Headers by name; those that the gateway sets itself, and those that carry credentials, are refused. Values are
     /// shown masked.
+    #[schemars(extend("propertyNames" = { "pattern": HEADER }))]
     pub(crate) default_headers: BTreeMap<String, Plaintext>,
 }
 
@@ -113,7 +115,7 @@ impl RequestShape {
         by_routing(),
     ],
     "examples" = [
-        { "display_name": "example", "provider_key": "mock", "model_name": "demo" },
+        { "display_name": "example", "provider_key": local(), "model_name": "demo" },
         { "display_name": "example-auto", "routing": { "targets": [{ "model": "demo-flaky" }, { "model": "demo" }] } },
     ],
 ))]

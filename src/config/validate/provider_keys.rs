@@ -93,6 +93,10 @@ fn provider(
 ) -> Option<&'static dyn Provider> {
     let name = shape.provider.as_deref().unwrap_or_default();
     let adapter = shape.adapter.as_deref();
+    if adapter.is_some_and(|adapter| !providers::ADAPTERS.contains(&adapter)) {
+        place.report("adapter", "there is no such adapter; \"openai\" is one", problems);
+        return None;
+    }
     let found = providers::find(name, adapter);
     if found.is_some() {
         return found;
@@ -100,16 +104,15 @@ fn provider(
     match (name, adapter) {
         // It may have been the one that counts.
         (_, None) if !place.is_known("adapter") => {}
-        ("", None) => place.report("", "\"provider\" or \"adapter\" is required", problems),
-        (_, Some(_)) => place.report("adapter", "there is no such adapter; \"openai\" is one", problems),
-        (name, None) if place.is_quotable("provider") => {
+        ("", _) => place.report("", "\"provider\" or \"adapter\" is required", problems),
+        (name, _) if place.is_quotable("provider") => {
             let hint = did_you_mean(name, providers::names());
             let message = format!(
                 "no provider is called \"{name}\"{hint}; for an API like OpenAI's add adapter = \"openai\""
             );
             place.report("provider", message, problems);
         }
-        (_, None) => place.report("provider", "no provider is called what this variable says", problems),
+        _ => place.report("provider", "no provider is called what this variable says", problems),
     }
     None
 }

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{authenticate, body, wrong_method};
 use crate::config::{Entry, Kind, Origin, Snapshot, check_json};
+use crate::dialect::whole::Whole;
 use crate::envelope::{Envelope, Failure};
 use crate::error::{AdminError, GatewayError};
 use crate::gateway::Worker;
@@ -134,8 +135,8 @@ fn read(worker: &Worker, kind: Kind, id: &str) -> Result<HttpResponse, Failure> 
 #[serde(default, deny_unknown_fields)]
 struct Rotation {
     /// How long the old key stays good, in seconds; at most 30 days.
-    #[schemars(range(max = MAX_GRACE_SECONDS))]
-    grace_seconds: u64,
+    #[schemars(with = "u64", range(max = MAX_GRACE_SECONDS))]
+    grace_seconds: Whole,
 }
 
 async fn rotate(
@@ -159,12 +160,12 @@ async fn rotate(
             })?
         }
     };
-    if rotation.grace_seconds > MAX_GRACE_SECONDS {
+    if rotation.grace_seconds.0 > MAX_GRACE_SECONDS {
         let message =
             format!("schema validation failed at grace_seconds: expected at most {MAX_GRACE_SECONDS}");
         return Err(invalid(&message));
     }
-    let action = Action::Rotate(id, Duration::from_secs(rotation.grace_seconds));
+    let action = Action::Rotate(id, Duration::from_secs(rotation.grace_seconds.0));
     let mut written = ask(&worker, &request, Kind::ApiKeys, action).await?;
     let plaintext = written.plaintext.take();
     let body = RotatedBody { entry: StoredBody::of(&written), plaintext: plaintext.as_deref() };

@@ -171,6 +171,12 @@ impl Connection {
         assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(go));
     }
 
+    /// Reads an answer that has no body, whatever its headers say: to `HEAD`, or that nothing has changed.
+    pub fn bodiless(&mut self) -> Response {
+        let (status, headers, _) = self.head();
+        Response { status, headers, body: Vec::new() }
+    }
+
     /// Reads the head of an answer whose body is a stream.
     pub fn stream(mut self) -> Stream {
         let (status, headers, framing) = self.head();

@@ -2,8 +2,28 @@
 
 use serde_json::{Value, json};
 
+use crate::providers::{self, ADAPTERS};
+
 /// A name: no control characters, and something that can be seen.
 pub(super) const NAME: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f\s][^\x00-\x1f\x7f-\x9f]*$";
+
+/// The name of a header.
+pub(super) const HEADER: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
+
+/// The protocol families, or none.
+pub(super) fn adapters() -> Vec<Option<&'static str>> {
+    ADAPTERS.iter().copied().map(Some).chain([None]).collect()
+}
+
+/// A provider to stand in an example: one that needs a network.
+pub(super) fn remote() -> Option<&'static str> {
+    providers::all().find(|provider| !provider.is_in_process()).map(|provider| provider.name())
+}
+
+/// A provider key to stand in an example: the shipped one of the provider that needs no network, called like it.
+pub(super) fn local() -> Option<&'static str> {
+    providers::all().find(|provider| provider.is_in_process()).map(|provider| provider.name())
+}
 
 /// A direct model that names its provider key in one of the two ways.
 pub(super) fn by_key(field: &str, other: &str) -> Value {
