@@ -366,10 +366,14 @@ fn fill(shared: &Shared, stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<(
     }
 }
 
-/// A port at which nobody listens.
+/// A port that nobody listens on, below those that connections go out from, and never the same one twice.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // Processes of tests that run at the same time begin at different places.
+    let from = std::process::id() as usize % 100 * 200;
+    let ports = std::iter::repeat_with(|| 10_000 + (from + NEXT.fetch_add(1, SeqCst)) % 20_000);
+    let mut ports = ports.take(20_000).filter_map(|port| u16::try_from(port).ok());
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// A chat completion with this text and usage.
