@@ -73,6 +73,23 @@ fn a_file_that_was_only_touched_is_not_read_again() {
 }
 
 #[test]
+fn a_signal_reads_the_file_again_even_if_it_looks_the_same() {
+    let upstream = Upstream::well();
+    let mut process = Process::start(&upstream);
+    let mut admin = process.admin();
+    // What the file declares counts the loads as its revision.
+    let mut revision = || admin.list(aisix::config::Kind::Models)[0]["revision"].clone();
+    assert_eq!(revision(), 1);
+    process.signal("HUP");
+    until("the file is read again", || revision() == 2);
+    drop(admin);
+    process.signal("TERM");
+    assert_eq!(process.exit_code(), Some(0));
+    let log = process.log();
+    assert_eq!(log.matches("configuration reloaded").count(), 1, "{log}");
+}
+
+#[test]
 fn writes_of_the_admin_api_do_not_hide_that_the_file_has_changed() {
     let upstream = Upstream::well();
     let gateway = Gateway::start(&with_models(&upstream, &["m"]));

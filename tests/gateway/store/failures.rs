@@ -143,6 +143,7 @@ fn a_full_disk_refuses_writes_whole_and_takes_them_again_when_there_is_room() {
     let room = rustix::process::Rlimit { current: None, maximum: None };
     rustix::process::prlimit(pid, rustix::process::Resource::Fsize, room).expect("there is room");
     admin.put(Kind::Models, "again", &large("again")).expect(201);
+    drop(admin);
     process.signal("TERM");
     assert_eq!(process.exit_code(), Some(0));
     let process = Process::start_in(process.end(), &[]);
