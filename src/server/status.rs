@@ -55,16 +55,24 @@ fn config(gateway: &Gateway) -> HttpResponse {
     HttpResponse::Ok().json(gateway.status.load().to_json())
 }
 
+/// Where a model stands.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct ModelStatus<'a> {
+    /// Its id.
     id: &'a str,
+    /// The name that callers send.
     display_name: &'a str,
+    /// `direct` or `routing`.
     kind: &'static str,
+    /// `healthy`, `unhealthy` or `cooldown`; `not_applicable` where it has no target of its own.
     status: &'static str,
+    /// Until when it is not preferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     cooldown_until: Option<Time>,
+    /// The status of the answer that told.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_check_status: Option<u16>,
+    /// Why it is not healthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     status_reason: Option<&'static str>,
 }
@@ -72,7 +80,9 @@ pub(super) struct ModelStatus<'a> {
 /// A time as the specification spells it.
 #[derive(Serialize, JsonSchema)]
 struct Time {
+    /// Whole seconds since 1970.
     secs_since_epoch: u64,
+    /// And nanoseconds.
     nanos_since_epoch: u32,
 }
 
@@ -109,16 +119,23 @@ pub(super) fn models(gateway: &Gateway) -> HttpResponse {
     HttpResponse::Ok().json(rows.collect::<Vec<_>>())
 }
 
+/// How the gateway stands.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Health<'a> {
+    /// `ok`, `degraded` or `unhealthy`.
     status: &'static str,
+    /// Every model.
     models: Vec<ModelHealth<'a>>,
 }
 
+/// How a model stands.
 #[derive(Serialize, JsonSchema)]
 struct ModelHealth<'a> {
+    /// Its id.
     id: &'a str,
+    /// The name that callers send.
     name: &'a str,
+    /// 0: well; 1: cooling, or a choice of which a part is out; 2: out.
     health: u8,
 }
 
