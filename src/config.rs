@@ -181,7 +181,7 @@ impl Declaration {
     ///
     /// # Errors
     ///
-    /// Every syntax error. What is wrong with the meaning is said by [`Declaration::resolve`].
+    /// Every syntax error. What is wrong with the meaning is said by `Declaration::resolve`.
     pub fn read(
         file_name: &str,
         text: &str,

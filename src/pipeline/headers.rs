@@ -31,7 +31,7 @@ pub struct About {
     pub is_count: bool,
 }
 
-/// Every header that [`write`] may write beside those of the request's name.
+/// Every header that [`write()`] may write beside those of the request's name.
 #[must_use]
 pub fn all() -> Vec<About> {
     let text = |name, sentence| About { name, sentence, is_count: false };

@@ -55,21 +55,21 @@ fn config(gateway: &Gateway) -> HttpResponse {
     HttpResponse::Ok().json(gateway.status.load().to_json())
 }
 
-/// Where a model stands, and why.
+/// Where a model stands.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct ModelStatus<'a> {
-    /// The id of the model.
+    /// Its id.
     id: &'a str,
-    /// Its name.
+    /// The name that callers send.
     display_name: &'a str,
     /// `direct` or `routing`.
     kind: &'static str,
-    /// `healthy`, `cooldown`, `unhealthy`, or `not_applicable` for what has no target of its own.
+    /// `healthy`, `unhealthy` or `cooldown`; `not_applicable` where it has no target of its own.
     status: &'static str,
     /// Until when it is not preferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     cooldown_until: Option<Time>,
-    /// The status of the answer that it was last judged by.
+    /// The status of the answer that told.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_check_status: Option<u16>,
     /// Why it is not healthy.
@@ -82,7 +82,7 @@ pub(super) struct ModelStatus<'a> {
 struct Time {
     /// Whole seconds since 1970.
     secs_since_epoch: u64,
-    /// The rest, in nanoseconds.
+    /// And nanoseconds.
     nanos_since_epoch: u32,
 }
 
@@ -119,7 +119,7 @@ pub(super) fn models(gateway: &Gateway) -> HttpResponse {
     HttpResponse::Ok().json(rows.collect::<Vec<_>>())
 }
 
-/// How the models stand, as the worst of them and one by one.
+/// How the gateway stands.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Health<'a> {
     /// `ok`, `degraded` or `unhealthy`.
@@ -128,14 +128,14 @@ pub(super) struct Health<'a> {
     models: Vec<ModelHealth<'a>>,
 }
 
-/// How one model stands.
+/// How a model stands.
 #[derive(Serialize, JsonSchema)]
 struct ModelHealth<'a> {
-    /// The id of the model.
+    /// Its id.
     id: &'a str,
-    /// Its name.
+    /// The name that callers send.
     name: &'a str,
-    /// 0 for well, 1 for cooling or for a choice of which a part is out, 2 for out.
+    /// 0: well; 1: cooling, or a choice of which a part is out; 2: out.
     health: u8,
 }
 

@@ -5,6 +5,7 @@ Ports, store and the administrators' key are of the tests' own.
 
 import os
 import pathlib
+import shutil
 
 import pytest
 from binary import Process, free_port
@@ -36,11 +37,13 @@ def gateway(tmp_path_factory):
         "AISIX_PROXY__ADDR": f"127.0.0.1:{proxy}",
         "AISIX_ADMIN__ADDR": f"127.0.0.1:{admin}",
         "AISIX_ADMIN__ADMIN_KEYS": ADMIN_KEY,
+        "AISIX_OBSERVABILITY__METRICS__PROMETHEUS__ENABLED": "false",
         # Every operation is tried without a key, many times from one address.
         "AISIX_PROXY__AUTH_THROTTLE__ENABLED": "false",
-        "AISIX_STORE__PATH": str(folder / "aisix.db"),
     }
-    arguments = ["serve", "--config", str(ROOT / "config.toml")]
+    # The store is beside the configuration.
+    config = shutil.copy(ROOT / "config.toml", folder)
+    arguments = ["serve", "--config", str(config)]
     process = Process(arguments, f"http://127.0.0.1:{proxy}/readyz", folder / "gateway.log", environment)
     try:
         yield Gateway(proxy, admin)

@@ -118,7 +118,7 @@ const ROUTES: Absence = Absence {
         ("src/server/admin.rs", "the table of pages"),
         ("src/server/admin/resources.rs", "the kinds of resources"),
         ("src/server/proxy.rs", "the table of endpoints"),
-        ("src/server/status.rs", "the table of the metrics listener, which has no document"),
+        ("src/server/status.rs", "the table of the listener for metrics, which has no document of its own"),
     ],
 };
 
@@ -396,6 +396,7 @@ fn ticket(line: &str) -> Option<String> {
 
 /// What documents may name although the project does not hold it.
 const MADE_ELSEWHERE: &[(&str, &str)] = &[
+    ("/admin/", "made by the gateway when it is asked"),
     ("target/", "made by a build"),
     ("gateway.pem", "an operator's own certificate, in an example"),
     ("gateway-key.pem", "an operator's own key, in an example"),
