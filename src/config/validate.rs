@@ -81,7 +81,7 @@ pub(super) fn resolve(
     let resolved = Resolved {
         identities: identities(around, problems),
         tls_profiles: profiles.into_map(),
-        provider_keys: provider_keys.into_iter().map(|checked| checked.key).collect(),
+        provider_keys: provider_keys.into_iter().map(|checked| ProviderKey::clone(&checked.key)).collect(),
         models,
         api_keys,
         cache_policies,

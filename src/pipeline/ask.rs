@@ -89,9 +89,9 @@ impl Ask<'_> {
         let credential = engaged.credential();
         let request = UpstreamRequest {
             provider: direct.provider,
-            base_url: &engaged.lease.base_url,
+            base_url: &engaged.key.base_url,
             path: direct.provider.path(exchange.endpoint.operation),
-            tls: engaged.lease.tls,
+            tls: engaged.key.tls,
             authorization: credential.and_then(|credential| direct.provider.authorize(credential)),
             extra_headers: &direct.default_headers,
             request_id: &exchange.request_id,

@@ -49,5 +49,13 @@ pub async fn engage(
         let scopes = SmallVec::from_iter([scope.clone()]);
         limits = Some(actors.limiter.acquire(scopes, call.held_tokens()).await.map_err(LimitRefusal)?);
     }
-    Ok(Engaged { limits, budgets: hold, lease, in_flight: candidate.begin(), candidate: candidate.clone() })
+    let key = direct.key.clone();
+    Ok(Engaged {
+        limits,
+        budgets: hold,
+        lease,
+        key,
+        in_flight: candidate.begin(),
+        candidate: candidate.clone(),
+    })
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::header::HeaderValue;
 use aisix_actors::budget_ledger::BudgetHold;
 use aisix_actors::candidate_router::{Candidate, InFlight};
-use aisix_actors::provider_pool::{Lease, Secret};
+use aisix_actors::provider_pool::{Lease, ProviderKey, Secret};
 use aisix_actors::rate_limiter::{Permit, Standing};
 use aisix_actors::types::MicroUsd;
 use smallvec::SmallVec;
@@ -47,6 +47,8 @@ pub struct Engaged {
     pub budgets: Option<BudgetHold>,
     /// The credential and connection slot.
     pub lease: Lease,
+    /// The provider key as the request's configuration has it; that of the lease may be a later one.
+    pub key: Arc<ProviderKey>,
     /// The count of requests in flight at the target.
     pub in_flight: InFlight,
     /// The target, for a report on how its stream ended.
@@ -57,7 +59,7 @@ impl Engaged {
     /// What the provider's words must not repeat.
     #[must_use]
     pub fn credential(&self) -> Option<&str> {
-        self.lease.credential.as_ref().map(Secret::expose)
+        self.key.credential.as_ref().map(Secret::expose)
     }
 }
 

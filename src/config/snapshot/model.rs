@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use aisix_actors::{budget_ledger::Budget, candidate_router::Group, rate_limiter::Scope};
+use aisix_actors::{
+    budget_ledger::Budget, candidate_router::Group, provider_pool::ProviderKey, rate_limiter::Scope,
+};
 
 use crate::{config::price::Price, providers::Provider};
 
@@ -57,6 +59,8 @@ pub struct Direct {
     pub provider_key: Arc<str>,
     /// The display name of that provider key.
     pub provider_key_name: Arc<str>,
+    /// Where the provider is, and what authenticates there.
+    pub key: Arc<ProviderKey>,
     /// Budgets of that provider key.
     pub provider_key_budgets: Vec<Arc<Budget>>,
     /// Tries again at this target; nothing to take the group's or the default.

@@ -27,7 +27,7 @@ use crate::{
 /// A resolved provider key, with what its models take from it.
 pub(super) struct CheckedKey {
     /// What the provider pool is given.
-    pub(super) key: ProviderKey,
+    pub(super) key: Arc<ProviderKey>,
     /// The code that knows the provider's API.
     pub(super) provider: &'static dyn Provider,
     /// The provider id, for labels.
@@ -71,14 +71,14 @@ fn resolve_one(
     let base_url = base_url(place, shape, provider, problems);
     let credential = credential(place, shape, provider, problems);
     Some(CheckedKey {
-        key: ProviderKey {
+        key: Arc::new(ProviderKey {
             id: entry.id.clone(),
             name: shape.display_name.as_str().into(),
             base_url: base_url?,
             credential: credential?,
             tls: tls?,
             max_in_flight: shape.max_in_flight,
-        },
+        }),
         provider,
         label: shape.provider.as_deref().unwrap_or_else(|| provider.name()).into(),
         default_headers,

@@ -68,6 +68,38 @@ fn a_failover_finds_its_second_target_and_key_although_they_were_removed() {
 }
 
 #[test]
+fn a_failover_keeps_the_address_and_credential_that_its_second_target_had() {
+    let gate = Gate::default();
+    let failing = Upstream::always(Answer::default().wait(&gate).then(Answer::json(500, "{}")));
+    let (old, new) = (Upstream::well(), Upstream::well());
+    let with = |second: &Upstream, credential: &str| {
+        provider_key("first", &failing.url())
+            + &provider_key("second", &second.url()).replace("sk-upstream", credential)
+            + &model("a", "first", "retries = 0")
+            + &model("b", "second", "")
+            + &routing("auto", &["a", "b"], "")
+            + &api_key("sk-test", "\"*\"", "")
+    };
+    let gateway = Gateway::start(&with(&old, "sk-old"));
+    let mut connection = gateway.connect();
+    let body = chat_body("auto", "");
+    connection.send(&request_text("POST", "/v1/chat/completions", "sk-test", &[], body.as_bytes()));
+    failing.wait_for_requests(1);
+    gateway.folder.write("config.toml", &with(&new, "sk-new"));
+    reload(&gateway).expect("a good file");
+    gateway.chat(&chat_body("b", "")).expect(200);
+    gate.open();
+    connection.response().expect(200);
+    let seen = |upstream: &Upstream| {
+        let of = |request: &Received| request.header("authorization").map(str::to_owned);
+        upstream.received().iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&old), ["Bearer sk-old"], "the request that began before");
+    assert_eq!(seen(&new), ["Bearer sk-new"], "the one that came after");
+    gateway.settled();
+}
+
+#[test]
 fn targets_are_forgotten_when_the_last_request_has_left_and_not_before() {
     let gate = Gate::default();
     let slow = Upstream::always(half_a_stream(&gate));

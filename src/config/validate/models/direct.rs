@@ -51,6 +51,7 @@ pub(super) fn resolve(
         upstream_model: upstream_model?.into(),
         provider_key: key.key.id.clone(),
         provider_key_name: key.key.name.clone(),
+        key: key.key.clone(),
         provider_key_budgets: key.budgets.clone(),
         retries: shape.retries,
         price,
