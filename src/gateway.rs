@@ -91,26 +91,35 @@ impl Gateway {
     /// Puts a configuration into force for the requests to come, and gives the one before. Requests in progress keep
     /// theirs, with its provider keys, until [`Gateway::retire`]; `retired` are those still in use, oldest first.
     #[must_use]
-    pub fn install(&self, snapshot: Snapshot, retired: &[Arc<Snapshot>]) -> Arc<Snapshot> {
+    pub fn install(&self, mut snapshot: Snapshot, retired: &[Arc<Snapshot>]) -> Arc<Snapshot> {
         let before = self.snapshot();
-        let earlier = retired.iter().chain([&before]).flat_map(|earlier| &earlier.provider_keys);
-        // By id, so that of the keys with the same one the latest counts.
-        let keys: HashMap<&str, &ProviderKey> =
-            earlier.chain(&snapshot.provider_keys).map(|key| (&*key.id, key)).collect();
-        self.books.pool.install(keys.into_values().cloned().collect());
+        snapshot.share_with(&before);
+        let snapshot = Arc::new(snapshot);
+        self.install_keys(retired.iter().chain([&before, &snapshot]));
         self.configure_edge(&snapshot);
-        self.snapshot.swap(Arc::new(snapshot))
+        self.snapshot.swap(snapshot)
     }
 
-    /// Forgets what only configurations before the present one knew, once no request uses them any more.
-    pub fn retire(&self) {
-        let snapshot = self.snapshot();
-        self.books.pool.install(snapshot.provider_keys.clone());
-        let targets: HashSet<&str> = snapshot.models().map(|model| &*model.id).collect();
+    /// Gives the pool the provider keys of several configurations, oldest first: of those with the same id the latest
+    /// counts.
+    fn install_keys<'s>(&self, snapshots: impl Iterator<Item = &'s Arc<Snapshot>>) {
+        let keys = snapshots.flat_map(|snapshot| &snapshot.provider_keys).map(|key| (&*key.id, key));
+        let keys: HashMap<&str, &ProviderKey> = keys.collect();
+        self.books.pool.install(keys.into_values().cloned().collect());
+    }
+
+    /// Forgets what neither the configuration in force nor one of these knows, which requests still use.
+    pub fn retire(&self, retired: &[Arc<Snapshot>]) {
+        let current = self.snapshot();
+        let known = || retired.iter().chain([&current]);
+        self.install_keys(known());
+        let targets: HashSet<&str> =
+            known().flat_map(|known| known.models()).map(|model| &*model.id).collect();
         self.books.health.retain(|id| targets.contains(id));
-        let budgets: HashSet<&str> = snapshot.budgets.iter().map(|budget| &*budget.id).collect();
+        let budgets: HashSet<&str> =
+            known().flat_map(|known| &known.budgets).map(|budget| &*budget.id).collect();
         self.books.ledger.retain(|id| budgets.contains(id));
-        self.tls.retain(&snapshot);
+        self.tls.retain(|id| known().any(|known| known.tls_profiles.contains_key(id)));
     }
 
     /// Who changes the configuration; set once, when the gateway starts.

@@ -35,7 +35,7 @@ use aside::aside;
 pub use book::{Book, News};
 pub use status::{FailureKind, Status};
 pub use transfer::Imported;
-pub use write::{Action, Write, Written};
+pub use write::{Action, Expected, Write, Written};
 
 /// Writes that may wait; each is a connection of an administrator.
 const MAILBOX: usize = 256;
@@ -273,9 +273,7 @@ impl Registry {
         }
         // Nobody waits for it.
         drop(aside(move || drop(unused)));
-        if self.retired.is_empty() {
-            self.gateway.retire();
-        }
+        self.gateway.retire(&self.retired);
     }
 }
 

@@ -94,6 +94,18 @@ impl Snapshot {
         }
     }
 
+    /// Takes over the API keys that are the same as before. There may be very many, and a long stream keeps the snapshot
+    /// that it began with.
+    pub fn share_with(&mut self, before: &Self) {
+        for (hash, (key, _)) in &mut self.api_keys {
+            if let Some((old, _)) = before.api_keys.get(hash)
+                && old == key
+            {
+                *key = old.clone();
+            }
+        }
+    }
+
     /// The API key with this SHA-256, expired and disabled ones included. One that another has taken the place of is
     /// not known any more once its time is over; `now` counts since the Unix epoch.
     pub fn api_key(&self, sha256: &[u8; 32], now: Duration) -> Option<&Arc<ApiKey>> {

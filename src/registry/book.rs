@@ -85,7 +85,14 @@ impl Book {
             status: Status::at_start(now),
         };
         let rows = book.open_store();
-        let (config, sorted) = sort(&book.declaration, Resources::default(), read_rows(&rows))?;
+        let sorted = sort(&book.declaration, Resources::default(), read_rows(&rows));
+        let (config, sorted) = sorted.map_err(|mut problems| {
+            // What the file refers to may be there.
+            if let Some(error) = &book.status.store_error {
+                problems.add(None, "store.path", format!("the store cannot be used: {error}"));
+            }
+            problems
+        })?;
         let snapshot = book.adopt(config, sorted);
         book.status.source_hash = hex(&book.declaration.digest);
         Ok((book, snapshot))

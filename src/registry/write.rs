@@ -37,8 +37,17 @@ pub struct Write {
     pub kind: Kind,
     /// What is to be done.
     pub action: Action,
-    /// The revision that the resource must have.
-    pub if_match: Option<u64>,
+    /// What must be there.
+    pub if_match: Option<Expected>,
+}
+
+/// What a write expects to find, as `If-Match` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// The resource, whatever it says.
+    Any,
+    /// The resource as it was written so many times.
+    Revision(u64),
 }
 
 /// A write that is done.
@@ -105,6 +114,9 @@ impl Draft {
 /// Longest id that a caller may choose.
 const MAX_ID: usize = 128;
 
+/// What stands where an id stands, in the path of a page.
+const PAGES: [&str; 1] = ["status"];
+
 /// How many random bytes a new key has; shown as twice as many digits.
 const KEY_BYTES: usize = 16;
 
@@ -126,12 +138,14 @@ pub(super) fn draft(write: Write, before: Option<&Before>, now: Duration) -> Res
     let Write { kind, action, if_match } = write;
     if let Some(expected) = if_match {
         match before {
-            Some(before) if before.revision == expected => {}
-            Some(before) => {
-                let message = format!("the resource has revision {}, not {expected}", before.revision);
-                return Err(AdminError::Conflict(message));
-            }
             None => return Err(AdminError::NotFound),
+            Some(before) => match expected {
+                Expected::Revision(expected) if before.revision != expected => {
+                    let message = format!("the resource has revision {}, not {expected}", before.revision);
+                    return Err(AdminError::Conflict(message));
+                }
+                Expected::Revision(_) | Expected::Any => {}
+            },
         }
     }
     let revision = before.map_or(0, |before| before.revision).saturating_add(1);
@@ -189,6 +203,9 @@ pub(super) fn invalid<'p>(kind: Kind, problems: impl Iterator<Item = &'p Problem
 
 fn checked_id(id: String) -> Result<String, AdminError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    if PAGES.contains(&id.as_str()) {
+        return Err(AdminError::Invalid(format!("\"{id}\" is the name of a page; choose another id")));
+    }
     if (1..=MAX_ID).contains(&id.len()) && id.bytes().all(is_plain) {
         return Ok(id);
     }
@@ -358,6 +375,7 @@ mod tests {
             (&"x".repeat(128), true),
             (&"x".repeat(129), false),
             ("", false),
+            ("status", false),
             ("a/b", false),
             ("é", false),
         ] {

@@ -33,10 +33,10 @@ impl TlsConfigs {
         built.entry(id).or_insert_with(|| profile().and_then(build)).clone()
     }
 
-    /// Forgets the profiles that a new configuration has no use for.
-    pub fn retain(&self, snapshot: &Snapshot) {
+    /// Forgets the other profiles.
+    pub fn retain(&self, is_known: impl Fn(&TlsProfileId) -> bool) {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        built.retain(|id, _| snapshot.tls_profiles.contains_key(id));
+        built.retain(|id, _| is_known(id));
     }
 }
 

@@ -115,7 +115,7 @@ impl BudgetScope {
 }
 
 /// A bound on spend.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Budget {
     /// The account that spend is booked to; changing it starts at nothing.
     pub id: Arc<str>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::glob::Glob;
 
 /// What a caller holds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct ApiKey {
     /// The id: UUIDv5 of the name.
     pub id: Arc<str>,

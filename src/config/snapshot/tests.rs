@@ -173,3 +173,18 @@ fn a_configuration_that_serves_nobody_says_so() {
     let key = "[[api_keys]]\ndisplay_name = \"k\"\nkey = \"sk\"\nallowed_models = []\n";
     assert!(snapshot(&(model("m", "m") + key)).warnings().is_empty());
 }
+
+#[test]
+fn keys_that_are_the_same_as_before_are_shared() {
+    let key = |name: &str, more: &str| {
+        format!("[[api_keys]]\ndisplay_name = \"{name}\"\nkey = \"{name}\"\nallowed_models = []\n{more}\n")
+    };
+    let before = snapshot(&(key("same", "") + &key("other", "disabled = true")));
+    let mut after = snapshot(&(key("same", "") + &key("other", "") + &key("new", "")));
+    after.share_with(&before);
+    let found =
+        |snapshot: &Snapshot, name| snapshot.api_key(&KeyHash::of(name).0, Duration::ZERO).cloned().unwrap();
+    assert!(Arc::ptr_eq(&found(&before, "same"), &found(&after, "same")));
+    assert!(!found(&after, "other").disabled, "what changed is new");
+    assert_eq!(&*found(&after, "new").name, "new");
+}

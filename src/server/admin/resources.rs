@@ -16,7 +16,7 @@ use crate::dialect::whole::Whole;
 use crate::envelope::{Envelope, Failure};
 use crate::error::{AdminError, GatewayError};
 use crate::gateway::Worker;
-use crate::registry::{Action, Write, Written};
+use crate::registry::{Action, Expected, Write, Written};
 
 mod described;
 
@@ -229,7 +229,7 @@ impl<'a> StoredBody<'a> {
 }
 
 async fn ask(worker: &Worker, request: &HttpRequest, kind: Kind, action: Action) -> Result<Written, Failure> {
-    let if_match = revision_wanted(request)?;
+    let if_match = expected(request)?;
     let registry = worker.gateway.registry();
     let registry =
         registry.ok_or_else(|| failure(AdminError::Store("the registry is not running".into())))?;
@@ -239,12 +239,17 @@ async fn ask(worker: &Worker, request: &HttpRequest, kind: Kind, action: Action)
     Ok(written)
 }
 
-/// The revision in `If-Match`, with or without quotes.
-fn revision_wanted(request: &HttpRequest) -> Result<Option<u64>, Failure> {
+/// What `If-Match` expects: a revision, with or without quotes, or `*`.
+fn expected(request: &HttpRequest) -> Result<Option<Expected>, Failure> {
     let Some(value) = request.headers().get(IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    let revision = text.strip_prefix("W/").unwrap_or(text).trim_matches('"').parse();
-    revision.map(Some).map_err(|_| invalid("If-Match: expected the revision of the resource"))
+    match value.to_str().unwrap_or_default().trim() {
+        "*" => Ok(Some(Expected::Any)),
+        text => {
+            let revision = text.strip_prefix("W/").unwrap_or(text).trim_matches('"').parse();
+            let refuse = |_| invalid("If-Match: expected the revision of the resource, or *");
+            revision.map(|revision| Some(Expected::Revision(revision))).map_err(refuse)
+        }
+    }
 }
 
 fn etag(revision: u64) -> HeaderValue {

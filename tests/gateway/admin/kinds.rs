@@ -124,7 +124,12 @@ fn every_kind_keeps_who_comes_late_from_overwriting() {
             refused(&admin.ask_with(method, &path, &[("if-match", "soon")], body), 400, &["If-Match"]);
         }
         assert_eq!(admin.get(kind, "x").json()["value"][kind.identity()], "one", "{kind:?}");
-        for (value, revision) in [("1", 2), ("\"2\"", 3), ("W/\"3\"", 4)] {
+        refused(
+            &admin.ask_with("PUT", &address(kind, "none"), &[("if-match", "*")], &body),
+            404,
+            &["not found"],
+        );
+        for (value, revision) in [("*", 2), ("\"2\"", 3), ("W/\"3\"", 4)] {
             let written = admin.ask_with("PUT", &path, &[("if-match", value)], &body).expect(200);
             assert_eq!(written.json()["revision"], revision);
         }

@@ -97,7 +97,9 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.spawn().expect("the program runs");
         let process = Self { child, addr, admin, metrics, folder };
-        until("the program serves", || TcpStream::connect(addr).is_ok());
+        // A listener takes connections as soon as it is bound, one after the other.
+        let listeners = [addr, admin, metrics];
+        until("the program serves", || listeners.iter().all(|listener| TcpStream::connect(listener).is_ok()));
         process
     }
 

@@ -164,7 +164,7 @@ fn if_match() -> Value {
     json!({
         "name": "If-Match",
         "in": "header",
-        "description": "The revision that the resource must have, with or without quotes; 409 when it has another.",
-        "schema": { "type": "string", "pattern": "^(W/)?\"?[0-9]{1,18}\"?$" },
+        "description": "The revision that the resource must have, with or without quotes, or `*`; 409 when it has another, 404 when there is none.",
+        "schema": { "type": "string", "pattern": "^(\\*|(W/)?\"?[0-9]{1,18}\"?)$" },
     })
 }
