@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use aisix_actors::budget_ledger::NoJournal;
 use aisix_actors::provider_pool::ProviderKey;
+use aisix_actors::types::Now;
 use aisix_actors::{Actors, Books, CacheBook, Ledger};
 use arc_swap::{ArcSwap, Guard};
 
@@ -118,7 +119,7 @@ impl Gateway {
         self.books.health.retain(|id| targets.contains(id));
         let budgets: HashSet<&str> =
             known().flat_map(|known| &known.budgets).map(|budget| &*budget.id).collect();
-        self.books.ledger.retain(|id| budgets.contains(id));
+        self.books.ledger.retain(|id| budgets.contains(id), Now::read());
         self.tls.retain(|id| known().any(|known| known.tls_profiles.contains_key(id)));
     }
 

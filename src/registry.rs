@@ -25,6 +25,7 @@ use crate::gateway::Gateway;
 mod aside;
 mod book;
 mod commit;
+mod sorting;
 mod status;
 mod store;
 mod transfer;

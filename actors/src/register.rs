@@ -58,8 +58,8 @@ impl<T: Default> Register<T> {
     }
 
     /// Drops the states whose id is not to be kept; values taken from them still settle into them.
-    pub(crate) fn retain(&self, mut keep: impl FnMut(&str) -> bool) {
-        write(&self.entries).retain(|id, _| keep(id));
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&str, &T) -> bool) {
+        write(&self.entries).retain(|id, state| keep(id, state));
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
         let id: Arc<str> = "a".into();
         *lock(&register.entry(&id)) = 7;
         assert_eq!(*lock(&register.entry(&id)), 7);
-        register.retain(|id| id != "a");
+        register.retain(|id, _| id != "a");
         assert!(register.find("a").is_none());
     }
 

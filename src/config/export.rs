@@ -87,8 +87,9 @@ fn with_names(kind: Kind, body: &Map<String, Json>, known: &Resources) -> Map<St
         |body: &Map<String, Json>, name: &str| body.get(name).and_then(Json::as_str).map(str::to_owned);
     match kind {
         Kind::Models => {
-            if let Some(name) = text(&body, "provider_key_id").and_then(|id| name_of(Kind::ProviderKeys, &id))
-            {
+            // Either member takes a name or an id.
+            let reference = text(&body, "provider_key_id").or_else(|| text(&body, "provider_key"));
+            if let Some(name) = reference.and_then(|id| name_of(Kind::ProviderKeys, &id)) {
                 body.remove("provider_key_id");
                 body.insert("provider_key".into(), (*name).into());
             }

@@ -208,7 +208,23 @@ impl Directory {
                 directory.ids.insert(name.clone(), entry.id().clone());
             }
         }
+        directory.refuse_ambiguity(kind, resources, problems);
         directory
+    }
+
+    /// Reports a name that is the id of another: a reference may be either, and must not change what it leads to.
+    fn refuse_ambiguity(&self, kind: Kind, resources: &Resources, problems: &mut Problems) {
+        for entry in resources.entries(kind) {
+            let Some(name) = entry.name() else { continue };
+            if self.known.contains(name) && name != entry.id() {
+                let message = format!("this name is the id of another {}", kind.noun());
+                entry.place().report_conflict(kind.identity(), message, problems);
+            }
+            if self.ids.get(entry.id()).is_some_and(|other| other != entry.id()) {
+                let message = format!("the id is the name of another {}", kind.noun());
+                entry.place().report_conflict("", message, problems);
+            }
+        }
     }
 
     /// The names, in the order of declaration.

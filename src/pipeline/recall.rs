@@ -9,7 +9,7 @@ use aisix_actors::cache::{Entry, Fill, Key, Recalled};
 use sha2::{Digest, Sha256};
 
 use super::exchange::Exchange;
-use crate::config::snapshot::{ApiKey, CachePolicy, CacheScope};
+use crate::config::snapshot::{ApiKey, CachePolicy, CacheScope, Dispatch, Model};
 use crate::dialect::{Call, canonical};
 use crate::telemetry::record::{CacheStatus, CacheUse};
 
@@ -81,8 +81,24 @@ fn key(exchange: &Exchange, policy: &CachePolicy, caller: &ApiKey, call: &Call) 
         text.push(0);
     }
     text.extend_from_slice(&policy.purge_generation.to_le_bytes());
+    if let Some(named) = &exchange.model {
+        write_targets(&named.model, &mut text);
+    }
     canonical::write_object(&call.body, &NOT_IN_KEY, &mut text);
     Sha256::digest(&text).into()
+}
+
+/// What stands behind a model: a change of it leaves the earlier answers behind.
+fn write_targets(model: &Model, text: &mut Vec<u8>) {
+    match &model.dispatch {
+        Dispatch::Direct(direct) => {
+            for part in [&direct.upstream_model, &direct.key.id] {
+                text.extend_from_slice(part.as_bytes());
+                text.push(0);
+            }
+        }
+        Dispatch::Routing(routing) => routing.members.iter().for_each(|member| write_targets(member, text)),
+    }
 }
 
 /// What the request's `Cache-Control` asks for.

@@ -3,26 +3,19 @@
 //! Every change makes a whole new configuration beside the old one; what comes out is either that or the reason why
 //! not, and nothing has changed then.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::sorting::{Misfit, Sorted, read_rows, sort};
 use super::status::{FailureKind, RejectedRow, Status};
 use super::store::{Store, StoreError, StoredRow};
 use super::watch::Watch;
-use crate::config::resources::{Resource, Resources};
-use crate::config::stored::Row;
-use crate::config::{Config, Declaration, Kind, Origin, Problem, Problems, Settings, Snapshot, Source};
+use crate::config::resources::Resources;
+use crate::config::{Config, Declaration, Kind, Origin, Problems, Settings, Snapshot, Source};
 use crate::error::AdminError;
-
-/// A stored resource that could be read and does not fit the others.
-struct Misfit {
-    kind: Kind,
-    resource: Resource,
-}
 
 /// See the module.
 pub struct Book {
@@ -41,6 +34,8 @@ pub struct Book {
     generation: u64,
     watch: Watch,
     status: Status,
+    /// Why other processes could not be kept from writing.
+    lock_failure: Option<AdminError>,
 }
 
 /// What has changed outside.
@@ -50,14 +45,6 @@ pub enum News {
     File,
     /// The store.
     Store,
-}
-
-/// Stored resources, sorted.
-#[derive(Default)]
-struct Sorted {
-    good: Resources,
-    misfits: Vec<Misfit>,
-    rejected: Vec<RejectedRow>,
 }
 
 impl Book {
@@ -83,6 +70,7 @@ impl Book {
             generation: 1,
             watch,
             status: Status::at_start(now),
+            lock_failure: None,
         };
         let rows = book.open_store();
         let sorted = sort(&book.declaration, Resources::default(), read_rows(&rows));
@@ -107,7 +95,8 @@ impl Book {
     pub fn warnings(&self) -> Vec<String> {
         let store = self.status.store_error.iter().map(|error| format!("the store cannot be used: {error}"));
         let rows = self.status.rejected.iter();
-        let rows = rows.map(|row| format!("stored {}/{} is left out: {}", row.kind, row.id, row.reason));
+        let rows =
+            rows.map(|row| format!("stored {}/{} is left out at a start: {}", row.kind, row.id, row.reason));
         store.chain(rows).collect()
     }
 
@@ -141,6 +130,7 @@ impl Book {
         self.watch.refresh();
         let text = self.source.text().map_err(|problems| (FailureKind::Fetch, problems))?;
         let declaration = self.source.declare(&text).map_err(|problems| (FailureKind::Parse, problems))?;
+        self.refuse_open_door(&declaration).map_err(|problems| (FailureKind::Validate, problems))?;
         let again = Sorted {
             misfits: self.misfits.iter().map(Misfit::again).collect(),
             rejected: self.unreadable(),
@@ -149,6 +139,18 @@ impl Book {
         let (config, sorted) = sort(&declaration, self.stored.clone(), again)
             .map_err(|problems| (FailureKind::Validate, problems))?;
         Ok((declaration, config, sorted))
+    }
+
+    /// The listener for administrators stays where it is until a restart, and so does its need of a key.
+    fn refuse_open_door(&self, new: &Declaration) -> Result<(), Problems> {
+        let bound = &self.started_with.admin;
+        if !bound.enabled || bound.addr.ip().is_loopback() || !new.settings.admin.admin_keys.is_empty() {
+            return Ok(());
+        }
+        let mut problems = Problems::new(&self.source.path.display().to_string());
+        let message = format!("must not be empty: until a restart the Admin API listens on {}", bound.addr);
+        problems.add(None, "admin.admin_keys", message);
+        Err(problems)
     }
 
     /// Looks around: a changed file, a store that another process has written to, one that can be opened again.
@@ -257,6 +259,56 @@ impl Book {
         self.store.as_mut().ok_or_else(|| AdminError::Store("it is closed".into()))
     }
 
+    /// Keeps other processes from writing into the store, and takes over what they wrote before.
+    pub(super) fn lock(&mut self) -> Option<Snapshot> {
+        self.lock_failure = None;
+        if !self.has_store() {
+            return None;
+        }
+        let begun = self.writable_store().and_then(|store| {
+            store.give_up();
+            store.begin().map_err(|error| AdminError::Store(error.to_string()))
+        });
+        let is_in_doubt = self.status.store_error.is_some();
+        let has_changed = self.store.as_mut().is_some_and(|store| store.has_changed().unwrap_or(true));
+        let news = (is_in_doubt || has_changed).then(|| self.reread_store().ok()).flatten();
+        // What could not be read may have the name, the id or the key of what is to be written.
+        let unread = self.status.store_error.clone().map(AdminError::Store);
+        self.lock_failure = begun.err().or(unread);
+        news
+    }
+
+    /// Lets other processes write again.
+    pub(super) fn unlock(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.give_up();
+        }
+    }
+
+    /// Why nothing can be written now.
+    pub(super) fn lock_failure(&self) -> Option<AdminError> {
+        self.lock_failure.clone()
+    }
+
+    /// Notes whether the last write could be made; said in the log when that changes.
+    pub(super) fn note_write(&mut self, failure: Option<&AdminError>) {
+        let failure = match failure {
+            Some(AdminError::Store(message)) => Some(message.clone()),
+            _ => None,
+        };
+        if failure == self.status.write_error {
+            return;
+        }
+        match &failure {
+            Some(message) => {
+                log::error!("the store takes no writes: {message}");
+                self.status.fail(Timestamp::now(), FailureKind::Store, message.clone());
+            }
+            None => log::info!("the store takes writes again"),
+        }
+        self.status.write_error = failure;
+    }
+
     /// Closes the store for good.
     pub(super) fn close(&mut self) {
         (self.store, self.store_path) = (None, None);
@@ -360,91 +412,6 @@ impl Book {
 pub(super) struct Trial {
     config: Config,
     sorted: Sorted,
-}
-
-impl Misfit {
-    fn id(&self) -> &str {
-        self.resource.entry().id()
-    }
-
-    fn again(&self) -> Self {
-        Self { kind: self.kind, resource: self.resource.clone() }
-    }
-
-    fn address(&self) -> String {
-        format!("{}/{}", self.kind.collection(), self.id())
-    }
-}
-
-/// Reads stored rows one by one; those that cannot be read are rejected.
-fn read_rows(rows: &[StoredRow]) -> Sorted {
-    let mut sorted = Sorted::default();
-    for row in rows {
-        let Some(kind) = Kind::of_collection(&row.kind) else {
-            let reason = "this version of the gateway has no such kind of resource".to_owned();
-            sorted.rejected.push(rejected(&row.kind, &row.id, reason));
-            continue;
-        };
-        let mut problems = Problems::new("");
-        let body = Row { id: &row.id, revision: row.revision, body: &row.body };
-        let resource = Resource::read(kind, &body, &mut problems);
-        if problems.is_empty() {
-            sorted.misfits.push(Misfit { kind, resource });
-        } else {
-            sorted.rejected.push(rejected(&row.kind, &row.id, reasons(problems.iter())));
-        }
-    }
-    sorted
-}
-
-/// Resolves everything, and leaves out those of the doubtful resources that do not fit.
-///
-/// # Errors
-/// What is wrong with the rest.
-fn sort(declaration: &Declaration, good: Resources, doubtful: Sorted) -> Result<(Config, Sorted), Problems> {
-    let Sorted { misfits: mut candidates, rejected: mut rejects, .. } = doubtful;
-    let mut misfits = Vec::new();
-    loop {
-        let mut all = good.clone();
-        for candidate in &candidates {
-            all.push(candidate.resource.clone());
-        }
-        let problems = match declaration.resolve(&all) {
-            Ok(config) => return Ok((config, Sorted { good: all, misfits, rejected: rejects })),
-            Err(problems) => problems,
-        };
-        let mut reasons_of: HashMap<&str, Vec<_>> = HashMap::new();
-        for problem in problems.iter() {
-            if let Some(address) = problem.stored.as_deref() {
-                reasons_of.entry(address).or_default().push(problem);
-            }
-        }
-        let (out, fit): (Vec<_>, Vec<_>) = std::mem::take(&mut candidates)
-            .into_iter()
-            .partition(|candidate| reasons_of.contains_key(candidate.address().as_str()));
-        if out.is_empty() {
-            return Err(problems);
-        }
-        for misfit in out {
-            let found = reasons_of.remove(misfit.address().as_str()).unwrap_or_default();
-            rejects.push(rejected(misfit.kind.collection(), misfit.id(), reasons(found.into_iter())));
-            misfits.push(misfit);
-        }
-        candidates = fit;
-    }
-}
-
-fn reasons<'p>(problems: impl Iterator<Item = &'p Problem>) -> String {
-    let text = |problem: &Problem| match problem.path.as_str() {
-        "" => problem.message.clone(),
-        path => format!("{path}: {}", problem.message),
-    };
-    problems.map(text).collect::<Vec<_>>().join("; ")
-}
-
-fn rejected(kind: &str, id: &str, reason: String) -> RejectedRow {
-    let now = Timestamp::now();
-    RejectedRow { kind: kind.into(), id: id.into(), reason, first_seen: now, last_seen: now }
 }
 
 /// A rejected row with the time at which it was first rejected.

@@ -20,15 +20,19 @@ type Overlay = HashMap<(Kind, String), Option<Before>>;
 
 impl Book {
     /// Makes writes durable, with one transaction where that is possible; each has an outcome of its own.
+    ///
+    /// Other processes cannot write meanwhile, and what they wrote before is taken over first.
     pub fn write(&mut self, writes: Vec<Write>) -> Outcomes {
+        let mut latest = self.lock();
         if writes.len() > 1
-            && let Ok(outcomes) = self.write_together(writes.clone())
+            && let Ok((outcomes, snapshot)) = self.write_together(writes.clone())
         {
-            return outcomes;
+            self.unlock();
+            return (outcomes, snapshot.or(latest));
         }
         let mut outcomes = Vec::with_capacity(writes.len());
-        let mut latest = None;
         for write in writes {
+            latest = self.lock().or(latest);
             match self.write_together(vec![write]) {
                 Ok((outcome, snapshot)) => {
                     outcomes.extend(outcome);
@@ -37,6 +41,7 @@ impl Book {
                 Err(refusal) => outcomes.push(Err(refusal)),
             }
         }
+        self.unlock();
         (outcomes, latest)
     }
 
@@ -68,6 +73,7 @@ impl Book {
             return Ok(());
         }
         let labels: Vec<String> = writes.iter().map(label).collect();
+        drop(self.lock());
         let (drafts, trial) = self.try_all(writes);
         let named = drafts.iter().zip(&labels);
         let refusals: Vec<String> = named
@@ -95,8 +101,14 @@ impl Book {
     /// Puts the good ones into the store.
     fn save(&mut self, drafts: &[Result<Draft, AdminError>]) -> Result<(), AdminError> {
         let changes: Vec<_> = drafts.iter().flatten().map(|draft| &draft.change).collect();
-        let store = self.writable_store()?;
-        store.apply(&changes).map_err(|error| AdminError::Store(error.to_string()))
+        let saved = match self.lock_failure() {
+            Some(failure) => Err(failure),
+            None => self.writable_store().and_then(|store| {
+                store.apply(&changes).map_err(|error| AdminError::Store(error.to_string()))
+            }),
+        };
+        self.note_write(saved.as_ref().err());
+        saved
     }
 
     /// Checks each write by itself, in order, and gives the stored resources with all that are good.

@@ -90,8 +90,10 @@ pub struct Status {
     pub rejected: Vec<RejectedRow>,
     /// Settings whose new values wait for a restart.
     pub restart_required: Vec<&'static str>,
-    /// Why the store cannot be used, if it cannot.
+    /// Why the store cannot be read, if it cannot.
     pub store_error: Option<String>,
+    /// Why the last write could not be made, if it could not.
+    pub write_error: Option<String>,
 }
 
 impl Status {
@@ -113,6 +115,7 @@ impl Status {
             rejected: Vec::new(),
             restart_required: Vec::new(),
             store_error: None,
+            write_error: None,
         }
     }
 
@@ -125,6 +128,12 @@ impl Status {
         self.last_failure = Some(Failure { at: now, kind, report });
     }
 
+    /// Why the store cannot be used, if it cannot.
+    #[must_use]
+    pub fn store_failure(&self) -> Option<&String> {
+        self.store_error.as_ref().or(self.write_error.as_ref())
+    }
+
     /// The state in one word (§12.5).
     #[must_use]
     pub fn state(&self) -> &'static str {
@@ -133,7 +142,7 @@ impl Status {
             Self { applied: 0, .. } => "never_loaded",
             Self { last_reload: Some((false, _)), .. } => "out_of_sync",
             Self { rejected, .. } if !rejected.is_empty() && resources == 0 => "out_of_sync",
-            Self { rejected, store_error, .. } if !rejected.is_empty() || store_error.is_some() => "degraded",
+            Self { rejected, .. } if !rejected.is_empty() || self.store_failure().is_some() => "degraded",
             _ if resources == 0 => "empty",
             _ => "synced",
         }
@@ -162,7 +171,7 @@ impl Status {
                 "source_hash": self.source_hash,
                 "observed_at": instant(&self.observed_at),
             },
-            "store": { "connected": self.store_error.is_none(), "last_error": self.store_error },
+            "store": { "connected": self.store_failure().is_none(), "last_error": self.store_failure() },
             "applied": (self.applied > 0).then(|| serde_json::json!({
                 "config_hash": self.config_hash,
                 "apply_seq": self.applied,

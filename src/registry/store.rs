@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use derive_more::{Display, From};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::config::Kind;
 
@@ -42,6 +43,11 @@ pub enum StoreError {
     /// The file cannot be made.
     #[display("{_0}")]
     File(io::Error),
+    /// The last writes are in the journal beside the file, which only a writer can take over.
+    #[display(
+        "it cannot be written, and its last writes are still in the -wal file beside it: make it writable once"
+    )]
+    Unread,
     /// A version of the gateway that is newer than this one has written the file.
     #[display("the file has the layout {_0}, which is newer than this version of the gateway")]
     #[from(skip)]
@@ -153,6 +159,11 @@ impl Store {
 
     /// A file on a disk that nobody can write to; WAL needs to write even for reading, unless told so.
     fn open_immutable(path: &Path) -> Result<Self, StoreError> {
+        let mut journal = path.as_os_str().to_owned();
+        journal.push("-wal");
+        if fs::metadata(journal).is_ok_and(|journal| journal.len() > 0) {
+            return Err(StoreError::Unread);
+        }
         let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)?;
@@ -195,20 +206,39 @@ impl Store {
         Ok(statement.query_row(params![kind.collection(), id], stored_row).optional()?)
     }
 
+    /// Keeps other processes from writing until [`Store::apply`] or [`Store::give_up`].
+    ///
+    /// # Errors
+    /// The file cannot be written, or another process writes for too long.
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        if !self.is_in_place() {
+            return Err(StoreError::Moved);
+        }
+        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    /// Lets other processes write again.
+    pub fn give_up(&mut self) {
+        if !self.connection.is_autocommit() {
+            // Nothing was changed, so there is nothing to lose.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+    }
+
     /// Makes all changes or none. They are on the disk when this returns.
     ///
     /// # Errors
     /// The file cannot be written; nothing is changed then.
     pub fn apply(&mut self, changes: &[&Change]) -> Result<(), StoreError> {
-        if !self.is_in_place() {
-            return Err(StoreError::Moved);
+        if self.connection.is_autocommit() {
+            self.begin()?;
         }
-        let transaction =
-            self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        for change in changes {
-            make(&transaction, change)?;
+        let made = changes.iter().try_for_each(|change| make(&self.connection, change));
+        let committed = made.and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
+        if committed.is_err() {
+            self.give_up();
         }
-        Ok(transaction.commit()?)
+        committed
     }
 
     /// Whether another process has written since the last look.
@@ -226,22 +256,30 @@ fn place_of(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
+/// A row, whatever its columns hold: one that nobody can use is not to take the others along.
 fn stored_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredRow> {
-    let revision: i64 = row.get(2)?;
-    Ok(StoredRow { kind: row.get(0)?, id: row.get(1)?, revision: revision.unsigned_abs(), body: row.get(3)? })
+    let text = |column: usize| {
+        Ok::<_, rusqlite::Error>(match row.get_ref(column)? {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            ValueRef::Integer(number) => number.to_string(),
+            ValueRef::Real(_) | ValueRef::Null => String::new(),
+        })
+    };
+    let revision = row.get_ref(2)?.as_i64().unwrap_or_default().unsigned_abs();
+    Ok(StoredRow { kind: text(0)?, id: text(1)?, revision, body: text(3)? })
 }
 
-fn make(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
+fn make(connection: &Connection, change: &Change) -> Result<(), StoreError> {
     match change {
         Change::Put { kind, id, revision, body } => {
             let text = "INSERT INTO resources (kind, id, revision, body) VALUES (?1, ?2, ?3, ?4) \
                         ON CONFLICT (kind, id) DO UPDATE SET revision = ?3, body = ?4";
             let revision = i64::try_from(*revision).unwrap_or(i64::MAX);
-            transaction.prepare_cached(text)?.execute(params![kind.collection(), id, revision, body])?;
+            connection.prepare_cached(text)?.execute(params![kind.collection(), id, revision, body])?;
         }
         Change::Delete { kind, id } => {
             let text = "DELETE FROM resources WHERE kind = ?1 AND id = ?2";
-            transaction.prepare_cached(text)?.execute(params![kind.collection(), id])?;
+            connection.prepare_cached(text)?.execute(params![kind.collection(), id])?;
         }
     }
     Ok(())

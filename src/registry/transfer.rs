@@ -67,7 +67,9 @@ impl Book {
             }
         }
         report.written = writes.len();
-        self.write_all(writes, is_dry_run)?;
+        let written = self.write_all(writes, is_dry_run);
+        self.unlock();
+        written?;
         Ok(report)
     }
 }

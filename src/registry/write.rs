@@ -48,6 +48,8 @@ pub enum Expected {
     Any,
     /// The resource as it was written so many times.
     Revision(u64),
+    /// Nothing: whoever writes wants to be the first.
+    Nothing,
 }
 
 /// A write that is done.
@@ -136,18 +138,7 @@ impl Action {
 /// 400 for a body that cannot be, 404 where there must be a resource and is none, 409 for a stale revision.
 pub(super) fn draft(write: Write, before: Option<&Before>, now: Duration) -> Result<Draft, AdminError> {
     let Write { kind, action, if_match } = write;
-    if let Some(expected) = if_match {
-        match before {
-            None => return Err(AdminError::NotFound),
-            Some(before) => match expected {
-                Expected::Revision(expected) if before.revision != expected => {
-                    let message = format!("the resource has revision {}, not {expected}", before.revision);
-                    return Err(AdminError::Conflict(message));
-                }
-                Expected::Revision(_) | Expected::Any => {}
-            },
-        }
-    }
+    check_expected(if_match, before)?;
     let revision = before.map_or(0, |before| before.revision).saturating_add(1);
     let mut plaintext = None;
     let is_patch = matches!(action, Action::Patch(..));
@@ -190,6 +181,22 @@ pub(super) fn draft(write: Write, before: Option<&Before>, now: Duration) -> Res
     };
     let change = Change::Put { kind, id: id.clone(), revision, body };
     Ok(Draft { kind, id, resource: Some(resource), change, written })
+}
+
+/// Checks what is there against what the writer expects.
+fn check_expected(expected: Option<Expected>, before: Option<&Before>) -> Result<(), AdminError> {
+    let found = before.map(|before| before.revision);
+    match (expected, found) {
+        (None, _) | (Some(Expected::Nothing), None) | (Some(Expected::Any), Some(_)) => Ok(()),
+        (Some(Expected::Revision(expected)), Some(found)) if expected == found => Ok(()),
+        (Some(_), None) => Err(AdminError::NotFound),
+        (Some(Expected::Revision(expected)), Some(found)) => {
+            Err(AdminError::Conflict(format!("the resource has revision {found}, not {expected}")))
+        }
+        (Some(Expected::Nothing), Some(found)) => {
+            Err(AdminError::Conflict(format!("the resource is there already, with revision {found}")))
+        }
+    }
 }
 
 /// What is wrong with a body, in the words of the Admin API.
@@ -270,6 +277,11 @@ fn settle_key(
         (true, true) if given == Given::Alone => return refuse("give \"key\" or \"key_hash\", not both"),
         (true, _) => {}
         (false, true) => return Ok(None),
+        (false, false) if !may_generate && given == Given::Alone => {
+            return refuse(
+                "is required, or \"key_hash\": a PUT replaces the whole resource; a PATCH keeps the key",
+            );
+        }
         (false, false) if !may_generate => return Ok(None),
         (false, false) => {
             let key = fresh_key()?;

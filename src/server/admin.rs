@@ -85,12 +85,12 @@ fn document() -> Bytes {
     document.finish()
 }
 
-/// Asks for an administrator's key. Without any configured the listener is on loopback only: the configuration makes
-/// sure of it.
+/// Asks for an administrator's key. Without any configured only this machine is served: the configuration makes sure that
+/// the listener is on loopback then, but a reload may bring other keys than the listener was bound with.
 fn authenticate(worker: &Worker, request: &HttpRequest) -> Result<(), Failure> {
     let settings = worker.gateway.snapshot().settings.clone();
     let is_allowed = match settings.admin.admin_keys.is_empty() {
-        true => is_addressed_to_loopback(request),
+        true => peer(request).is_some_and(|peer| peer.is_loopback()) && is_addressed_to_loopback(request),
         false => admit::credential(request.headers()).is_some_and(|key| settings.admin.accepts(key)),
     };
     if is_allowed {

@@ -36,7 +36,7 @@ pub(super) fn write(gateway: &Gateway, out: &mut Exposition) {
         "aisix_config_store_connected",
         Kind::Gauge,
         "Whether the store of the Admin API can be used.",
-        u64::from(status.store_error.is_none()),
+        u64::from(status.store_failure().is_none()),
     );
     let name = "aisix_config_reload_failures_total";
     out.family(name, Kind::Counter, "Loads that came to grief, by where.");

@@ -19,7 +19,7 @@ use crate::config::tls::TlsProfile;
 /// The TLS configurations in use, built on demand.
 #[derive(Default)]
 pub struct TlsConfigs {
-    built: Mutex<HashMap<TlsProfileId, Result<Arc<ClientConfig>, String>>>,
+    built: Mutex<HashMap<TlsProfileId, Arc<ClientConfig>>>,
 }
 
 impl TlsConfigs {
@@ -29,8 +29,14 @@ impl TlsConfigs {
     /// The profile's certificates cannot be used, in words for the log.
     pub fn get(&self, snapshot: &Snapshot, id: TlsProfileId) -> Result<Arc<ClientConfig>, String> {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        let profile = || snapshot.tls_profiles.get(&id).ok_or_else(|| "the TLS profile is gone".to_owned());
-        built.entry(id).or_insert_with(|| profile().and_then(build)).clone()
+        if let Some(config) = built.get(&id) {
+            return Ok(config.clone());
+        }
+        // A failure is not kept: the next snapshot may know the profile.
+        let profile = snapshot.tls_profiles.get(&id).ok_or_else(|| "the TLS profile is gone".to_owned())?;
+        let config = build(profile)?;
+        built.insert(id, config.clone());
+        Ok(config)
     }
 
     /// Forgets the other profiles.

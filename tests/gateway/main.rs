@@ -23,6 +23,7 @@ mod openapi;
 mod playground;
 mod recordings;
 mod records;
+mod registry;
 mod reload;
 mod rewrites;
 mod routing;

@@ -103,6 +103,13 @@ impl Account {
         self.replayed_charges = HashSet::new();
     }
 
+    /// Returns whether the current period has spend or holds that must not be forgotten.
+    pub(super) fn is_in_use(&self, now: Now) -> bool {
+        let is_spent =
+            |open: &Open| !open.spent.is_zero() && open.window.end.is_none_or(|end| now.unix < end);
+        !self.held.is_zero() || self.open.as_ref().is_some_and(is_spent)
+    }
+
     /// Returns what is held.
     pub(super) fn held(&self) -> MicroUsd {
         self.held

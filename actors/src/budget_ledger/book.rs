@@ -143,9 +143,10 @@ impl Ledger {
         lock(&self.accounts.entry(&budget.id)).spend(budget, now)
     }
 
-    /// Forgets the accounts of budgets that no longer exist.
-    pub fn retain(&self, keep: impl FnMut(&str) -> bool) {
-        self.accounts.retain(keep);
+    /// Forgets the accounts of budgets that no longer exist, but for those with spend in a period that is not over: a
+    /// budget that is taken away by mistake and put back goes on where it was.
+    pub fn retain(&self, mut keep: impl FnMut(&str) -> bool, now: Now) {
+        self.accounts.retain(|id, account| keep(id) || lock(account).is_in_use(now));
     }
 
     /// Returns a copy of the counters.

@@ -212,3 +212,21 @@ fn the_handle_holds_charges_and_outlives_its_actor() {
         assert_eq!((counters.holds, counters.admitted, counters.refused), (0, 5, 1));
     });
 }
+
+#[test]
+fn spend_of_a_budget_that_is_taken_away_is_kept_until_its_period_is_over() {
+    let ledger = ledger();
+    let [spent, idle] = ["spent", "idle"].map(|id| Arc::new(budget(id, Period::Day, 100)));
+    let budgets = Budgets::from_iter([Arc::clone(&spent), Arc::clone(&idle)]);
+    let hold = ledger.hold(&budgets, MicroUsd(1), NOON).expect("room");
+    ledger.retain(|_| false, NOON);
+    assert_eq!(ledger.counters().budgets, 2, "both are held in");
+    drop(hold);
+    let hold = ledger.hold(&Budgets::from_iter([Arc::clone(&spent)]), MicroUsd(1), NOON).expect("room");
+    ledger.charge(hold, MicroUsd(40), NOON);
+    ledger.retain(|_| false, NOON);
+    assert_eq!(ledger.counters().budgets, 1);
+    assert_eq!(ledger.spend(&spent, NOON).spent, MicroUsd(40));
+    ledger.retain(|_| false, later(NOON, DAY));
+    assert_eq!(ledger.counters().budgets, 0);
+}

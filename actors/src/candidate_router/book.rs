@@ -103,8 +103,8 @@ impl Health {
     }
 
     /// Forgets the targets that no longer exist.
-    pub fn retain(&self, keep: impl FnMut(&str) -> bool) {
-        self.targets.retain(keep);
+    pub fn retain(&self, mut keep: impl FnMut(&str) -> bool) {
+        self.targets.retain(|id, _| keep(id));
     }
 
     /// Returns a copy of the counters.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ETAG, HeaderValue, IF_MATCH, LOCATION};
+use actix_web::http::header::{ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -239,8 +239,14 @@ async fn ask(worker: &Worker, request: &HttpRequest, kind: Kind, action: Action)
     Ok(written)
 }
 
-/// What `If-Match` expects: a revision, with or without quotes, or `*`.
+/// What `If-Match` expects: a revision, with or without quotes, or `*`; and `If-None-Match: *`, that there is nothing.
 fn expected(request: &HttpRequest) -> Result<Option<Expected>, Failure> {
+    if let Some(value) = request.headers().get(IF_NONE_MATCH) {
+        return match value.as_bytes() {
+            b"*" => Ok(Some(Expected::Nothing)),
+            _ => Err(invalid("If-None-Match: only * has a meaning on a write")),
+        };
+    }
     let Some(value) = request.headers().get(IF_MATCH) else { return Ok(None) };
     match value.to_str().unwrap_or_default().trim() {
         "*" => Ok(Some(Expected::Any)),
