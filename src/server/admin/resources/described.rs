@@ -54,7 +54,7 @@ impl Collection<'_> {
 
         let mut replace = self.operation("replace", format!("One {noun}, new or replaced whole."), WRITE_ONE);
         replace.body = Some(resource);
-        replace.parameters = vec![id(), if_match()];
+        replace.parameters = vec![id(), if_match(), if_none_match()];
         replace.answers =
             vec![(200, with_revision(one("It was replaced.", &stored))), (201, created(&stored))];
         document.add(&Method::PUT, &item, replace);
@@ -157,6 +157,15 @@ fn id() -> Value {
         "required": true,
         "description": "The id: chosen by who put the resource there, or made by the gateway.",
         "schema": { "type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$" },
+    })
+}
+
+fn if_none_match() -> Value {
+    json!({
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "`*`: only if there is none yet; 409 otherwise.",
+        "schema": { "const": "*" },
     })
 }
 
