@@ -206,7 +206,7 @@ impl Registry {
         }
     }
 
-    /// Builds a configuration aside, and puts it into force. Writes wait until it is done.
+    /// Builds a configuration aside, and puts it into force there. Writes wait until it is done.
     fn build(
         &mut self,
         news: News,
@@ -214,8 +214,13 @@ impl Registry {
         context: &mut Context<Self>,
     ) {
         let Some(mut book) = self.book.take() else { return };
+        let (gateway, retired) = (self.gateway.clone(), self.retired.clone());
         let built = aside(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| book.take_over(news)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let snapshot = book.take_over(news)?;
+                tell(&snapshot, book.status());
+                Ok(gateway.install(snapshot, &retired))
+            }));
             (book, outcome.unwrap_or_else(|_| Err("reading the configuration failed by a panic".into())))
         });
         context.wait(built.into_actor(self).map(|built, registry, _| {
@@ -230,24 +235,22 @@ impl Registry {
         }));
     }
 
-    fn conclude(&mut self, outcome: Result<Snapshot, String>) -> Result<(), String> {
-        let snapshot = outcome.inspect_err(|report| {
-            self.publish();
-            if !report.is_empty() {
-                log::error!("the configuration is not reloaded, the last good one keeps serving:\n{report}");
+    fn conclude(&mut self, outcome: Result<Arc<Snapshot>, String>) -> Result<(), String> {
+        self.publish();
+        match outcome {
+            Ok(before) => {
+                self.retired.push(before);
+                Ok(())
             }
-        })?;
-        let summary = snapshot.summary();
-        for warning in snapshot.warnings() {
-            log::warn!("{warning}");
+            Err(report) => {
+                if !report.is_empty() {
+                    log::error!(
+                        "the configuration is not reloaded, the last good one keeps serving:\n{report}"
+                    );
+                }
+                Err(report)
+            }
         }
-        self.install(Some(snapshot));
-        log::info!("configuration reloaded: {summary}");
-        let status = self.gateway.status.load();
-        if !status.restart_required.is_empty() {
-            log::warn!("these settings changed and need a restart: {}", status.restart_required.join(", "));
-        }
-        Ok(())
     }
 
     fn install(&mut self, snapshot: Option<Snapshot>) {
@@ -275,6 +278,17 @@ impl Registry {
         // Nobody waits for it.
         drop(aside(move || drop(unused)));
         self.gateway.retire(&self.retired);
+    }
+}
+
+/// Says what comes into force.
+fn tell(snapshot: &Snapshot, status: &Status) {
+    for warning in snapshot.warnings() {
+        log::warn!("{warning}");
+    }
+    log::info!("configuration reloaded: {}", snapshot.summary());
+    if !status.restart_required.is_empty() {
+        log::warn!("these settings changed and need a restart: {}", status.restart_required.join(", "));
     }
 }
 

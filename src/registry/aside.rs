@@ -1,12 +1,12 @@
-//! Work that has time: on a thread of its own that gives way to every other.
+//! Work that has time: on a thread of its own that gives way to the others.
 
 use std::future::Future;
 use std::thread;
 
 use tokio::sync::oneshot;
 
-/// How far such work gives way: as far as there is.
-const NICENESS: i32 = 19;
+/// How far such work gives way: to about a tenth of a core that is busy with requests, so that it still comes to an end.
+const NICENESS: i32 = 10;
 
 /// Does `work` aside; nothing when no thread can be had. The work is done whether its outcome is waited for or not.
 pub(super) fn aside<T: Send + 'static>(
