@@ -139,7 +139,7 @@ fn write_tallies(gateway: &Gateway, out: &mut Exposition) {
 fn write_remaining(gateway: &Gateway, out: &mut Exposition) {
     let minute = Now::read().unix.as_secs() / 60;
     let mut left: BTreeMap<String, [u64; 2]> = BTreeMap::new();
-    for row in gateway.telemetry.registry.rows() {
+    for row in gateway.telemetry.registry.rows().iter() {
         if row.standing.minute.read() == minute {
             let pairs = [("api_key_id", row.text(Text::ApiKeyId)), ("model", row.text(Text::Model))];
             let known = left.entry(labels(&pairs)).or_insert([0; 2]);

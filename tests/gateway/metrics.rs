@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use aisix::config::Kind;
 use aisix::endpoints::{Answer as Answers, ENDPOINTS};
+
+use serde_json::json;
 
 use crate::harness::*;
 
@@ -268,6 +271,31 @@ fn too_many_series_collapse_into_other() {
     let other = [("model", "m"), ("api_key_id", "other")];
     assert_eq!(metrics.one("aisix_proxy_requests_total", &other).value, 6.0);
     assert!(metrics.one("aisix_metrics_collapsed_total", &[]).value >= 6.0);
+}
+
+#[test]
+fn keys_that_are_gone_make_room_for_fresh_ones_and_no_count_is_lost() {
+    let upstream = Upstream::well();
+    let gateway = gateway_over(&upstream, "[observability.metrics]\nmax_series = 4\n");
+    let mut admin = gateway.admin();
+    let (mut sent, mut seen) = (0.0, 0.0);
+    for round in 0..12 {
+        let (id, key) = (format!("id-{round}"), format!("sk-{round}"));
+        let caller = json!({"display_name": id, "key": key, "allowed_models": ["m"]});
+        admin.put(Kind::ApiKeys, &id, &caller).expect(201);
+        until("the fresh key has a series of its own", || {
+            gateway.post_json("/v1/chat/completions", &key, &chat_body("m", "")).expect(200);
+            sent += 1.0;
+            gateway.settled();
+            let metrics = gateway.metrics();
+            let sum = metrics.sum("aisix_proxy_requests_total", &[("model", "m")]);
+            assert!(sum >= seen, "{sum} after {seen}");
+            seen = sum;
+            !metrics.all("aisix_proxy_requests_total", &[("api_key_id", &id)]).is_empty()
+        });
+        admin.delete(Kind::ApiKeys, &id).expect(200);
+    }
+    assert_eq!(gateway.metrics().sum("aisix_proxy_requests_total", &[("model", "m")]), sent);
 }
 
 #[test]
