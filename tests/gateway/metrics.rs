@@ -52,7 +52,7 @@ fn labels_of(family: &str) -> Vec<&'static str> {
             "handler status_code inbound_protocol model provider_key_id provider_key_name"
         }
         "aisix_usage_event_drops_total" => "reason model provider_key_id provider_key_name",
-        "aisix_build_info" => "version",
+        "aisix_build_info" => "version service_name",
         "aisix_log_lines_dropped_total" | "aisix_metrics_collapsed_total" => "",
         name if name.starts_with("aisix_budget_") => "api_key_id team_id user_id budget",
         name if name.starts_with("aisix_deployment_") => "provider model upstream_model provider_key_id",
@@ -396,9 +396,9 @@ fn the_pages_of_administrators_ask_for_their_key_and_the_status_listener_for_non
 }
 
 #[test]
-fn metrics_move_to_a_path_of_their_own_and_edges_are_the_operators() {
+fn metrics_have_the_path_the_edges_and_the_name_that_the_operator_chose() {
     let upstream = Upstream::well();
-    let more = "[observability.metrics.buckets]\ne2e = [0.5, 60]\n[observability.metrics.prometheus]\npath = \"scrape\"\n";
+    let more = "[observability]\nservice_name = \"east \\\"1\\\"\"\n[observability.metrics.buckets]\ne2e = [0.5, 60]\n[observability.metrics.prometheus]\npath = \"scrape\"\n";
     let gateway = gateway_over(&upstream, more);
     gateway.chat(&chat_body("m", "")).expect(200);
     gateway.settled();
@@ -407,4 +407,5 @@ fn metrics_move_to_a_path_of_their_own_and_edges_are_the_operators() {
     let buckets = metrics.all("aisix_request_e2e_latency_seconds_bucket", &[("model", "m")]);
     let edges: Vec<&str> = buckets.iter().map(|sample| sample.labels["le"].as_str()).collect();
     assert_eq!(edges, ["0.5", "60", "+Inf"]);
+    assert_eq!(metrics.one("aisix_build_info", &[]).labels["service_name"], "east \"1\"");
 }
