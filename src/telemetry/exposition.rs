@@ -4,7 +4,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::{configuration, families, gauges};
+use super::{configuration, families, gauges, sweep};
 use crate::gateway::Gateway;
 
 /// The content type of the text.
@@ -19,6 +19,7 @@ const SECTIONS: [Section; 3] = [families::write, gauges::write, configuration::w
 /// All metrics of a gateway, as of now.
 #[must_use]
 pub fn of(gateway: &Gateway) -> String {
+    sweep::sweep(gateway);
     let mut exposition = Exposition::default();
     for section in SECTIONS {
         section(gateway, &mut exposition);

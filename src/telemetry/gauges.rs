@@ -139,7 +139,7 @@ fn write_tallies(gateway: &Gateway, out: &mut Exposition) {
 fn write_remaining(gateway: &Gateway, out: &mut Exposition) {
     let minute = Now::read().unix.as_secs() / 60;
     let mut left: BTreeMap<String, [u64; 2]> = BTreeMap::new();
-    for row in gateway.telemetry.registry.rows() {
+    for row in gateway.telemetry.registry.rows().iter() {
         if row.standing.minute.read() == minute {
             let pairs = [("api_key_id", row.text(Text::ApiKeyId)), ("model", row.text(Text::Model))];
             let known = left.entry(labels(&pairs)).or_insert([0; 2]);
@@ -238,8 +238,11 @@ fn write_deployments(gateway: &Gateway, out: &mut Exposition) {
 
 /// What this build is, and what of its own telling was lost.
 fn write_own(gateway: &Gateway, out: &mut Exposition) {
-    out.family("aisix_build_info", Kind::Gauge, "This build.");
-    out.sample("aisix_build_info", &labels(&[("version", env!("CARGO_PKG_VERSION"))]), 1);
+    out.family("aisix_build_info", Kind::Gauge, "This build, and what its operator calls it.");
+    let snapshot = gateway.snapshot();
+    let service_name = &snapshot.settings.observability.service_name;
+    let pairs = [("version", env!("CARGO_PKG_VERSION")), ("service_name", service_name)];
+    out.sample("aisix_build_info", &labels(&pairs), 1);
     let name = "aisix_log_lines_dropped_total";
     out.family(name, Kind::Counter, "Log lines dropped because the log is read too slowly.");
     out.sample(name, "", gateway.telemetry.log.as_ref().map_or(0, |log| log.dropped()));

@@ -1,10 +1,11 @@
 //! A file of lines that does not grow for ever: when it is full it is put aside, and the oldest one goes.
 //!
 //! A disk that fails is tried again after a while, each time a longer one. What a failed write has left of a line is cut
-//! off again, so that every line of the file is whole.
+//! off again, so that every line of the file is whole. A file that another program has moved or removed is begun anew.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ pub struct RotatingFile {
 struct Open {
     file: File,
     length: u64,
+    /// The device and the inode: the path may come to lead elsewhere.
+    inode: (u64, u64),
     /// A pipe or a device is neither cut nor put aside.
     is_regular: bool,
 }
@@ -51,7 +54,6 @@ impl RotatingFile {
                 Ok(())
             }
             Err(error) => {
-                self.open = None;
                 let wait = self.outage.map_or(FIRST_WAIT, |(last, _)| (last * 2).min(LONGEST_WAIT));
                 let is_first = self.outage.replace((wait, now + wait)).is_none();
                 Err(is_first.then_some(error))
@@ -61,18 +63,16 @@ impl RotatingFile {
 
     fn try_write(&mut self, lines: &[u8]) -> io::Result<()> {
         let length = lines.len() as u64;
-        if let Some(open) = &self.open
-            && open.is_regular
-            && open.length > 0
-            && open.length + length > self.max_bytes
-        {
-            self.open = None;
-            self.put_aside()?;
-        }
-        let open = match &mut self.open {
+        let mut open = match self.open.take().and_then(|open| open.still_at(&self.path)) {
             Some(open) => open,
-            closed => closed.insert(Open::at(&self.path)?),
+            None => Open::at(&self.path)?,
         };
+        // Before anything is written, however often putting it aside has failed: the bound holds, and lines are lost.
+        if open.is_regular && open.length > 0 && open.length + length > self.max_bytes {
+            drop(open);
+            self.put_aside()?;
+            open = Open::at(&self.path)?;
+        }
         if let Err(error) = open.file.write_all(lines) {
             if open.is_regular {
                 // Nothing better can be done where even this fails.
@@ -81,6 +81,7 @@ impl RotatingFile {
             return Err(error);
         }
         open.length += length;
+        self.open = Some(open);
         Ok(())
     }
 
@@ -89,11 +90,10 @@ impl RotatingFile {
         if self.keep_files == 0 {
             return fs::remove_file(&self.path);
         }
-        for number in (1..self.keep_files).rev() {
-            let (from, to) = (numbered(&self.path, number), numbered(&self.path, number + 1));
-            if from.exists() {
-                fs::rename(from, to)?;
-            }
+        // Only up to the first gap, or each repetition of one that failed half-way would cost the oldest file.
+        let gap = (1..self.keep_files).find(|number| !numbered(&self.path, *number).exists());
+        for number in (1..gap.unwrap_or(self.keep_files)).rev() {
+            fs::rename(numbered(&self.path, number), numbered(&self.path, number + 1))?;
         }
         fs::rename(&self.path, numbered(&self.path, 1))
     }
@@ -103,8 +103,19 @@ impl Open {
     fn at(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let about = file.metadata()?;
-        Ok(Self { file, length: about.len(), is_regular: about.is_file() })
+        Ok(Self { file, length: about.len(), inode: inode_of(&about), is_regular: about.is_file() })
     }
+
+    /// The same with the length of now, which another program may have changed; `None` where the path leads elsewhere.
+    fn still_at(mut self, path: &Path) -> Option<Self> {
+        let about = fs::metadata(path).ok().filter(|about| inode_of(about) == self.inode)?;
+        self.length = about.len();
+        Some(self)
+    }
+}
+
+fn inode_of(about: &Metadata) -> (u64, u64) {
+    (about.dev(), about.ino())
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {
@@ -161,6 +172,59 @@ mod tests {
         assert_eq!(folder.read("u").as_deref(), Some("old\nnew\n"));
         file.write(b"much too long\n", Instant::now()).expect("writes");
         assert_eq!(folder.read("u").as_deref(), Some("much too long\n"));
+    }
+
+    #[test]
+    fn a_file_that_another_program_moved_removed_or_emptied_is_begun_anew() {
+        let folder = Folder::new("moved");
+        let path = folder.0.join("u");
+        let mut file = RotatingFile::new(path.clone(), 8, 1);
+        let mut write = |line: &[u8]| file.write(line, Instant::now()).expect("writes");
+        write(b"one\n");
+        fs::rename(&path, folder.0.join("theirs")).expect("renames");
+        write(b"two\n");
+        assert_eq!(folder.read("theirs").as_deref(), Some("one\n"));
+        assert_eq!(folder.read("u").as_deref(), Some("two\n"));
+        fs::remove_file(&path).expect("removes");
+        write(b"three\n");
+        assert_eq!(folder.read("u").as_deref(), Some("three\n"));
+        fs::write(&path, "").expect("empties");
+        write(b"four\n");
+        assert_eq!((folder.read("u").as_deref(), folder.read("u.1")), (Some("four\n"), None));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_put_aside_does_not_grow() {
+        let folder = Folder::new("stuck");
+        let in_the_way = folder.0.join("u.1");
+        fs::create_dir_all(&in_the_way).expect("a folder");
+        let mut file = RotatingFile::new(folder.0.join("u"), 4, 1);
+        let mut now = Instant::now();
+        file.write(b"old\n", now).expect("writes");
+        for _ in 0..3 {
+            assert!(file.write(b"new\n", now).is_err(), "it is counted as lost");
+            assert_eq!(folder.read("u").as_deref(), Some("old\n"));
+            now += LONGEST_WAIT;
+        }
+        fs::remove_dir(in_the_way).expect("removes");
+        file.write(b"new\n", now).expect("writes");
+        assert_eq!(
+            (folder.read("u").as_deref(), folder.read("u.1").as_deref()),
+            (Some("new\n"), Some("old\n"))
+        );
+    }
+
+    #[test]
+    fn older_files_make_room_only_as_far_as_they_are_in_the_way() {
+        let folder = Folder::new("gap");
+        for name in ["u", "u.2", "u.3"] {
+            fs::write(folder.0.join(name), name).expect("writes");
+        }
+        let mut file = RotatingFile::new(folder.0.join("u"), 1, 3);
+        file.write(b"new\n", Instant::now()).expect("writes");
+        for (name, was) in [("u", "new\n"), ("u.1", "u"), ("u.2", "u.2"), ("u.3", "u.3")] {
+            assert_eq!(folder.read(name).as_deref(), Some(was));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::record::{Attempt, Record};
 use super::spread::{Buckets, Cell, Spread};
@@ -161,9 +162,23 @@ fn direct(model: &Model) -> Option<&Direct> {
     }
 }
 
+/// What becomes of the rows with some labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fate {
+    /// They stay.
+    Stays,
+    /// Their caller is not known any more: they go on among those without one.
+    LosesCaller,
+    /// Their model is not known any more: they go on among those with neither.
+    LosesModel,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Row {
+    /// What becomes of it, a [`Fate`]; shared by all rows with its labels.
+    pub fate: Arc<AtomicU8>,
     /// The labels that are no texts.
     pub marks: Marks,
     /// The labels that are.
@@ -237,6 +252,7 @@ impl Row {
             first: is_stream.then(first),
         };
         Self {
+            fate: Arc::default(),
             marks: labels.marks,
             texts: labels.texts.map(Arc::clone),
             count: Cell::default(),
@@ -251,6 +267,40 @@ impl Row {
             spend: Cell::default(),
             times: (part == Part::Exchange).then(times),
             standing: Standing::default(),
+        }
+    }
+
+    /// What becomes of it.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        let fate = self.fate.load(Relaxed);
+        let fates = [Fate::LosesCaller, Fate::LosesModel];
+        fates.into_iter().find(|known| *known as u8 == fate).unwrap_or(Fate::Stays)
+    }
+
+    /// Its labels.
+    #[must_use]
+    pub fn labels(&self) -> Labels<'_> {
+        Labels { marks: self.marks, texts: self.texts.each_ref() }
+    }
+
+    /// Everything that only grows and is no time.
+    fn counters(&self) -> [&Cell; 10] {
+        let Self { count, sent, cancelled, events, drops_full, drops_closed, .. } = self;
+        let Self { input, output, total, spend, .. } = self;
+        [count, sent, cancelled, events, drops_full, drops_closed, input, output, total, spend]
+    }
+
+    /// Adds what another row has counted; for the one writer. How limits stood is of that caller only.
+    pub fn absorb(&self, other: &Self) {
+        self.counters().into_iter().zip(other.counters()).for_each(|(own, other)| own.add(other.read()));
+        if let (Some(own), Some(other)) = (&self.times, &other.times) {
+            own.duration.absorb(&other.duration);
+            own.e2e.absorb(&other.e2e);
+            if let (Some(own), Some(other)) = (&own.first, &other.first) {
+                own.upstream.absorb(&other.upstream);
+                own.downstream.absorb(&other.downstream);
+            }
         }
     }
 

@@ -61,6 +61,12 @@ impl Spread {
             slot.add(1);
         }
     }
+
+    /// Adds what another one holds; for the one writer.
+    pub fn absorb(&self, other: &Self) {
+        self.micros.add(other.micros.read());
+        self.slots.iter().zip(&*other.slots).for_each(|(own, other)| own.add(other.read()));
+    }
 }
 
 /// The slot of a time in microseconds.
@@ -146,6 +152,12 @@ impl Buckets {
         if let Some(count) = self.counts.get(edges.partition_point(|edge| *edge < micros)) {
             count.add(1);
         }
+    }
+
+    /// Adds what another one with the same edges holds; for the one writer.
+    pub fn absorb(&self, other: &Self) {
+        self.micros.add(other.micros.read());
+        self.counts.iter().zip(&other.counts).for_each(|(own, other)| own.add(other.read()));
     }
 }
 

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use super::refusals::Refusals;
 use super::registry::Registry;
 use super::spread::Cell;
 
@@ -37,6 +38,7 @@ pub struct Tallies {
     registry: Arc<Registry>,
     state: RandomState,
     found: HashTable<Arc<Tally>>,
+    refusals: Refusals,
     other: Arc<str>,
 }
 
@@ -44,7 +46,13 @@ impl Tallies {
     /// No tallies yet.
     #[must_use]
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, state: RandomState::default(), found: HashTable::new(), other: "other".into() }
+        Self {
+            registry,
+            state: RandomState::default(),
+            found: HashTable::new(),
+            refusals: Refusals::default(),
+            other: "other".into(),
+        }
     }
 
     /// Adds to the counts of a tally, or of the one that stands for those that there is no room for.
@@ -59,21 +67,25 @@ impl Tallies {
 
     /// Adds to one tally; false when it is new and there is no room for it.
     fn add_to(&mut self, what: What, texts: [&Arc<str>; 2], counts: [u64; 3], is_last: bool) -> bool {
-        let Self { registry, state, found, .. } = self;
+        let Self { registry, state, found, refusals, .. } = self;
         let is_it = |tally: &Arc<Tally>| {
             let same = |(own, text): (&Arc<str>, &Arc<str>)| Arc::ptr_eq(own, text) || **own == **text;
             tally.what == what && tally.texts.iter().zip(texts).all(same)
         };
         let rehash = |tally: &Arc<Tally>| hash_of(state, tally.what, tally.texts.each_ref());
-        let tally = match found.entry(hash_of(state, what, texts), is_it, rehash) {
+        let hash = hash_of(state, what, texts);
+        let tally = match found.entry(hash, is_it, rehash) {
             Entry::Occupied(found) => found.into_mut(),
-            Entry::Vacant(place) if is_last || registry.has_room_for_tally() => {
+            Entry::Vacant(_) if !is_last && refusals.has(hash) => return false,
+            Entry::Vacant(place) => {
                 let counts = std::array::from_fn(|_| Cell::default());
                 let tally = Arc::new(Tally { what, texts: texts.map(Arc::clone), counts });
-                registry.add_tally(Arc::clone(&tally));
+                if !registry.add_tally(&tally, is_last) {
+                    refusals.add(hash);
+                    return false;
+                }
                 place.insert(tally).into_mut()
             }
-            Entry::Vacant(_) => return false,
         };
         for (cell, count) in tally.counts.iter().zip(counts) {
             cell.add(count);
@@ -87,4 +99,29 @@ fn hash_of(state: &RandomState, what: What, texts: [&Arc<str>; 2]) -> u64 {
     hasher.write_u8(what as u8);
     texts.iter().for_each(|text| hasher.write(text.as_bytes()));
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_that_another_worker_has_need_no_further_room() {
+        let registry = Arc::new(Registry::new(1));
+        let mut workers = [0; 8].map(|_| Tallies::new(Arc::clone(&registry)));
+        let (known, late): (Arc<str>, Arc<str>) = ("known".into(), "late".into());
+        for tallies in &mut workers {
+            tallies.add(What::Tokens, [&known, &known], [1, 0, 0]);
+            tallies.add(What::Tokens, [&late, &late], [1, 0, 0]);
+            tallies.add(What::Tokens, [&late, &late], [1, 0, 0]);
+        }
+        let sum = |text: &str| {
+            let all = registry.tallies();
+            all.iter()
+                .filter(|tally| *tally.texts[0] == *text)
+                .map(|tally| tally.counts[0].read())
+                .sum::<u64>()
+        };
+        assert_eq!(["known", "late", "other"].map(sum), [8, 0, 16]);
+    }
 }

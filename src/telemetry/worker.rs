@@ -111,6 +111,9 @@ impl WorkerTelemetry {
             own.clock.set();
             own.flush_access();
             own.flush_usage();
+            // Only now: records that wait know their rows by place.
+            let Own { meters, words, .. } = &mut *own;
+            meters.tidy(words);
             self.board.buffered.set(0);
         }
     }

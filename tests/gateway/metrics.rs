@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use aisix::config::Kind;
 use aisix::endpoints::{Answer as Answers, ENDPOINTS};
+
+use serde_json::json;
 
 use crate::harness::*;
 
@@ -49,7 +52,7 @@ fn labels_of(family: &str) -> Vec<&'static str> {
             "handler status_code inbound_protocol model provider_key_id provider_key_name"
         }
         "aisix_usage_event_drops_total" => "reason model provider_key_id provider_key_name",
-        "aisix_build_info" => "version",
+        "aisix_build_info" => "version service_name",
         "aisix_log_lines_dropped_total" | "aisix_metrics_collapsed_total" => "",
         name if name.starts_with("aisix_budget_") => "api_key_id team_id user_id budget",
         name if name.starts_with("aisix_deployment_") => "provider model upstream_model provider_key_id",
@@ -271,6 +274,31 @@ fn too_many_series_collapse_into_other() {
 }
 
 #[test]
+fn keys_that_are_gone_make_room_for_fresh_ones_and_no_count_is_lost() {
+    let upstream = Upstream::well();
+    let gateway = gateway_over(&upstream, "[observability.metrics]\nmax_series = 4\n");
+    let mut admin = gateway.admin();
+    let (mut sent, mut seen) = (0.0, 0.0);
+    for round in 0..12 {
+        let (id, key) = (format!("id-{round}"), format!("sk-{round}"));
+        let caller = json!({"display_name": id, "key": key, "allowed_models": ["m"]});
+        admin.put(Kind::ApiKeys, &id, &caller).expect(201);
+        until("the fresh key has a series of its own", || {
+            gateway.post_json("/v1/chat/completions", &key, &chat_body("m", "")).expect(200);
+            sent += 1.0;
+            gateway.settled();
+            let metrics = gateway.metrics();
+            let sum = metrics.sum("aisix_proxy_requests_total", &[("model", "m")]);
+            assert!(sum >= seen, "{sum} after {seen}");
+            seen = sum;
+            !metrics.all("aisix_proxy_requests_total", &[("api_key_id", &id)]).is_empty()
+        });
+        admin.delete(Kind::ApiKeys, &id).expect(200);
+    }
+    assert_eq!(gateway.metrics().sum("aisix_proxy_requests_total", &[("model", "m")]), sent);
+}
+
+#[test]
 fn a_failover_is_counted_by_target_and_the_winner_alone_has_tokens() {
     let (_upstream, gateway) = busy_gateway();
     gateway.chat(&chat_body("group", "")).expect(200);
@@ -368,9 +396,9 @@ fn the_pages_of_administrators_ask_for_their_key_and_the_status_listener_for_non
 }
 
 #[test]
-fn metrics_move_to_a_path_of_their_own_and_edges_are_the_operators() {
+fn metrics_have_the_path_the_edges_and_the_name_that_the_operator_chose() {
     let upstream = Upstream::well();
-    let more = "[observability.metrics.buckets]\ne2e = [0.5, 60]\n[observability.metrics.prometheus]\npath = \"scrape\"\n";
+    let more = "[observability]\nservice_name = \"east \\\"1\\\"\"\n[observability.metrics.buckets]\ne2e = [0.5, 60]\n[observability.metrics.prometheus]\npath = \"scrape\"\n";
     let gateway = gateway_over(&upstream, more);
     gateway.chat(&chat_body("m", "")).expect(200);
     gateway.settled();
@@ -379,4 +407,5 @@ fn metrics_move_to_a_path_of_their_own_and_edges_are_the_operators() {
     let buckets = metrics.all("aisix_request_e2e_latency_seconds_bucket", &[("model", "m")]);
     let edges: Vec<&str> = buckets.iter().map(|sample| sample.labels["le"].as_str()).collect();
     assert_eq!(edges, ["0.5", "60", "+Inf"]);
+    assert_eq!(metrics.one("aisix_build_info", &[]).labels["service_name"], "east \"1\"");
 }
