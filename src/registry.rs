@@ -7,6 +7,7 @@
 //! No request waits for it: it builds a new snapshot beside the old one and swaps them. It keeps the old one until
 //! nobody uses it, so that no worker spends its time on taking it down.
 
+use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,10 @@ pub use write::{Action, Expected, Write, Written};
 const MAILBOX: usize = 256;
 /// Between two looks at the file and the store.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// After a large configuration was built, the allocator has much to give back, and does so when it is next asked for a
+/// large piece; an idle gateway would never ask.
+const TIDY_AFTER: Duration = Duration::from_secs(3);
+const TIDY_BYTES: usize = 8 << 20;
 /// Between two looks whether an old configuration is still in use.
 const RETIRE_EVERY: Duration = Duration::from_millis(50);
 
@@ -136,6 +141,7 @@ impl Actor for Registry {
         context.set_mailbox_capacity(MAILBOX);
         context.run_interval(LOOK_EVERY, Registry::look);
         context.run_interval(RETIRE_EVERY, |registry, _| registry.retire());
+        self.tidy_later(context);
     }
 }
 
@@ -206,6 +212,11 @@ impl Registry {
         }
     }
 
+    /// Has memory given back that a configuration under construction took.
+    fn tidy_later(&self, context: &mut Context<Self>) {
+        context.run_later(TIDY_AFTER, |_, _| drop(black_box(Vec::<u8>::with_capacity(TIDY_BYTES))));
+    }
+
     /// Builds a configuration aside, and puts it into force there. Writes wait until it is done.
     fn build(
         &mut self,
@@ -223,7 +234,8 @@ impl Registry {
             }));
             (book, outcome.unwrap_or_else(|_| Err("reading the configuration failed by a panic".into())))
         });
-        context.wait(built.into_actor(self).map(|built, registry, _| {
+        context.wait(built.into_actor(self).map(|built, registry, context| {
+            registry.tidy_later(context);
             let Some((book, outcome)) = built else {
                 log::error!("the configuration cannot be built: there are no threads left");
                 return;
