@@ -92,9 +92,8 @@ impl Gateway {
     /// Puts a configuration into force for the requests to come, and gives the one before. Requests in progress keep
     /// theirs, with its provider keys, until [`Gateway::retire`]; `retired` are those still in use, oldest first.
     #[must_use]
-    pub fn install(&self, mut snapshot: Snapshot, retired: &[Arc<Snapshot>]) -> Arc<Snapshot> {
+    pub fn install(&self, snapshot: Snapshot, retired: &[Arc<Snapshot>]) -> Arc<Snapshot> {
         let before = self.snapshot();
-        snapshot.share_with(&before);
         let snapshot = Arc::new(snapshot);
         self.install_keys(retired.iter().chain([&before, &snapshot]));
         self.configure_edge(&snapshot);

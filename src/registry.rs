@@ -230,7 +230,7 @@ impl Registry {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let snapshot = book.take_over(news)?;
                 tell(&snapshot, book.status());
-                Ok(gateway.install(snapshot, &retired))
+                Ok(put_into_force(&gateway, snapshot, &retired, book.status()))
             }));
             (book, outcome.unwrap_or_else(|_| Err("reading the configuration failed by a panic".into())))
         });
@@ -266,10 +266,13 @@ impl Registry {
     }
 
     fn install(&mut self, snapshot: Option<Snapshot>) {
-        if let Some(snapshot) = snapshot {
-            self.retired.push(self.gateway.install(snapshot, &self.retired));
+        match (snapshot, &self.book) {
+            (Some(snapshot), Some(book)) => {
+                let before = put_into_force(&self.gateway, snapshot, &self.retired, book.status());
+                self.retired.push(before);
+            }
+            _ => self.publish(),
         }
-        self.publish();
     }
 
     fn publish(&self) {
@@ -291,6 +294,18 @@ impl Registry {
         drop(aside(move || drop(unused)));
         self.gateway.retire(&self.retired);
     }
+}
+
+/// Swaps the configuration, and what is said about it with it; gives the one before.
+fn put_into_force(
+    gateway: &Gateway,
+    mut snapshot: Snapshot,
+    retired: &[Arc<Snapshot>],
+    status: &Status,
+) -> Arc<Snapshot> {
+    snapshot.share_with(&gateway.snapshot());
+    gateway.status.store(Arc::new(status.clone()));
+    gateway.install(snapshot, retired)
 }
 
 /// Says what comes into force.
