@@ -168,7 +168,11 @@ impl Handler<Flush> for Registry {
         let Some(book) = &mut self.book else { return };
         let (writes, callers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
         let Ok((outcomes, snapshot)) = catch_unwind(AssertUnwindSafe(|| book.write(writes))) else {
-            log::error!("a write of the Admin API failed by a panic; it may not be in force before a reload");
+            log::error!(
+                "a write of the Admin API failed by a panic; it may not be in force before a restart"
+            );
+            // Other processes are not to wait for a transaction that nobody ends.
+            book.unlock();
             return;
         };
         self.install(snapshot);
@@ -229,8 +233,9 @@ impl Registry {
         let built = aside(move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let snapshot = book.take_over(news)?;
-                tell(&snapshot, book.status());
-                Ok(put_into_force(&gateway, snapshot, &retired, book.status()))
+                let before = put_into_force(&gateway, snapshot, &retired, book.status());
+                tell(&gateway.snapshot(), book.status());
+                Ok(before)
             }));
             (book, outcome.unwrap_or_else(|_| Err("reading the configuration failed by a panic".into())))
         });
@@ -308,7 +313,7 @@ fn put_into_force(
     gateway.install(snapshot, retired)
 }
 
-/// Says what comes into force.
+/// Says what came into force.
 fn tell(snapshot: &Snapshot, status: &Status) {
     for warning in snapshot.warnings() {
         log::warn!("{warning}");

@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 256;
 /// The id of a request, by the configuration in force.
 #[must_use]
 pub fn of(worker: &Worker, headers: &HeaderMap) -> HeaderValue {
-    resolve(&worker.gateway.snapshot().settings.proxy.request_id, headers)
+    resolve(&worker.gateway.current().settings.proxy.request_id, headers)
 }
 
 /// The first acceptable id among the configured headers, or a new one.

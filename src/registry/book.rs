@@ -222,7 +222,10 @@ impl Book {
         })();
         match outcome {
             Ok(rows) => {
-                self.status.store_error = None;
+                if self.status.store_error.take().is_some() {
+                    // Writes failed for the same reason.
+                    self.status.write_error = None;
+                }
                 rows
             }
             Err(error) => {

@@ -23,12 +23,13 @@ impl Book {
     ///
     /// Other processes cannot write meanwhile, and what they wrote before is taken over first.
     pub fn write(&mut self, writes: Vec<Write>) -> Outcomes {
-        let mut latest = self.lock();
-        if writes.len() > 1
-            && let Ok((outcomes, snapshot)) = self.write_together(writes.clone())
-        {
-            self.unlock();
-            return (outcomes, snapshot.or(latest));
+        let mut latest = None;
+        if writes.len() > 1 {
+            latest = self.lock();
+            if let Ok((outcomes, snapshot)) = self.write_together(writes.clone()) {
+                self.unlock();
+                return (outcomes, snapshot.or(latest));
+            }
         }
         let mut outcomes = Vec::with_capacity(writes.len());
         for write in writes {

@@ -121,3 +121,22 @@ impl ServerCertVerifier for AcceptAnyone {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_that_one_snapshot_does_not_know_is_found_in_the_next() {
+        let snapshot = |tls: &str| {
+            let text = format!("[[provider_keys]]\ndisplay_name = \"p\"\nprovider = \"mock\"\n{tls}\n");
+            Snapshot::build(crate::config::parse("config.toml", &text, &|_| None, &[]).unwrap())
+        };
+        let (without, with) = (snapshot(""), snapshot("tls = { verify = false }"));
+        let id = with.provider_keys[0].tls;
+        let configs = TlsConfigs::default();
+        assert!(configs.get(&without, id).is_err());
+        let built = configs.get(&with, id).unwrap();
+        assert!(Arc::ptr_eq(&built, &configs.get(&with, id).unwrap()), "it is built once");
+    }
+}
