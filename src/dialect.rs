@@ -7,6 +7,8 @@ use serde::Deserialize;
 use crate::error::RequestError;
 
 pub mod canonical;
+pub mod chat;
+pub mod json;
 pub mod openai_chat;
 pub mod raw;
 pub mod sse;
