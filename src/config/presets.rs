@@ -79,6 +79,7 @@ fn model(name: &str, provider: &dyn Provider) -> ModelShape {
         retries: None,
         rate_limit: None,
         cost: None,
+        strict_translation: false,
         cooldown: None,
         routing: None,
     }

@@ -13,11 +13,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Usage;
+use super::codec::{Reply, words};
 use super::raw::{RawObject, range_in};
 use super::sse::Frame;
 use crate::error::{UpstreamError, UpstreamRefusal};
 
 mod finish;
+pub mod neutral;
 mod sketch;
 mod skim;
 
@@ -25,19 +27,6 @@ use sketch::Sketcher;
 
 /// The member that asks for usage in a stream, as `(name, raw JSON)`.
 pub const INCLUDE_USAGE: (&str, &str) = ("stream_options", r#"{"include_usage":true}"#);
-
-/// A whole reply, ready for the caller.
-#[derive(Debug)]
-pub struct Reply {
-    /// The provider's body with the model that the caller named.
-    pub body: Bytes,
-    /// What the provider counted.
-    pub usage: Option<Usage>,
-    /// What the provider calls the model.
-    pub model: Option<Box<str>>,
-    /// Why the provider stopped.
-    pub finish_reason: Option<&'static str>,
-}
 
 /// Reads a whole reply and names the model as the caller did.
 ///
@@ -56,7 +45,7 @@ pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
             }
             _ => body,
         };
-        return Ok(Reply { body, usage, model: own, finish_reason });
+        return Ok(reply(body, usage, own, finish_reason));
     }
     let object = RawObject::parse(body)
         .map_err(|_| UpstreamError::Undecodable { reason: Cow::Borrowed("it is not a JSON object") })?;
@@ -69,7 +58,18 @@ pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
     let own = object.member("model").map(bare);
     let named_already = object.member("model").is_none_or(|own| own == model);
     let body = if named_already { object.bytes().clone() } else { object.with(&[("model", model)]) };
-    Ok(Reply { body, usage, model: own, finish_reason })
+    Ok(reply(body, usage, own, finish_reason))
+}
+
+fn reply(
+    body: Bytes,
+    usage: Option<Usage>,
+    model: Option<Box<str>>,
+    finish_reason: Option<&'static str>,
+) -> Reply {
+    let is_counted = usage.is_some_and(|usage| usage.prompt > 0 && usage.completion > 0);
+    let words = (!is_counted).then(|| words(&body));
+    Reply { body, usage, model, finish_reason, words }
 }
 
 /// A name without its quotes.
@@ -102,6 +102,19 @@ pub enum Chunk {
     Comment,
     /// `[DONE]`.
     Done,
+    /// Part of the answer, and the provider's last word.
+    Last {
+        /// How the frame reaches the caller.
+        pass: Pass,
+        /// What the provider counted.
+        usage: Option<Usage>,
+        /// The reason to finish that it carried.
+        finish: Option<&'static str>,
+        /// Bytes of text in it.
+        text_bytes: u64,
+    },
+    /// Something that this caller's dialect does not have.
+    Skipped,
     /// The provider gave up.
     Failed(UpstreamError),
     /// Not JSON: to be skipped and counted.
@@ -320,7 +333,7 @@ fn read_error_value(raw: &str) -> UpstreamRefusal {
 }
 
 /// An error where an answer belongs (§3.7): the embedded status decides what the caller gets.
-fn in_band(raw: &str) -> UpstreamError {
+pub(super) fn in_band(raw: &str) -> UpstreamError {
     // A code that is a status has been read as one.
     let mut refusal = read_error_value(raw);
     refusal.code = refusal.code.filter(|code| code.parse::<u16>().is_err());
@@ -338,27 +351,6 @@ fn hide(refusal: &mut UpstreamRefusal) {
     };
     refusal.param = None;
     refusal.code = None;
-}
-
-/// Bytes of text in the choices of a whole reply, for a guess where the provider counted nothing.
-#[must_use]
-pub fn text_bytes(body: &[u8]) -> u64 {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow)]
-        choices: Vec<Answered<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Answered<'a> {
-        #[serde(borrow, default)]
-        message: Option<&'a RawValue>,
-    }
-    /// `{"role":"assistant","content":""}`, the least that a message is.
-    const MESSAGE_FRAME_BYTES: u64 = 33;
-    let body: Option<Body<'_>> = serde_json::from_slice(body).ok();
-    let choices = body.map(|body| body.choices).unwrap_or_default();
-    let bytes = |choice: &Answered<'_>| choice.message.map_or(0, |message| message.get().len() as u64);
-    choices.iter().map(|choice| bytes(choice).saturating_sub(MESSAGE_FRAME_BYTES)).sum()
 }
 
 /// Reads an error answer (§3.6): words, param and code for 4xx, nothing of the provider's otherwise.

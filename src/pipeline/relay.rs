@@ -16,9 +16,9 @@ use super::attempt::failed;
 use super::events::Events;
 use super::exchange::{Engaged, Exchange, Outcome};
 use super::patience::Watch;
-use crate::dialect::openai_chat::{Chunk, Pass};
 use crate::dialect::raw::RawObject;
 use crate::dialect::sse::Frame;
+use crate::dialect::stream::{Chunk, Pass};
 use crate::dialect::{Call, StreamOptions};
 use crate::envelope::JSON;
 use crate::error::{GatewayError, UpstreamError};
@@ -27,7 +27,6 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// The comment that keeps a silent stream open (§14.5).
 const KEEPALIVE: Bytes = Bytes::from_static(b":\n\n");
-const DONE: &[u8] = b"data: [DONE]\n\n";
 /// Frames that are already there go out together, up to about this size.
 const BATCH_BYTES: usize = 64 << 10;
 
@@ -62,12 +61,13 @@ pub fn event_stream() -> HttpResponse<()> {
 pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBody {
     let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval().map(Watch::start);
     let tally = Tally {
-        model: call.body.member("model").unwrap_or_default().into(),
+        model: call.model_json.clone(),
         hides_usage: call.stream_options == StreamOptions::Unset,
         prompt_tokens: call.prompt_tokens,
         delivered_bytes: 0,
         has_finished: false,
         is_over: false,
+        has_last_word: false,
         knows_model: false,
         exchange,
     };
@@ -94,6 +94,8 @@ struct Tally {
     /// A choice has ended: the stream may close without `[DONE]`.
     has_finished: bool,
     is_over: bool,
+    /// The provider has said its last word.
+    has_last_word: bool,
     /// The first chunk has told what the provider calls the model.
     knows_model: bool,
     exchange: Exchange,
@@ -117,10 +119,18 @@ impl Tally {
                 }
             }
             Chunk::Comment => self.write(&Pass::AsItIs, frame, out),
+            Chunk::Last { pass, usage, finish, text_bytes } => {
+                self.exchange.usage = usage.or(self.exchange.usage);
+                self.note(&pass, frame, finish);
+                self.delivered_bytes = self.delivered_bytes.saturating_add(text_bytes);
+                self.write(&pass, frame, out);
+                self.has_last_word = true;
+            }
             Chunk::Done => {
                 self.write(&Pass::AsItIs, frame, out);
-                self.complete();
+                self.has_last_word = true;
             }
+            Chunk::Skipped => {}
             Chunk::Failed(error) => self.break_off(error.in_band(), out),
             Chunk::Malformed => {
                 self.exchange.malformed_events = self.exchange.malformed_events.saturating_add(1);
@@ -164,16 +174,6 @@ impl Tally {
         self.exchange.conclude(Outcome::Answered(200));
     }
 
-    /// The provider's stream is at its end without `[DONE]`.
-    fn close(&mut self, out: &mut BytesMut) {
-        if self.has_finished {
-            self.complete();
-            out.extend_from_slice(DONE);
-        } else {
-            self.break_off(UpstreamError::BrokeOff, out);
-        }
-    }
-
     /// An unfinished answer is never presented as finished: an error frame ends it.
     fn break_off(&mut self, error: UpstreamError, out: &mut BytesMut) {
         self.is_over = true;
@@ -193,13 +193,23 @@ impl StreamBody {
         while !self.tally.is_over && self.out.len() < BATCH_BYTES {
             match self.events.poll_frame(context) {
                 Poll::Ready(Some((chunk, frame))) => self.tally.pass(chunk, frame, &mut self.out),
-                Poll::Ready(None) => self.tally.close(&mut self.out),
+                // Some providers never say that they are done.
+                Poll::Ready(None) if self.tally.has_finished => self.close(),
+                Poll::Ready(None) => self.tally.break_off(UpstreamError::BrokeOff, &mut self.out),
                 Poll::Pending => return,
+            }
+            if self.tally.has_last_word && !self.tally.is_over {
+                self.close();
             }
         }
         if self.tally.is_over {
             self.events.run_out();
         }
+    }
+
+    fn close(&mut self) {
+        self.events.close(self.tally.has_last_word, &mut self.out);
+        self.tally.complete();
     }
 }
 

@@ -153,6 +153,10 @@ pub(crate) struct ModelShape {
     /// What its tokens cost; without a price a hard budget refuses the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cost: Option<CostShape>,
+    /// Whether a request is refused that would lose something when it is translated for the provider; otherwise the answer
+    /// names what was lost in `x-aisix-dropped-fields`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) strict_translation: bool,
     /// When a failing model is not preferred for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cooldown: Option<CooldownShape>,
@@ -413,6 +417,10 @@ pub(crate) struct CachePolicyShape {
     /// Raised, it makes the gateway forget every answer kept so far.
     #[serde(default)]
     pub(crate) purge_generation: u32,
+}
+
+fn is_false(truth: &bool) -> bool {
+    !truth
 }
 
 fn yes() -> bool {

@@ -21,6 +21,8 @@ pub struct Model {
     pub timeout: TimeoutRule,
     /// The longest gap between two parts of a stream.
     pub stream_timeout: TimeoutRule,
+    /// Whether a request that would lose something in translation is refused.
+    pub is_strict: bool,
     /// Budgets of this model.
     pub budgets: Vec<Arc<Budget>>,
     /// What the router is asked with; a direct model is its own only target.

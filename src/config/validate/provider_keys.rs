@@ -93,8 +93,14 @@ fn provider(
 ) -> Option<&'static dyn Provider> {
     let name = shape.provider.as_deref().unwrap_or_default();
     let adapter = shape.adapter.as_deref();
-    if adapter.is_some_and(|adapter| !providers::ADAPTERS.contains(&adapter)) {
-        place.report("adapter", "there is no such adapter; \"openai\" is one", problems);
+    if let Some(written) = adapter.filter(|adapter| !providers::adapters().contains(adapter)) {
+        let hint = match place.is_quotable("adapter") {
+            true => did_you_mean(written, providers::adapters()),
+            false => String::new(),
+        };
+        let known = providers::adapters().join("\", \"");
+        let message = format!("there is no such adapter{hint}; there are \"{known}\"");
+        place.report("adapter", message, problems);
         return None;
     }
     let found = providers::find(name, adapter);
@@ -124,7 +130,7 @@ fn base_url(
     problems: &mut Problems,
 ) -> Option<Arc<str>> {
     match (shape.api_base.as_deref(), provider.api_base()) {
-        (Some(written), _) if is_url(written.trim()) => Some(providers::root_of(written).into()),
+        (Some(written), _) if is_url(&provider.root(written)) => Some(provider.root(written).as_ref().into()),
         (Some(_), _) => {
             place.report("api_base", "expected an address such as https://api.example.com/v1", problems);
             None
