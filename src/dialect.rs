@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::error::RequestError;
 
+pub mod anthropic;
 pub mod canonical;
 pub mod chat;
 pub mod json;
