@@ -10,6 +10,7 @@ pub mod canonical;
 pub mod chat;
 pub mod json;
 pub mod openai_chat;
+pub mod openai_responses;
 pub mod raw;
 pub mod sse;
 pub mod whole;
