@@ -8,6 +8,7 @@ use crate::error::RequestError;
 
 pub mod canonical;
 pub mod chat;
+pub mod gemini;
 pub mod json;
 pub mod openai_chat;
 pub mod raw;
