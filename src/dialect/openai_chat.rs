@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,13 +15,16 @@ use super::Usage;
 use super::codec::{Reply, words};
 use super::raw::{RawObject, range_in};
 use super::sse::Frame;
-use crate::error::{UpstreamError, UpstreamRefusal};
+use crate::error::UpstreamError;
 
+mod failure;
 mod finish;
 pub mod neutral;
 mod sketch;
 mod skim;
 
+use failure::in_band;
+pub use failure::{read_error, refusal};
 use sketch::Sketcher;
 
 /// The member that asks for usage in a stream, as `(name, raw JSON)`.
@@ -299,6 +301,7 @@ fn read_usage(raw: &str) -> Option<Usage> {
     (usage.total > 0).then_some(usage)
 }
 
+<<<<<<< HEAD
 #[derive(Deserialize)]
 struct ErrorMembers<'a> {
     #[serde(borrow, default)]
@@ -395,6 +398,27 @@ fn error_member(text: &str) -> Option<&str> {
         (None, None, Some(detail)) => Some(detail.get()),
         (None, None, None) => None,
     }
+=======
+/// Bytes of text in the choices of a whole reply, for a guess where the provider counted nothing.
+#[must_use]
+pub fn text_bytes(body: &[u8]) -> u64 {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        choices: Vec<Answered<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Answered<'a> {
+        #[serde(borrow, default)]
+        message: Option<&'a RawValue>,
+    }
+    /// `{"role":"assistant","content":""}`, the least that a message is.
+    const MESSAGE_FRAME_BYTES: u64 = 33;
+    let body: Option<Body<'_>> = serde_json::from_slice(body).ok();
+    let choices = body.map(|body| body.choices).unwrap_or_default();
+    let bytes = |choice: &Answered<'_>| choice.message.map_or(0, |message| message.get().len() as u64);
+    choices.iter().map(|choice| bytes(choice).saturating_sub(MESSAGE_FRAME_BYTES)).sum()
+>>>>>>> wip-openai
 }
 
 #[cfg(test)]

@@ -1,0 +1,1 @@
+//! The neutral side, by table and over recordings.
