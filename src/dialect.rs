@@ -18,10 +18,6 @@ pub mod sse;
 pub mod stream;
 pub mod voyage;
 pub mod whole;
-use serde::Deserialize;
-
-use crate::error::RequestError;
-
 
 pub use call::{Body, Call, StreamOptions};
 

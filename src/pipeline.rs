@@ -141,7 +141,9 @@ async fn take_in(
     receive::refuse_oversized(exchange, request, payload).await?;
     let caller = admit::admit(exchange, request)?;
     let call = match exchange.endpoint.answer {
-        endpoints::Answer::Provider | endpoints::Answer::Tunnel => Some(receive::receive(exchange, request, payload, &caller).await?),
+        endpoints::Answer::Provider | endpoints::Answer::Tunnel => {
+            Some(receive::receive(exchange, request, payload, &caller).await?)
+        }
         endpoints::Answer::Gateway | endpoints::Answer::Probe => None,
     };
     Ok((caller, call))
@@ -212,7 +214,8 @@ async fn ask_provider(
                     counted.unwrap_or_default().filled(call.prompt_tokens, delivered)
                 }
             };
-            exchange.usage = Some(usage);
+            // Counting costs nothing.
+            exchange.usage = call.costs_tokens.then_some(usage);
             remember(exchange, recalled, call, &reply, usage);
             Ok(Ready::Whole(finish(exchange, relay::whole(reply.body)).await))
         }

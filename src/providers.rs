@@ -71,8 +71,8 @@ pub fn way(provider: &dyn Provider, operation: Operation, caller: Dialect) -> Op
 /// Whether a provider answers an endpoint at all. Tokens are counted by the gateway where a provider does not.
 #[must_use]
 pub fn answers(provider: &dyn Provider, operation: Operation, caller: Dialect) -> bool {
-    let is_estimated = operation == Operation::CountTokens
-        && provider.ways().iter().any(|way| way.task == Task::Converse);
+    let is_estimated =
+        operation == Operation::CountTokens && provider.ways().iter().any(|way| way.task == Task::Converse);
     is_estimated || way(provider, operation, caller).is_some()
 }
 

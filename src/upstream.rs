@@ -12,11 +12,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use actix_web::body::SizedStream;
-use actix_web::http::{Method, Version};
 use actix_web::http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     TRANSFER_ENCODING, USER_AGENT,
 };
+use actix_web::http::{Method, Version};
 use aisix_actors::provider_pool::TlsProfileId;
 use awc::error::{PayloadError, SendRequestError};
 use bytes::{Bytes, BytesMut};

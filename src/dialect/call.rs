@@ -42,6 +42,8 @@ pub struct Call {
     pub max_output_tokens: Option<u64>,
     /// How many answers the caller wants.
     pub answers: u64,
+    /// Whether it is paid for by the token: counting is not.
+    pub costs_tokens: bool,
     /// Whether the answer is words, which cost by the token.
     pub writes_text: bool,
 }
@@ -100,6 +102,7 @@ impl Call {
             prompt_tokens: 0,
             max_output_tokens: None,
             answers: 1,
+            costs_tokens: true,
             writes_text: false,
         }
     }
@@ -131,6 +134,7 @@ impl Call {
             prompt_tokens: tokens_of_bytes(body.text_bytes()),
             max_output_tokens,
             answers: whole(&body, "n")?.unwrap_or(1),
+            costs_tokens: operation.task() != Some(Task::CountTokens),
             writes_text: operation.task().is_some_and(Task::writes_text),
             body: Body::Json(body),
         })
@@ -247,7 +251,11 @@ fn max_output_tokens(dialect: Dialect, body: &RawObject) -> Result<Option<u64>, 
         },
         Dialect::OpenAiResponses => whole(body, "max_output_tokens"),
         Dialect::Gemini => {
-            let name = if body.member("generationConfig").is_some() { "generationConfig" } else { "generation_config" };
+            let name = if body.member("generationConfig").is_some() {
+                "generationConfig"
+            } else {
+                "generation_config"
+            };
             let config = optional::<Generation>(body, name, "an object with a whole maxOutputTokens")?;
             Ok(config.and_then(|config| config.max_output_tokens).map(|Whole(number)| number))
         }
@@ -352,7 +360,11 @@ mod tests {
         }
         for (operation, body, word) in [
             (Operation::Embed, r#"{"model":"m"}"#, "\"input\" is missing"),
-            (Operation::Rerank, r#"{"model":"m","query":"q","documents":[]}"#, "\"documents\" must not be empty"),
+            (
+                Operation::Rerank,
+                r#"{"model":"m","query":"q","documents":[]}"#,
+                "\"documents\" must not be empty",
+            ),
             (Operation::Complete, r#"{"model":"m","prompt":null}"#, "\"prompt\" is missing"),
         ] {
             let error = read_as(operation, Dialect::OpenAi, body).expect_err(body);

@@ -47,7 +47,9 @@ pub fn request(
     };
     let mut out = BytesMut::with_capacity(body.bytes().len() + body.bytes().len() / 8 + 256);
     match (task, provider) {
-        (Task::Embed, Dialect::Cohere) => super::cohere::embed::write_request(body, model, dropped, &mut out)?,
+        (Task::Embed, Dialect::Cohere) => {
+            super::cohere::embed::write_request(body, model, dropped, &mut out)?
+        }
         (Task::Rerank, Dialect::Voyage) => super::voyage::write_request(body, model, dropped, &mut out)?,
         _ => {
             let mut conversation = read_request(caller, body, dropped)?;

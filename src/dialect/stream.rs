@@ -48,10 +48,9 @@ impl Frames {
                 let last_word = if provider == Dialect::Anthropic { MESSAGE_STOP } else { b"" };
                 Kind::Native { reader: Reader::of(provider), stamp, last_word }
             }
-            _ => Kind::Translated {
-                reader: Reader::of(provider),
-                writer: Box::new(Writer::of(caller, stamp)),
-            },
+            _ => {
+                Kind::Translated { reader: Reader::of(provider), writer: Box::new(Writer::of(caller, stamp)) }
+            }
         })
     }
 
@@ -175,7 +174,8 @@ fn renamed(events: &Events<'_>, text: &str, start: Option<usize>, model: &str) -
     });
     let (Some(own), Some(start)) = (own, start) else { return Pass::AsItIs };
     let at = offset_in(text.as_bytes(), own.as_bytes());
-    let is_quoted = at > 0 && text.get(at - 1..at + own.len() + 1).is_some_and(|quoted| quoted.starts_with('"'));
+    let is_quoted =
+        at > 0 && text.get(at - 1..at + own.len() + 1).is_some_and(|quoted| quoted.starts_with('"'));
     if !is_quoted || !text.starts_with("{\"type\":\"message_start\"") || format!("\"{own}\"") == model {
         return Pass::AsItIs;
     }

@@ -128,7 +128,9 @@ impl GatewayError {
                 AccessError::DisabledKey => Kind::ApiKeyDisabled,
                 AccessError::Throttled { .. } => Kind::AuthThrottled,
                 AccessError::UnknownModel(_) | AccessError::UnknownProvider(_) => Kind::ModelNotFound,
-                AccessError::ModelNotAllowed(_) | AccessError::ProviderNotAllowed(_) => Kind::PermissionDenied,
+                AccessError::ModelNotAllowed(_) | AccessError::ProviderNotAllowed(_) => {
+                    Kind::PermissionDenied
+                }
             },
             Self::Limit(_) => Kind::RateLimitExceeded,
             Self::Budget(BudgetError::Exceeded(_)) => Kind::BudgetExceeded,

@@ -1,7 +1,7 @@
 //! The document of the proxy: a loop over the table of endpoints.
 
-use bytes::Bytes;
 use actix_web::http::Method;
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::bodies::{ChatCompletion, ChatRequest, MessagesReply, MessagesRequest};
@@ -96,9 +96,12 @@ fn body(endpoint: &Endpoint, schemas: &mut Schemas) -> Option<Value> {
         (Intake::Anything, _) => return Some(json!({ "content": { "*/*": {} } })),
         (Intake::Form, operation) => {
             let file = if operation == Operation::EditImage { "image" } else { "file" };
-            let properties = json!({ "model": { "type": "string" }, file: { "type": "string", "format": "binary" } });
+            let properties =
+                json!({ "model": { "type": "string" }, file: { "type": "string", "format": "binary" } });
             let schema = json!({ "type": "object", "required": ["model", file], "properties": properties });
-            return Some(json!({ "required": true, "content": { "multipart/form-data": { "schema": schema } } }));
+            return Some(
+                json!({ "required": true, "content": { "multipart/form-data": { "schema": schema } } }),
+            );
         }
         (Intake::Json, Operation::Chat) => schemas.input::<ChatRequest>(),
         (Intake::Json, Operation::Messages) => schemas.input::<MessagesRequest>(),
@@ -132,7 +135,8 @@ fn answers(operation: Operation, schemas: &mut Schemas) -> Vec<(u16, Value)> {
             vec![(200, answer("What the provider answers.", &json!({ "*/*": {} })))]
         }
         Operation::StreamGenerate => {
-            let events = json!({ "schema": { "description": "Events, with `alt=sse`; an array otherwise." } });
+            let events =
+                json!({ "schema": { "description": "Events, with `alt=sse`; an array otherwise." } });
             let content = json!({ "text/event-stream": events, "application/json": { "schema": {} } });
             vec![(200, answer("The answer, in parts.", &content))]
         }

@@ -66,9 +66,7 @@ impl Ask<'_> {
             // Transcripts come as plain text or subtitles where the caller wants them so.
             match response.content {
                 Content::Json => self.read_whole(response).await.map(Answer::Whole),
-                _ if matches!(task, Task::Transcribe | Task::Translate) => {
-                    Ok(self.bytes(response))
-                }
+                _ if matches!(task, Task::Transcribe | Task::Translate) => Ok(self.bytes(response)),
                 _ => self.read_whole(response).await.map(Answer::Whole),
             }
         };

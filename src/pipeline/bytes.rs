@@ -30,13 +30,7 @@ pub fn head(upstream: &UpstreamResponse) -> HttpResponse<()> {
 /// The body of the response; the exchange lives in it. `gap` is the longest silence that is waited for.
 pub fn body(exchange: Exchange, upstream: UpstreamResponse, gap: Option<Duration>) -> ByteBody {
     let size = upstream.content_length.map_or(BodySize::Stream, BodySize::Sized);
-    ByteBody {
-        status: upstream.status,
-        body: upstream.body,
-        size,
-        gap: gap.map(Watch::start),
-        exchange,
-    }
+    ByteBody { status: upstream.status, body: upstream.body, size, gap: gap.map(Watch::start), exchange }
 }
 
 /// See [`body`]. Dropping it drops the provider's body and closes the exchange.

@@ -47,12 +47,8 @@ pub async fn reserve(
         let hold = exchange.worker.actors.ledger.hold(budgets, estimate.unwrap_or_default()).await;
         exchange.budgets = Some(hold.map_err(|refusal| BudgetError::Exceeded(Box::new(refusal)))?);
     }
-    let scopes: SmallVec<[_; 2]> = caller
-        .rate_limit
-        .iter()
-        .chain(model.rate_limit.iter().filter(|_| is_named))
-        .cloned()
-        .collect();
+    let scopes: SmallVec<[_; 2]> =
+        caller.rate_limit.iter().chain(model.rate_limit.iter().filter(|_| is_named)).cloned().collect();
     if !scopes.is_empty() {
         let permit = exchange.worker.actors.limiter.acquire(scopes, call.held_tokens()).await;
         exchange.limits = Some(permit.map_err(LimitRefusal)?);
@@ -85,8 +81,10 @@ pub fn refuse_unpriced(
 fn mute_provider(endpoint: &Endpoint, model: &Model) -> Option<&'static str> {
     match &model.dispatch {
         Dispatch::Direct(_) if endpoint.answer == Answer::Tunnel => None,
-        Dispatch::Direct(direct) => (!providers::answers(direct.provider, endpoint.operation, endpoint.dialect))
-            .then(|| direct.provider.name()),
+        Dispatch::Direct(direct) => {
+            (!providers::answers(direct.provider, endpoint.operation, endpoint.dialect))
+                .then(|| direct.provider.name())
+        }
         Dispatch::Routing(routing) => {
             let mut mute = None;
             for member in &routing.members {

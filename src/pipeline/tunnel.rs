@@ -201,18 +201,18 @@ fn path(base_url: &str, request: &HttpRequest) -> String {
     // Behind "/passthrough/<provider>"; what is behind the name may be nothing.
     let rest = whole.split('/').skip(3).collect::<Vec<_>>().join("/");
     let version = base_url.trim_end_matches('/').rsplit('/').next().filter(|segment| is_version(segment));
-    let doubled = version.and_then(|version| rest.strip_prefix(version)).filter(|rest| {
-        rest.is_empty() || rest.starts_with('/')
-    });
+    let doubled = version
+        .and_then(|version| rest.strip_prefix(version))
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let rest = doubled.map_or(rest.as_str(), |rest| rest.trim_start_matches('/'));
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     format!("/{rest}{query}")
 }
 
 fn is_version(segment: &str) -> bool {
-    segment.strip_prefix('v').is_some_and(|digits| {
-        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    segment
+        .strip_prefix('v')
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// What a provider gets of a caller's headers.
@@ -284,7 +284,8 @@ mod tests {
             .append_header(("anthropic-beta", "two"))
             .to_http_request();
         let kept = forwarded(request.headers());
-        let names: Vec<_> = kept.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or(""))).collect();
+        let names: Vec<_> =
+            kept.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or(""))).collect();
         assert_eq!(names, [("anthropic-beta", "one"), ("anthropic-beta", "two")]);
     }
 

@@ -75,7 +75,11 @@ impl Row {
     }
 
     /// A server that people run themselves.
-    pub(super) const fn local(name: &'static str, api_base: Option<&'static str>, ways: &'static [Way]) -> Self {
+    pub(super) const fn local(
+        name: &'static str,
+        api_base: Option<&'static str>,
+        ways: &'static [Way],
+    ) -> Self {
         Self {
             name,
             api_base,

@@ -22,9 +22,8 @@ const SPEAK: Way = Way::new(T::Speak, D::OpenAi, "/audio/speech");
 const MODERATE: Way = Way::new(T::Moderate, D::OpenAi, "/moderations");
 
 /// All that OpenAI's API has and this gateway serves; rerank is for servers that are configured as `openai`.
-const OPENAI: &[Way] = &[
-    CHAT, RESPONSES, COMPLETE, EMBED, RERANK, IMAGE, EDIT_IMAGE, TRANSCRIBE, TRANSLATE, SPEAK, MODERATE,
-];
+const OPENAI: &[Way] =
+    &[CHAT, RESPONSES, COMPLETE, EMBED, RERANK, IMAGE, EDIT_IMAGE, TRANSCRIBE, TRANSLATE, SPEAK, MODERATE];
 
 /// The same without Responses: few of those who are like OpenAI have it, and it can be translated.
 const LIKE_OPENAI: &[Way] =
@@ -63,7 +62,11 @@ const AZURE: &[Way] = &[
         D::OpenAi,
         "/openai/deployments/{model}/audio/transcriptions?api-version=2024-10-21",
     ),
-    Way::new(T::Translate, D::OpenAi, "/openai/deployments/{model}/audio/translations?api-version=2024-10-21"),
+    Way::new(
+        T::Translate,
+        D::OpenAi,
+        "/openai/deployments/{model}/audio/translations?api-version=2024-10-21",
+    ),
     Way::new(T::Speak, D::OpenAi, "/openai/deployments/{model}/audio/speech?api-version=2024-10-21"),
 ];
 
@@ -120,8 +123,18 @@ pub(super) static ROWS: [&Row; 19] = [
     &AZURE_ROW,
     &COHERE_ROW,
     &Row::hosted("deepseek", "https://api.deepseek.com", "DEEPSEEK_API_KEY", &[CHAT]),
-    &Row::hosted("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", &[CHAT, EMBED, TRANSCRIBE, SPEAK, MODERATE]),
-    &Row::hosted("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", &[CHAT, TRANSCRIBE, TRANSLATE, SPEAK]),
+    &Row::hosted(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        "MISTRAL_API_KEY",
+        &[CHAT, EMBED, TRANSCRIBE, SPEAK, MODERATE],
+    ),
+    &Row::hosted(
+        "groq",
+        "https://api.groq.com/openai/v1",
+        "GROQ_API_KEY",
+        &[CHAT, TRANSCRIBE, TRANSLATE, SPEAK],
+    ),
     &Row::hosted("xai", "https://api.x.ai/v1", "XAI_API_KEY", &[CHAT, RESPONSES, IMAGE]),
     &Row::hosted(
         "openrouter",

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn a_models_name_cannot_leave_its_place_in_the_path() {
-        let way = Way::new(Task::Converse, Dialect::Gemini, "/m/{model}:one").streamed_at("/m/{model}:many?alt=sse");
+        let way = Way::new(Task::Converse, Dialect::Gemini, "/m/{model}:one")
+            .streamed_at("/m/{model}:many?alt=sse");
         for (model, path) in [
             ("gemini-2.5-pro", "/m/gemini-2.5-pro:many?alt=sse"),
             ("a/b", "/m/a/b:many?alt=sse"),

@@ -28,11 +28,7 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
 }
 
 /// The rows that have their path in common with `first`, served at `path`.
-pub(super) fn resource(
-    worker: &Rc<Worker>,
-    path: String,
-    first: &'static Endpoint,
-) -> actix_web::Resource {
+pub(super) fn resource(worker: &Rc<Worker>, path: String, first: &'static Endpoint) -> actix_web::Resource {
     let mut resource = web::resource(path);
     for endpoint in ENDPOINTS.iter().filter(|row| row.path == first.path) {
         let worker = worker.clone();
