@@ -27,6 +27,7 @@ mod client;
 pub mod client_ip;
 mod count;
 mod engage;
+mod estimate;
 mod events;
 pub mod exchange;
 pub mod headers;
@@ -42,6 +43,7 @@ mod retry;
 mod tunnel;
 
 use ask::Answer;
+use estimate::Prompt;
 use exchange::{Exchange, Outcome};
 use recall::Recall;
 
@@ -52,6 +54,7 @@ use crate::endpoints::{self, Endpoint};
 use crate::envelope::{Failure, REQUEST_ID};
 use crate::error::{Fault, GatewayError};
 use crate::gateway::Worker;
+use crate::tokens;
 use crate::upstream::UpstreamResponse;
 
 /// Answers one request to one endpoint.
@@ -161,7 +164,7 @@ async fn respond(
             let standing = exchange.peek().await;
             exchange.note_standing(standing.as_ref());
             exchange.responded = Some(exchange.opened.elapsed());
-            let mut response = relay::event_stream();
+            let mut response = relay::event_stream(call.is_array);
             headers::write(&exchange, standing.as_ref(), response.headers_mut());
             Ok(response.map_body(|_, ()| relay::stream(exchange, &call, events)).map_into_boxed_body())
         }
@@ -207,13 +210,9 @@ async fn ask_provider(
         Answer::Stream(events) => Ok(Ready::Stream(events)),
         Answer::Bytes(response, gap) => Ok(Ready::Bytes(response, gap)),
         Answer::Whole(reply) => {
-            let usage = match reply.usage {
-                Some(usage) if usage.prompt > 0 && usage.completion > 0 => usage,
-                counted => {
-                    let delivered = reply.words.as_ref().map_or(0, |words| words.len() as u64);
-                    counted.unwrap_or_default().filled(call.prompt_tokens, delivered)
-                }
-            };
+            let prompt = Prompt::of(exchange.endpoint.dialect, call, false);
+            let words = || reply.words.as_deref().map_or(0, tokens::count);
+            let usage = estimate::filled(reply.usage.unwrap_or_default(), &prompt, words);
             // Counting costs nothing.
             exchange.usage = call.costs_tokens.then_some(usage);
             remember(exchange, recalled, call, &reply, usage);

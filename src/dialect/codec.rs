@@ -432,6 +432,12 @@ impl Writer {
         }
     }
 
+    /// The writer of Gemini's streams that are a JSON array.
+    #[must_use]
+    pub fn array(stamp: Stamp) -> Self {
+        Self::Gemini(super::gemini::StreamWriter::new(stamp).as_array())
+    }
+
     /// Appends the frames of one event.
     pub fn write(&mut self, event: &Event<'_>, out: &mut BytesMut) {
         match self {

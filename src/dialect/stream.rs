@@ -24,7 +24,10 @@ const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_sto
 
 /// See the module.
 #[derive(Debug)]
-pub struct Frames(Kind);
+pub struct Frames {
+    dialect: Dialect,
+    kind: Kind,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -40,7 +43,7 @@ impl Frames {
     /// The frames of a provider's dialect for a caller of the same or of another.
     #[must_use]
     pub fn new(task: Task, provider: Dialect, caller: Dialect, stamp: Stamp) -> Self {
-        Self(match (task, provider) {
+        let kind = match (task, provider) {
             (_, Dialect::OpenAiChat) if provider == caller => Kind::Patched(FrameReader::new(stamp.model)),
             // Text completions are chunks with `text` where chats have a delta.
             (Task::Complete, _) => Kind::Patched(FrameReader::new(stamp.model)),
@@ -51,13 +54,29 @@ impl Frames {
             _ => {
                 Kind::Translated { reader: Reader::of(provider), writer: Box::new(Writer::of(caller, stamp)) }
             }
-        })
+        };
+        // Text completions are read like chats.
+        let dialect = if task == Task::Complete { Dialect::OpenAiChat } else { provider };
+        Self { dialect, kind }
+    }
+
+    /// The same for a caller who wants a JSON array instead of events: Gemini's, without `alt=sse`.
+    #[must_use]
+    pub fn as_array(provider: Dialect, stamp: Stamp) -> Self {
+        let writer = Box::new(Writer::array(stamp));
+        Self { dialect: provider, kind: Kind::Translated { reader: Reader::of(provider), writer } }
+    }
+
+    /// The provider's dialect.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Reads one frame.
     #[must_use]
     pub fn read(&mut self, frame: &Frame<'_>) -> Chunk {
-        let reader = match &mut self.0 {
+        let reader = match &mut self.kind {
             Kind::Patched(frames) => return frames.read(frame),
             Kind::Native { reader, .. } | Kind::Translated { reader, .. } => reader,
         };
@@ -81,7 +100,7 @@ impl Frames {
 
     fn hand_on(&mut self, events: &Events<'_>, text: &str, start: Option<usize>) -> Chunk {
         let meaning = Meaning::of(events);
-        let pass = match &mut self.0 {
+        let pass = match &mut self.kind {
             Kind::Translated { writer, .. } => {
                 if events.is_empty() {
                     return Chunk::Skipped;
@@ -108,7 +127,7 @@ impl Frames {
     fn last(&self, meaning: Meaning) -> Chunk {
         let Meaning { pass, usage, finish, text_bytes, .. } = meaning;
         // The last word of one dialect means nothing in another.
-        let pass = match (&self.0, pass) {
+        let pass = match (&self.kind, pass) {
             (Kind::Translated { .. }, Pass::AsItIs) => Pass::Rewritten(Vec::new()),
             (_, pass) => pass,
         };
@@ -117,7 +136,7 @@ impl Frames {
 
     /// Writes what closes the stream for the caller; `has_last_word` tells whether the provider said its own.
     pub fn close(&mut self, has_last_word: bool, out: &mut BytesMut) {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Patched(_) if !has_last_word => out.extend_from_slice(DONE),
             Kind::Native { last_word, .. } if !has_last_word => out.extend_from_slice(last_word),
             Kind::Patched(_) | Kind::Native { .. } => {}

@@ -88,7 +88,11 @@ impl Ask<'_> {
             return Err(not_a_stream("a web page (is api_base right?)"));
         }
         let way = self.prepared.way;
-        let frames = Frames::new(way.task, way.dialect, self.caller(), self.exchange.stamp(self.call));
+        let stamp = self.exchange.stamp(self.call);
+        let frames = match self.call.is_array {
+            true => Frames::as_array(way.dialect, stamp),
+            false => Frames::new(way.task, way.dialect, self.caller(), stamp),
+        };
         let mut events = Box::new(Events::new(response.body, frames, patience));
         let first = within(patience.first_event, events.wait_for_first());
         if let Ok(first) = timeout(patience.withheld, first).await {
