@@ -206,7 +206,7 @@ async fn ask_provider(
     if let Recall::Hit(entry) = recalled {
         return Ok(Ready::Whole(finish(exchange, relay::remembered(&entry)).await));
     }
-    match attempt::attempt(exchange, call, &model, candidates).await? {
+    match attempt::attempt(exchange, request.headers(), call, &model, candidates).await? {
         Answer::Stream(events) => Ok(Ready::Stream(events)),
         Answer::Bytes(response, gap) => Ok(Ready::Bytes(response, gap)),
         Answer::Whole(reply) => {

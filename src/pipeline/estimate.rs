@@ -138,7 +138,8 @@ mod tests {
     fn what_a_stream_delivered_is_counted_from_its_frames() {
         let mut delivered = Delivered::new(Dialect::OpenAiChat);
         for word in ["hello", " world"] {
-            let frame = format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{word}\"}}}}]}}\n\n");
+            let frame =
+                format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{word}\"}}}}]}}\n\n");
             delivered.add(frame.as_bytes(), word.len() as u64);
         }
         assert_eq!(delivered.tokens(), 2);

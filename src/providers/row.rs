@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
-use super::{Provider, Way, root_of};
+use super::{Grant, Provider, Way, azure, root_of};
 
 /// How a credential travels.
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +136,10 @@ impl Provider for Row {
 
     fn authorize(&self, credential: &str) -> Option<(HeaderName, HeaderValue)> {
         self.auth.header(credential)
+    }
+
+    fn grant(&self, credential: &str) -> Option<Grant> {
+        matches!(self.root, Root::Resource).then(|| azure::grant(credential)).flatten()
     }
 
     fn headers(&self) -> &'static [(HeaderName, HeaderValue)] {
