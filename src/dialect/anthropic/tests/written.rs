@@ -192,6 +192,20 @@ fn thinking_is_asked_for_as_the_models_generation_takes_it() {
 }
 
 #[test]
+fn thoughts_are_shown_or_hidden_as_wanted() {
+    for (model, shows, display) in [
+        (OLDER, Some(true), Value::Null),
+        (OLDER, Some(false), json!("omitted")),
+        ("claude-sonnet-5", Some(true), json!("summarized")),
+        ("claude-sonnet-5", None, Value::Null),
+    ] {
+        let thinking = Some(Thinking::Effort(Effort::Low));
+        let (body, _) = written(&Conversation { thinking, shows_thoughts: shows, ..hello() }, model);
+        assert_eq!(body["thinking"]["display"], display, "{model} {shows:?}");
+    }
+}
+
+#[test]
 fn there_is_always_room_beside_the_thoughts() {
     for (asked, budget, most, dropped) in [
         (None, 1024, 4096, ""),
