@@ -184,13 +184,14 @@ impl<'c> Scribe<'c, '_> {
             }
         }
         let said = match texts.as_slice() {
-            [only] => only.borrow(),
-            texts => Text::join(texts.iter().copied(), "\n"),
+            [] => None,
+            [only] => Some(only.borrow()),
+            texts => Some(Text::join(texts.iter().copied(), "\n")),
         };
         w.object(|w| {
             w.name("functionResponse").object(|w| {
                 w.name("name").text(name);
-                write_response(&said, result.is_error, w.name("response"));
+                write_response(said.as_ref(), result.is_error, w.name("response"));
                 if !files.is_empty() {
                     w.name("parts")
                         .array(|w| files.iter().for_each(|file| w.object(|w| media::write(file, w))));
@@ -201,7 +202,13 @@ impl<'c> Scribe<'c, '_> {
 }
 
 /// What a tool said, which has to be an object.
-fn write_response(said: &Text<'_>, is_error: bool, w: &mut Writer<'_>) {
+fn write_response(said: Option<&Text<'_>>, is_error: bool, w: &mut Writer<'_>) {
+    let empty = Text::default();
+    let said = match (said, is_error) {
+        (Some(said), _) => said,
+        (None, true) => &empty,
+        (None, false) => return w.object(|_| {}),
+    };
     let plain = said.decode();
     let plain = plain.trim();
     let is_object = plain.starts_with('{') && serde_json::from_str::<&RawValue>(plain).is_ok();
