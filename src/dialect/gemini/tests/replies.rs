@@ -64,6 +64,15 @@ fn a_refused_prompt_is_an_answer_and_nothing_is_none() {
 }
 
 #[test]
+fn vertex_says_when_an_answer_was_made() {
+    // The time of the recording `vertex-gemini-plain-c7d0e0a`.
+    for (time, created) in [("2025-11-18T02:35:30.890654Z", Some(1_763_433_330)), ("yesterday", None)] {
+        let text = json!({"candidates": [{}], "createTime": time}).to_string();
+        assert_eq!(read_reply(&text).expect("reads").created, created);
+    }
+}
+
+#[test]
 fn calls_get_ids_from_the_answers_id() {
     let call = |id: Value| json!({"functionCall": {"name": "f", "id": id}});
     let body = json!({"responseId": "a/b-1", "candidates": [{"content": {"parts": [call(Value::Null), call(json!("own")), call(Value::Null)]}}]});
