@@ -8,10 +8,12 @@ use crate::error::RequestError;
 
 pub mod canonical;
 pub mod chat;
+pub mod cohere;
 pub mod json;
 pub mod openai_chat;
 pub mod raw;
 pub mod sse;
+pub mod voyage;
 pub mod whole;
 
 use raw::RawObject;
