@@ -23,7 +23,7 @@ pub mod neutral;
 mod sketch;
 mod skim;
 
-pub(super) use failure::in_band;
+pub(in crate::dialect) use failure::in_band;
 pub use failure::{read_error, refusal};
 use sketch::Sketcher;
 

@@ -13,7 +13,7 @@ mod request;
 mod shapes;
 mod stream_reader;
 mod stream_writer;
-mod turns;
+pub(in crate::dialect) mod turns;
 mod written_reply;
 mod written_request;
 
