@@ -221,6 +221,8 @@ fn error_answers_are_read_in_every_shape() {
         ),
         (400, r#"{"error":"words"}"#, "words", None),
         (400, r#"{"message":"words"}"#, "words", None),
+        (429, r#"[{"error":{"code":429,"message":"words","status":"RESOURCE_EXHAUSTED"}}]"#, "words", None),
+        (400, "[[1]]", "[[1]]", None),
         (403, " not json ", "not json", None),
         (404, "", "upstream returned 404", None),
         (503, r#"{"error":{"type":"overloaded_error","message":"secret"}}"#, "upstream returned 503", None),
