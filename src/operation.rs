@@ -39,6 +39,16 @@ impl Operation {
         }
     }
 
+    /// Whether guardrails judge what is asked and answered.
+    #[must_use]
+    pub fn is_screened(self) -> bool {
+        match self {
+            Self::Chat | Self::Messages => true,
+            // Nothing is said by these, or it is only counted (§10.4).
+            Self::Livez | Self::Readyz | Self::Models | Self::CountTokens => false,
+        }
+    }
+
     /// Whether every answer carries `x-aisix-call-id`.
     #[must_use]
     pub fn has_call_id(self) -> bool {

@@ -35,6 +35,7 @@ mod relay;
 pub mod request_id;
 mod reserve;
 mod retry;
+pub mod screen;
 
 use ask::Answer;
 use exchange::{Exchange, Outcome};
@@ -140,9 +141,9 @@ async fn respond(
     mut exchange: Exchange,
     request: HttpRequest,
     caller: Arc<ApiKey>,
-    call: Call,
+    mut call: Call,
 ) -> Result<HttpResponse, GatewayError> {
-    match ask_provider(&mut exchange, &request, &caller, &call).await {
+    match ask_provider(&mut exchange, &request, &caller, &mut call).await {
         Ok(Ready::Whole(response)) => Ok(response),
         Ok(Ready::Stream(events)) => {
             let standing = exchange.peek().await;
@@ -172,17 +173,19 @@ async fn ask_provider(
     exchange: &mut Exchange,
     request: &HttpRequest,
     caller: &ApiKey,
-    call: &Call,
+    call: &mut Call,
 ) -> Result<Ready, GatewayError> {
     let model = exchange.named_model()?;
+    screen::request(exchange, caller, call).await?;
     let candidates = reserve::reserve(exchange, caller, call, &model).await?;
     let recalled = recall::recall(exchange, request, caller, call).await;
     if let Recall::Hit(entry) = recalled {
-        return Ok(Ready::Whole(finish(exchange, relay::remembered(&entry)).await));
+        let body = screen::answer(exchange, entry.body.clone()).await?;
+        return Ok(Ready::Whole(finish(exchange, relay::remembered(body)).await));
     }
     match attempt::attempt(exchange, call, &model, candidates).await? {
         Answer::Stream(events) => Ok(Ready::Stream(events)),
-        Answer::Whole(reply) => {
+        Answer::Whole(mut reply) => {
             let usage = match reply.usage {
                 Some(usage) if usage.prompt > 0 && usage.completion > 0 => usage,
                 counted => {
@@ -191,6 +194,7 @@ async fn ask_provider(
                 }
             };
             exchange.usage = Some(usage);
+            reply.body = screen::answer(exchange, reply.body).await?;
             remember(exchange, recalled, call, &reply, usage);
             Ok(Ready::Whole(finish(exchange, relay::whole(reply.body)).await))
         }

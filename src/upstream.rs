@@ -30,6 +30,7 @@ use crate::providers::Provider;
 mod connector;
 mod in_process;
 pub mod tls;
+pub mod webhook;
 
 pub(crate) use connector::without_delay;
 use in_process::InProcess;
