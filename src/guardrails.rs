@@ -2,7 +2,7 @@
 //!
 //! A request is governed by a [`Chain`], chosen from the snapshot by who asks for which model. A [`screening::Screening`]
 //! runs the chain over texts, one member after the other: each is allowed, blocked, or masked. Whoever runs it asks the
-//! judges that are elsewhere. Where the texts of a body are, is for [`slots`].
+//! judges that are elsewhere. Where the texts of a body are, is for [`slots`]; [`hold`] does the same for a stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::config::snapshot::DefaultHeaders;
 
 pub mod audit;
 pub mod chain;
+pub mod hold;
 pub mod keyword;
 pub mod passage;
 pub mod pii;

@@ -130,8 +130,16 @@ impl Audit {
         }
     }
 
-    /// Takes note that a look at a hook is over: what was masked in vain, because somebody blocked, does not count.
+    /// Takes note that a hook is over: what was masked in vain, because somebody blocked, does not count, and neither
+    /// does a part of a stream in which there was nothing where there was something in another.
     pub fn close(&mut self, hook: Hook) {
+        let found: Vec<_> =
+            self.verdicts.iter().filter(|one| one.outcome != Outcome::Allowed).cloned().collect();
+        self.verdicts.retain(|verdict| {
+            let is_same =
+                |other: &Verdict| other.guardrail.id == verdict.guardrail.id && other.hook == verdict.hook;
+            verdict.hook != hook || verdict.outcome != Outcome::Allowed || !found.iter().any(is_same)
+        });
         if self.is_blocked {
             self.verdicts.retain(|verdict| verdict.hook != hook || verdict.outcome != Outcome::Masked);
         }

@@ -8,8 +8,10 @@ pub struct Passage {
     original: String,
     current: String,
     edits: Vec<Edit>,
-    /// Bytes at the front that were judged before and have gone out: context of what follows.
+    /// Bytes at the front that have gone out already: context of what follows.
     pub seen: usize,
+    /// Bytes at the front in which everything was counted before.
+    pub counted: usize,
 }
 
 /// A part of the original that something else stands for. Edits of a passage are in order and do not overlap.
@@ -25,7 +27,7 @@ impl Passage {
     /// A text as it came.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self { current: text.clone(), original: text, edits: Vec::new(), seen: 0 }
+        Self { current: text.clone(), original: text, edits: Vec::new(), seen: 0, counted: 0 }
     }
 
     /// As it came.

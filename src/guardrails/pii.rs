@@ -113,13 +113,12 @@ impl Pii {
             rule.find(passage.current(), &mut ranges);
             found.extend(ranges.drain(..).map(|range| (range, rule)));
         }
-        // What went out already can be neither masked nor counted again.
-        found.retain(|(range, _)| range.end > passage.seen);
         if found.is_empty() {
             return;
         }
         found.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
-        for (_, rule) in &found {
+        let known = passage.seen.max(passage.counted);
+        for (_, rule) in found.iter().filter(|(range, _)| range.end > known) {
             *counts.entry(rule.name.clone()).or_default() += 1;
         }
         if applies {
