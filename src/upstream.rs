@@ -34,6 +34,7 @@ mod connector;
 mod in_process;
 pub mod tls;
 mod token;
+pub mod webhook;
 
 pub(crate) use connector::without_delay;
 use in_process::InProcess;

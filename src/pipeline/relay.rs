@@ -9,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use aisix_actors::cache::Entry;
 use bytes::{Bytes, BytesMut};
 
 use super::attempt::failed;
@@ -39,13 +38,13 @@ pub fn whole(body: Bytes) -> HttpResponse {
 }
 
 /// A remembered answer, as of now.
-pub fn remembered(entry: &Entry) -> HttpResponse {
+pub fn remembered(body: Bytes) -> HttpResponse {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let body = match RawObject::parse(entry.body.clone()) {
+    let body = match RawObject::parse(body.clone()) {
         Ok(object) if object.member("created").is_some() => {
             object.with(&[("created", itoa::Buffer::new().format(now))])
         }
-        _ => entry.body.clone(),
+        _ => body,
     };
     whole(body)
 }

@@ -12,6 +12,7 @@ mod client_address;
 mod connections;
 mod crashes;
 mod errors;
+mod guardrails;
 mod harness;
 mod lifecycle;
 mod limits;

@@ -12,9 +12,11 @@ use aisix_actors::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod guardrails;
 mod rules;
 mod words;
 
+pub(crate) use self::guardrails::{AttachmentShape, GuardrailKind, GuardrailShape, ScopeType};
 use self::{
     rules::{HEADER, NAME, adapters, by_key, by_routing, local, remote},
     words::{BudgetScopeShape, PeriodShape, StrategyShape, WhenAllUnavailableShape},
