@@ -48,6 +48,15 @@ fn deltas_are_read_whatever_a_provider_repeats() {
         (vec![r#"{"role":"assistant","content":""}"#, r#"{"content":"a"}"#], "start:r text0:a"),
         (vec![r#"{"reasoning":"t","reasoning_content":"t"}"#], "start:r thought:t"),
         (
+            // As this gateway writes thoughts that another provider signed.
+            vec![
+                r#"{"reasoning_content":"t"}"#,
+                r#"{"reasoning_content":"u"}"#,
+                r#"{"reasoning_details":[{"type":"reasoning.text","text":"tu","signature":"s"}]}"#,
+            ],
+            "start:r thought:t thought:u signed:Anthropic:false",
+        ),
+        (
             vec![r#"{"reasoning":"t","reasoning_details":[{"type":"reasoning.text","text":"t"}]}"#],
             "start:r thought:t",
         ),
