@@ -121,7 +121,7 @@ impl StreamReader {
             answer.say(said, &self.id, events);
         }
         if let Some(json) = choice.logprobs() {
-            events.push(Event::Logprobs { answer: number, json });
+            events.push(Event::Logprobs { answer: number, json: json.into() });
         }
         let reason = choice.finish_reason.map_or("", RawValue::get);
         if !matches!(reason, "" | "\"\"" | "null") && !answer.has_finished {

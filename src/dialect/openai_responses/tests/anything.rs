@@ -137,7 +137,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
         }),
         3 => (answer(), 0_u32..4, ids(), words()).prop_map(|(answer, call, id, name)| Event::ToolCall { answer, call, id, name }),
         4 => (answer(), 0_u32..4, words()).prop_map(|(answer, call, fragment)| Event::Arguments { answer, call, fragment }),
-        1 => (answer(), logprobs).prop_map(|(answer, json)| Event::Logprobs { answer, json }),
+        1 => (answer(), logprobs).prop_map(|(answer, json)| Event::Logprobs { answer, json: json.into() }),
         1 => (answer(), finish).prop_map(|(answer, reason)| Event::Finish { answer, reason }),
         1 => any::<u32>().prop_map(|prompt| Event::Usage(Usage { prompt: u64::from(prompt), ..Usage::default() })),
         1 => Just(Event::End),

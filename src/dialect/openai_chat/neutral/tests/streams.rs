@@ -264,6 +264,6 @@ fn sources_of_a_stream_have_the_words_before_them() {
 
 #[test]
 fn log_probabilities_stay_on_one_line() {
-    let all = stream(&[Event::Logprobs { answer: 0, json: "{\"content\":\n[]}" }]);
+    let all = stream(&[Event::Logprobs { answer: 0, json: "{\"content\":\n[]}".into() }]);
     assert_eq!(all[1]["choices"][0]["logprobs"], serde_json::json!({"content": []}));
 }
