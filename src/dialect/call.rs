@@ -287,7 +287,7 @@ fn whole(body: &RawObject, name: &'static str) -> Result<Option<u64>, RequestErr
     Ok(optional(body, name, "a whole number")?.map(|Whole(number)| number))
 }
 
-fn optional<'a, T: Deserialize<'a>>(
+pub(super) fn optional<'a, T: Deserialize<'a>>(
     body: &'a RawObject,
     name: &'static str,
     wanted: &'static str,

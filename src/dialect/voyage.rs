@@ -12,7 +12,7 @@ use super::Usage;
 use super::chat::Dropped;
 use super::json::shape::Number;
 use super::json::{Text, Writer};
-use super::optional;
+use super::call::optional;
 use super::raw::RawObject;
 use super::whole::Whole;
 use crate::error::{RequestError, UpstreamError};
