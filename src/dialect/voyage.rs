@@ -9,10 +9,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Usage;
+use super::call::optional;
 use super::chat::Dropped;
 use super::json::shape::Number;
 use super::json::{Text, Writer};
-use super::call::optional;
 use super::raw::RawObject;
 use super::whole::Whole;
 use crate::error::{RequestError, UpstreamError};

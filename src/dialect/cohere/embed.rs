@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::Usage;
+use crate::dialect::call::optional;
 use crate::dialect::chat::Dropped;
 use crate::dialect::json::shape::TextOr;
 use crate::dialect::json::{Text, Writer};
-use crate::dialect::call::optional;
 use crate::dialect::raw::RawObject;
 use crate::dialect::whole::Whole;
 use crate::error::{RequestError, UpstreamError};
