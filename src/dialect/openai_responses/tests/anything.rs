@@ -121,8 +121,14 @@ fn event() -> impl Strategy<Value = Event<'static>> {
         Just(Finish::ContentFilter),
         words().prop_map(|text| Finish::StopSequence(Some(text))),
     ];
-    let logprobs =
-        prop::sample::select(&[r#"{"content":[{"token":"a"}]}"#, r#"{"content":null}"#, "[]", "{"][..]);
+    let logprobs = prop::sample::select(
+        &[
+            r#"{"content":[{"token":"a","bytes":[97],"logprob":-1,"top_logprobs":[]}]}"#,
+            r#"{"content":null}"#,
+            "[]",
+            "{",
+        ][..],
+    );
     let ids = || prop::sample::select(&["c", "d", "", "rs_1:x", ":x"][..]).prop_map(Text::plain);
     prop_oneof![
         1 => words().prop_map(|id| Event::Start { id: Some(id), model: None }),
