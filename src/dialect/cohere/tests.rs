@@ -1,7 +1,5 @@
 //! The dialect, by table and over recordings.
 
-use std::path::PathBuf;
-
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -19,27 +17,9 @@ use crate::error::UpstreamError;
 
 mod embeddings;
 
-/// Recordings of this provider whose name begins so, as (id, the whole).
-#[allow(clippy::print_stderr)] // People who run the tests must see that they tested nothing.
-fn recordings(api: &str) -> Vec<(String, Value)> {
-    let folder = std::env::var_os("AISIX_TEST_RECORDINGS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/recordings")),
-        PathBuf::from,
-    );
-    let Ok(index) = std::fs::read_to_string(folder.join("index.json")) else {
-        eprintln!("NO RECORDINGS in {}: nothing is tested here", folder.display());
-        return Vec::new();
-    };
-    let index: Vec<Value> = serde_json::from_str(&index).expect("an index");
-    let own = index.iter().filter(|entry| entry["id"].as_str().is_some_and(|id| id.starts_with(api)));
-    let read = |entry: &Value| {
-        let text =
-            std::fs::read_to_string(folder.join(entry["file"].as_str().expect("a file"))).expect("reads");
-        (entry["id"].as_str().expect("an id").to_owned(), serde_json::from_str(&text).expect("JSON"))
-    };
-    let found: Vec<_> = own.map(read).collect();
-    assert!(!found.is_empty(), "recordings of {api} are missing");
-    found
+/// Recordings whose name begins so, as (id, the whole).
+fn recordings(prefix: &str) -> Vec<(String, Value)> {
+    neutral::tests::recorded(|entry| entry["id"].as_str().is_some_and(|id| id.starts_with(prefix)))
 }
 
 fn object(text: &str) -> RawObject {

@@ -92,7 +92,7 @@ fn message(parts: &[Part<'_>], w: &mut Writer<'_>) {
     }
     thoughts(parts, w);
     if calls().next().is_some() {
-        w.name("tool_calls").array(|w| calls().for_each(|call| write_call(call, None, w)));
+        w.name("tool_calls").array(|w| calls().for_each(|call| write_call(call, w)));
     }
     annotations(parts, w);
     let pictures = || {
