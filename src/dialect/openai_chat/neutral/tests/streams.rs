@@ -152,6 +152,26 @@ fn a_stream_begins_and_finishes_once() {
 }
 
 #[test]
+fn a_stream_that_makes_up_answers_and_calls_is_kept_small() {
+    let mut reader = StreamReader::default();
+    let mut told = [0; 2];
+    for number in 0..2000 {
+        let answer = format!(r#"{{"choices":[{{"index":{number},"delta":{{"content":"a"}}}}]}}"#);
+        told[0] += reader
+            .read(None, &answer)
+            .expect("reads")
+            .iter()
+            .filter(|one| show(one).contains("text"))
+            .count();
+        let call = format!(r#"{{"tool_calls":[{{"index":{number},"function":{{"name":"f"}}}}]}}"#);
+        let call = delta(&call);
+        told[1] +=
+            reader.read(None, &call).expect("reads").iter().filter(|one| show(one).contains("call")).count();
+    }
+    assert_eq!(told, [128, 1024]);
+}
+
+#[test]
 fn sources_that_are_repeated_are_passed_on_once() {
     let chunk = |urls: &str| format!(r#"{{"id":"r","citations":[{urls}],"choices":[{{"delta":{{}}}}]}}"#);
     let (one, two) = (chunk(r#""https://a""#), chunk(r#""https://a","https://b""#));
