@@ -142,6 +142,17 @@ impl Endpoint {
         self.method.as_ref().map_or("ANY", Method::as_str)
     }
 
+    /// The name of the protocol in metrics and records (§13.1).
+    #[must_use]
+    pub const fn protocol(&self) -> &'static str {
+        match (self.answer, self.dialect) {
+            (Answer::Tunnel, _) => "passthrough",
+            // Reranking is counted with OpenAI's endpoints, whoever defined it.
+            (_, Dialect::Cohere) => Dialect::OpenAi.protocol(),
+            (_, dialect) => dialect.protocol(),
+        }
+    }
+
     /// The part of the path before what the caller chooses.
     #[must_use]
     pub fn fixed_path(&self) -> &'static str {

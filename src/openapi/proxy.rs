@@ -29,7 +29,7 @@ pub fn proxy(server: String) -> Bytes {
         let is_first = ENDPOINTS.iter().find(|row| row.operation == endpoint.operation);
         let id = match is_first.is_some_and(|first| std::ptr::eq(first, endpoint)) {
             true => label.to_owned(),
-            false => format!("{label}_{}", endpoint.dialect.protocol()),
+            false => format!("{label}_{}", endpoint.protocol()),
         };
         describe(&mut document, endpoint, endpoint.path, &id);
     }

@@ -17,10 +17,12 @@ use aisix_actors::Inspection;
 use tokio::sync::oneshot;
 
 mod admin;
+pub mod answers;
 mod client;
 mod folder;
 mod metrics;
 mod process;
+mod sample;
 mod settings;
 mod upstream;
 
@@ -29,6 +31,7 @@ pub use client::{Connection, Response, Stream, request_text};
 pub use folder::Folder;
 pub use metrics::Metrics;
 pub use process::{Process, run, signal, written};
+pub use sample::{FILE, Sample, is_spoken, reaches_provider};
 pub use settings::{api_key, budget, chat_body, gateway_over, model, provider_key, routing};
 pub use upstream::{Answer, Gate, Received, Upstream, completion, delta, finish, free_port, usage_event};
 
