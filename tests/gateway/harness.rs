@@ -31,7 +31,7 @@ pub use client::{Connection, Response, Stream, request_text};
 pub use folder::Folder;
 pub use metrics::Metrics;
 pub use process::{Process, run, signal, written};
-pub use sample::{FILE, Sample, is_spoken, reaches_provider};
+pub use sample::{Sample, is_spoken, reaches_provider};
 pub use settings::{api_key, budget, chat_body, gateway_over, model, provider_key, routing};
 pub use upstream::{Answer, Gate, Received, Upstream, completion, delta, finish, free_port, usage_event};
 

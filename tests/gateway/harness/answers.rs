@@ -8,13 +8,15 @@ pub const SOUND: &[u8] = b"ID3\x04\x00\xff\xfbsound\r\n\x00";
 /// A picture of OpenAI's image API, with what it counted.
 pub const PICTURE: &str = r#"{"created":1700000000,"data":[{"b64_json":"aGk="}],"vendor_extra":[1.50],"usage":{"total_tokens":12,"input_tokens":5,"output_tokens":7}}"#;
 /// A transcript.
-pub const TRANSCRIPT: &str = r#"{"text":"hello","usage":{"type":"tokens","input_tokens":5,"output_tokens":7,"total_tokens":12}}"#;
+pub const TRANSCRIPT: &str =
+    r#"{"text":"hello","usage":{"type":"tokens","input_tokens":5,"output_tokens":7,"total_tokens":12}}"#;
 /// Vectors.
 pub const VECTORS: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.10,-2e-3]}],"model":"upstream-m","usage":{"prompt_tokens":5,"total_tokens":5}}"#;
 /// A ranking.
 pub const RANKING: &str = r#"{"id":"r1","results":[{"index":1,"relevance_score":0.90},{"index":0,"relevance_score":0.10}],"meta":{"billed_units":{"search_units":1}}}"#;
 /// A judgement.
-pub const JUDGEMENT: &str = r#"{"id":"modr-1","model":"omni-moderation-latest","results":[{"flagged":false,"categories":{}}]}"#;
+pub const JUDGEMENT: &str =
+    r#"{"id":"modr-1","model":"omni-moderation-latest","results":[{"flagged":false,"categories":{}}]}"#;
 /// A text continued.
 pub const CONTINUATION: &str = r#"{"id":"cmpl-1","object":"text_completion","created":1700000000,"model":"upstream-m","choices":[{"text":"hello","index":0,"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12}}"#;
 /// An answer of OpenAI's Responses.
@@ -30,10 +32,8 @@ pub fn well(request: &Received) -> Answer {
         return Answer::stream(&events.iter().map(String::as_str).collect::<Vec<_>>());
     }
     if path.ends_with("/audio/speech") {
-        let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: {}\r\n\r\n",
-            SOUND.len()
-        );
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: {}\r\n\r\n", SOUND.len());
         return Answer::default().raw([head.as_bytes(), SOUND].concat());
     }
     Answer::json(200, &whole(path))
@@ -65,9 +65,11 @@ pub fn events(path: &str) -> Vec<String> {
     let usage = r#""usage":{"input_tokens":5,"output_tokens":7,"total_tokens":12}"#;
     if path.ends_with("/responses") {
         let head = r#""id":"resp_1","object":"response","created_at":1,"model":"upstream-m""#;
-        let delta = r#""item_id":"msg_1","output_index":0,"content_index":0,"delta":"hello","sequence_number":3"#;
+        let delta =
+            r#""item_id":"msg_1","output_index":0,"content_index":0,"delta":"hello","sequence_number":3"#;
         let item = r#""output_index":0,"sequence_number":1,"item":{"type":"message","id":"msg_1","role":"assistant","status":"in_progress","content":[]}"#;
-        let begun = format!(r#""sequence_number":0,"response":{{{head},"status":"in_progress","output":[]}}"#);
+        let begun =
+            format!(r#""sequence_number":0,"response":{{{head},"status":"in_progress","output":[]}}"#);
         return vec![
             named("response.created", &begun),
             named("response.output_item.added", item),
@@ -92,7 +94,9 @@ pub fn events(path: &str) -> Vec<String> {
         return vec![delta("hello"), finish(), "data: [DONE]\n\n".to_owned()];
     }
     let chunk = |choices: &str, more: &str| {
-        format!("data: {{\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"created\":1,\"model\":\"upstream-m\",\"choices\":[{choices}]{more}}}\n\n")
+        format!(
+            "data: {{\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"created\":1,\"model\":\"upstream-m\",\"choices\":[{choices}]{more}}}\n\n"
+        )
     };
     vec![
         chunk(r#"{"text":"hello","index":0,"finish_reason":null}"#, ""),

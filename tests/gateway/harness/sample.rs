@@ -67,13 +67,7 @@ impl Sample {
                 (format!(r#"{{"model":"{model}","x":1}}"#).into_bytes(), "application/json".to_owned())
             }
         };
-        Self {
-            row,
-            method: method(row),
-            path: path(row, model),
-            content_type,
-            body,
-        }
+        Self { row, method: method(row), path: path(row, model), content_type, body }
     }
 
     /// Sends it on a fresh connection.
