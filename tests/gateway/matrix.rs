@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::harness::*;
 
+mod faults;
+mod records;
+
 /// `Server` of every response (§2.1).
 const SERVER: &str = concat!("AISIX/", env!("CARGO_PKG_VERSION"));
 

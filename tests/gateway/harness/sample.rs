@@ -13,8 +13,6 @@ pub const FILE: &[u8] = b"RIFF\x00\xff\r\n--x-Boundary\r\n\r\n\x01WAVE";
 /// A request to an endpoint.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// The row that it is for.
-    pub row: &'static Endpoint,
     /// The method.
     pub method: &'static str,
     /// The path, with the caller's parts in it.
@@ -67,7 +65,7 @@ impl Sample {
                 (format!(r#"{{"model":"{model}","x":1}}"#).into_bytes(), "application/json".to_owned())
             }
         };
-        Self { row, method: method(row), path: path(row, model), content_type, body }
+        Self { method: method(row), path: path(row, model), content_type, body }
     }
 
     /// Sends it on a fresh connection.
