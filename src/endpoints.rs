@@ -18,55 +18,136 @@ pub enum Answer {
     Gateway,
     /// A provider: the whole pipeline.
     Provider,
+    /// A provider, with whatever its own API has.
+    Tunnel,
+}
+
+/// What a request's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// There is none.
+    Nothing,
+    /// A JSON object.
+    Json,
+    /// A form, `multipart/form-data`.
+    Form,
+    /// Anything: it is handed on as it is.
+    Anything,
 }
 
 /// One row of the API.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The method that it answers.
-    pub method: Method,
-    /// The path, in actix-web's pattern syntax.
+    /// The method that it answers; `None` is every method.
+    pub method: Option<Method>,
+    /// The path; what stands in braces is the caller's.
     pub path: &'static str,
     /// What is asked for.
     pub operation: Operation,
     /// Who answers.
     pub answer: Answer,
+    /// What the body is.
+    pub intake: Intake,
     /// The wire format of request and response.
     pub dialect: Dialect,
     /// The shape of an error body.
     pub envelope: Envelope,
 }
 
-const fn row(
-    method: Method,
-    path: &'static str,
-    operation: Operation,
-    answer: Answer,
-    dialect: Dialect,
-    envelope: Envelope,
-) -> Endpoint {
-    Endpoint { method, path, operation, answer, dialect, envelope }
+const fn get(path: &'static str, operation: Operation, answer: Answer) -> Endpoint {
+    Endpoint {
+        method: Some(Method::GET),
+        path,
+        operation,
+        answer,
+        intake: Intake::Nothing,
+        dialect: Dialect::OpenAi,
+        envelope: Envelope::OpenAi,
+    }
+}
+
+const fn post(path: &'static str, operation: Operation, dialect: Dialect, envelope: Envelope) -> Endpoint {
+    Endpoint {
+        method: Some(Method::POST),
+        path,
+        operation,
+        answer: Answer::Provider,
+        intake: Intake::Json,
+        dialect,
+        envelope,
+    }
+}
+
+const fn form(path: &'static str, operation: Operation) -> Endpoint {
+    Endpoint {
+        method: Some(Method::POST),
+        path,
+        operation,
+        answer: Answer::Provider,
+        intake: Intake::Form,
+        dialect: Dialect::OpenAi,
+        envelope: Envelope::OpenAi,
+    }
+}
+
+const fn any(path: &'static str, operation: Operation) -> Endpoint {
+    Endpoint {
+        method: None,
+        path,
+        operation,
+        answer: Answer::Tunnel,
+        intake: Intake::Anything,
+        dialect: Dialect::OpenAi,
+        envelope: Envelope::OpenAi,
+    }
 }
 
 /// Every endpoint of the proxy listener.
-pub static ENDPOINTS: [Endpoint; 6] = {
+pub static ENDPOINTS: [Endpoint; 20] = {
     use {Answer as A, Dialect as D, Envelope as E, Operation as O};
     [
-        row(Method::GET, "/livez", O::Livez, A::Probe, D::OpenAiChat, E::OpenAi),
-        row(Method::GET, "/readyz", O::Readyz, A::Probe, D::OpenAiChat, E::OpenAi),
-        row(Method::GET, "/v1/models", O::Models, A::Gateway, D::OpenAiChat, E::OpenAi),
-        row(Method::POST, "/v1/chat/completions", O::Chat, A::Provider, D::OpenAiChat, E::OpenAi),
-        row(Method::POST, "/v1/messages", O::Messages, A::Provider, D::Anthropic, E::Anthropic),
-        row(
-            Method::POST,
-            "/v1/messages/count_tokens",
-            O::CountTokens,
-            A::Provider,
-            D::Anthropic,
-            E::Anthropic,
-        ),
+        get("/livez", O::Livez, A::Probe),
+        get("/readyz", O::Readyz, A::Probe),
+        get("/v1/models", O::Models, A::Gateway),
+        post("/v1/chat/completions", O::Chat, D::OpenAiChat, E::OpenAi),
+        post("/v1/responses", O::Responses, D::OpenAiResponses, E::Responses),
+        post("/v1/messages", O::Messages, D::Anthropic, E::Anthropic),
+        post("/v1/messages/count_tokens", O::CountTokens, D::Anthropic, E::Anthropic),
+        post("/v1beta/models/{model}:generateContent", O::Generate, D::Gemini, E::Google),
+        post("/v1beta/models/{model}:streamGenerateContent", O::StreamGenerate, D::Gemini, E::Google),
+        post("/v1beta/models/{model}:countTokens", O::CountTokens, D::Gemini, E::Google),
+        post("/v1/completions", O::Complete, D::OpenAi, E::OpenAi),
+        post("/v1/embeddings", O::Embed, D::OpenAi, E::OpenAi),
+        post("/v1/rerank", O::Rerank, D::Cohere, E::OpenAi),
+        post("/v1/images/generations", O::Image, D::OpenAi, E::OpenAi),
+        form("/v1/images/edits", O::EditImage),
+        form("/v1/audio/transcriptions", O::Transcribe),
+        form("/v1/audio/translations", O::Translate),
+        post("/v1/audio/speech", O::Speak, D::OpenAi, E::OpenAi),
+        post("/v1/moderations", O::Moderate, D::OpenAi, E::OpenAi),
+        any("/passthrough/{provider}/{rest}", O::Passthrough),
     ]
 };
+
+impl Endpoint {
+    /// The path in actix-web's pattern syntax: names of models may hold slashes.
+    #[must_use]
+    pub fn pattern(&self) -> String {
+        self.path.replace("{model}", "{model:.+}").replace("{rest}", "{rest:.*}")
+    }
+
+    /// The method as logs have it.
+    #[must_use]
+    pub fn method_name(&self) -> &str {
+        self.method.as_ref().map_or("ANY", Method::as_str)
+    }
+
+    /// The part of the path before what the caller chooses.
+    #[must_use]
+    pub fn fixed_path(&self) -> &'static str {
+        self.path.split('{').next().unwrap_or_default().trim_end_matches('/')
+    }
+}
 
 /// Where the listener for administrators serves chat completions to callers, with a caller's key (§1.3): the row of the
 /// proxy under another path.
@@ -88,7 +169,7 @@ pub fn admin_envelope_of(path: &str) -> Envelope {
 #[must_use]
 pub fn envelope_of(path: &str) -> Envelope {
     let under = |row: &&Endpoint| {
-        path.strip_prefix(row.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        path.strip_prefix(row.fixed_path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     ENDPOINTS.iter().find(under).map_or(Envelope::OpenAi, |row| row.envelope)
 }
@@ -111,6 +192,7 @@ mod tests {
             ("/v1/messages/", Envelope::Anthropic),
             ("/v1/messages/batches", Envelope::Anthropic),
             ("/v1/messagesx", Envelope::OpenAi),
+            ("/v1beta/models/m:embedContent", Envelope::Google),
             ("/v1/chat/completions/", Envelope::OpenAi),
             ("/", Envelope::OpenAi),
         ] {

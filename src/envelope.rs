@@ -24,8 +24,12 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub enum Envelope {
     /// `{"error": {"message", "type", "param"?, "code"?, …}}`
     OpenAi,
+    /// The same; inside a stream `{"type": "error", "code", "message", …}`.
+    Responses,
     /// `{"type": "error", "error": {"type", "message"}}`
     Anthropic,
+    /// `{"error": {"code", "message", "status"}}`
+    Google,
     /// `{"error_msg": "…"}`
     Admin,
 }
@@ -36,7 +40,8 @@ impl Envelope {
     pub fn body(self, error: &GatewayError) -> Bytes {
         let text = error.to_string();
         let body = match self {
-            Self::OpenAi => to_json(&OpenAiBody { error: OpenAiError::new(error, &text) }),
+            Self::OpenAi | Self::Responses => to_json(&OpenAiBody { error: OpenAiError::new(error, &text) }),
+            Self::Google => to_json(&GoogleBody { error: GoogleError::new(error, &text) }),
             Self::Anthropic => to_json(&AnthropicBody {
                 r#type: "error",
                 error: AnthropicError { r#type: anthropic_type(error.status()), message: &text },
@@ -49,7 +54,8 @@ impl Envelope {
     /// The schema of a body.
     pub fn schema(self, generator: &mut SchemaGenerator) -> Schema {
         match self {
-            Self::OpenAi => generator.subschema_for::<OpenAiBody<'_>>(),
+            Self::OpenAi | Self::Responses => generator.subschema_for::<OpenAiBody<'_>>(),
+            Self::Google => generator.subschema_for::<GoogleBody<'_>>(),
             Self::Anthropic => generator.subschema_for::<AnthropicBody<'_>>(),
             Self::Admin => generator.subschema_for::<AdminBody<'_>>(),
         }
@@ -62,12 +68,24 @@ impl Envelope {
         let r#type = error.kind().openai_type();
         let data = match self {
             Self::OpenAi | Self::Admin => to_json(&OpenAiBody { error: OpenAiError::bare(r#type, &text) }),
+            Self::Responses => to_json(&ResponsesEvent {
+                r#type: "error",
+                code: r#type,
+                message: &text,
+                param: None,
+                sequence_number: 0,
+            }),
+            Self::Google => to_json(&GoogleBody { error: GoogleError::new(error, &text) }),
             Self::Anthropic => {
                 to_json(&AnthropicBody { r#type: "error", error: AnthropicError { r#type, message: &text } })
             }
         };
         let mut frame = Vec::with_capacity(data.len() + 24);
-        frame.extend_from_slice(b"event: error\ndata: ");
+        // Google's streams have no names of events.
+        if self != Self::Google {
+            frame.extend_from_slice(b"event: error\n");
+        }
+        frame.extend_from_slice(b"data: ");
         frame.extend_from_slice(&data);
         frame.extend_from_slice(b"\n\n");
         Bytes::from(frame)
@@ -174,6 +192,61 @@ struct AnthropicError<'a> {
     r#type: &'a str,
     /// For people: never compare it.
     message: &'a str,
+}
+
+/// An error inside a stream of OpenAI's Responses.
+#[derive(Serialize)]
+struct ResponsesEvent<'a> {
+    r#type: &'static str,
+    code: &'a str,
+    message: &'a str,
+    param: Option<&'a str>,
+    sequence_number: u64,
+}
+
+/// An error, as the SDKs of Google read it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GoogleFailure")]
+struct GoogleBody<'a> {
+    /// What went wrong.
+    error: GoogleError<'a>,
+}
+
+/// What went wrong.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GoogleError")]
+struct GoogleError<'a> {
+    /// The HTTP status.
+    code: u16,
+    /// For people: never compare it.
+    message: &'a str,
+    /// For programs: a name of gRPC's.
+    status: &'static str,
+}
+
+impl<'a> GoogleError<'a> {
+    fn new(error: &GatewayError, message: &'a str) -> Self {
+        let code = error.status();
+        Self { code, message, status: google_status(code) }
+    }
+}
+
+/// The gRPC status of an HTTP status: Google API design guide, "Errors", and recorded answers.
+#[must_use]
+pub fn google_status(status: u16) -> &'static str {
+    match status {
+        400 | 405 | 413 | 415 | 422 | 431 => "INVALID_ARGUMENT",
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        409 => "ABORTED",
+        429 => "RESOURCE_EXHAUSTED",
+        501 => "UNIMPLEMENTED",
+        502 | 503 => "UNAVAILABLE",
+        408 | 504 => "DEADLINE_EXCEEDED",
+        400..=499 => "FAILED_PRECONDITION",
+        _ => "INTERNAL",
+    }
 }
 
 /// An error of the Admin API.

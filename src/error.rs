@@ -150,6 +150,12 @@ pub enum AccessError {
     /// A model that nobody declared.
     #[display("the model \"{_0}\" is not configured on this gateway")]
     UnknownModel(#[error(not(source))] Box<str>),
+    /// A provider of which no model is declared.
+    #[display("no model of the provider \"{_0}\" is configured on this gateway")]
+    UnknownProvider(#[error(not(source))] Box<str>),
+    /// A provider with no model within the key's `allowed_models`.
+    #[display("this API key may not use any model of the provider \"{_0}\"")]
+    ProviderNotAllowed(#[error(not(source))] Box<str>),
     /// A model outside the key's `allowed_models`.
     #[display("this API key may not use the model \"{_0}\"")]
     ModelNotAllowed(#[error(not(source))] Box<str>),

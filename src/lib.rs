@@ -37,4 +37,5 @@ pub mod providers;
 pub mod registry;
 pub mod server;
 pub mod telemetry;
+pub mod tokens;
 pub mod upstream;

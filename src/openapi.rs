@@ -36,6 +36,7 @@ pub enum Access {
 }
 
 /// What one path answers to one method.
+#[derive(Clone)]
 pub struct Described {
     /// Its name in generated clients.
     pub id: String,

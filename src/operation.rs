@@ -2,56 +2,135 @@
 
 use derive_more::Display;
 
-/// What a caller asks for, whatever the dialect it asks in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display)]
-pub enum Operation {
+macro_rules! operations {
+    ($($(#[doc = $doc:literal])+ $name:ident: $label:literal, $words:literal, $task:expr;)*) => {
+        /// What a caller asks for, whatever the dialect it asks in.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display)]
+        pub enum Operation {
+            $($(#[doc = $doc])+ #[display($words)] $name,)*
+        }
+
+        impl Operation {
+            /// All of them, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The name in metrics and log lines.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+
+            /// What a provider has to do for it; nothing where none is asked.
+            #[must_use]
+            pub const fn task(self) -> Option<Task> {
+                use Task as T;
+                match self { $(Self::$name => $task,)* }
+            }
+
+            /// What it is, in one sentence.
+            #[must_use]
+            pub fn sentence(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)* }
+            }
+        }
+    };
+}
+
+operations! {
     /// Is the process up? Needs no key.
-    #[display("livez")]
-    Livez,
+    Livez: "livez", "livez", None;
     /// May traffic be sent here? Needs no key.
-    #[display("readyz")]
-    Readyz,
-    /// List the models that the key may call.
-    #[display("models")]
-    Models,
-    /// A conversation in OpenAI's chat dialect.
-    #[display("chat completions")]
-    Chat,
-    /// A conversation in Anthropic's dialect.
-    #[display("messages")]
-    Messages,
-    /// Count the tokens of a conversation in Anthropic's dialect.
-    #[display("count tokens")]
+    Readyz: "readyz", "readyz", None;
+    /// The models that the key may call; patterns are not listed.
+    Models: "models", "models", None;
+    /// A conversation in OpenAI's chat dialect, whole or streamed.
+    Chat: "chat_completions", "chat completions", Some(T::Converse);
+    /// A conversation in OpenAI's Responses dialect, whole or streamed.
+    Responses: "responses", "responses", Some(T::Converse);
+    /// A conversation in Anthropic's dialect, whole or streamed.
+    Messages: "messages", "messages", Some(T::Converse);
+    /// A conversation in Gemini's dialect.
+    Generate: "generate_content", "generateContent", Some(T::Converse);
+    /// A conversation in Gemini's dialect, streamed.
+    StreamGenerate: "stream_generate_content", "streamGenerateContent", Some(T::Converse);
+    /// The tokens of a conversation; a guess of the gateway where the provider does not count.
+    CountTokens: "count_tokens", "token counting", Some(T::CountTokens);
+    /// A text continued, whole or streamed.
+    Complete: "completions", "completions", Some(T::Complete);
+    /// Texts as vectors.
+    Embed: "embeddings", "embeddings", Some(T::Embed);
+    /// Documents by how well they answer a query.
+    Rerank: "rerank", "rerank", Some(T::Rerank);
+    /// A picture after a description.
+    Image: "images_generations", "image generation", Some(T::Image);
+    /// A picture changed after a description.
+    EditImage: "images_edits", "image editing", Some(T::EditImage);
+    /// Speech as text.
+    Transcribe: "audio_transcriptions", "audio transcription", Some(T::Transcribe);
+    /// Speech as text in English.
+    Translate: "audio_translations", "audio translation", Some(T::Translate);
+    /// Text as speech.
+    Speak: "audio_speech", "speech", Some(T::Speak);
+    /// What is wrong with a text or a picture.
+    Moderate: "moderations", "moderations", Some(T::Moderate);
+    /// Anything that a provider's own API has, with the gateway's credential.
+    Passthrough: "passthrough", "passthrough", None;
+}
+
+/// What a provider is asked to do. Conversations are one task, whatever the dialect of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Answer a conversation.
+    Converse,
+    /// Count its tokens.
     CountTokens,
+    /// Continue a text.
+    Complete,
+    /// Make vectors of texts.
+    Embed,
+    /// Sort documents by a query.
+    Rerank,
+    /// Make a picture.
+    Image,
+    /// Change a picture.
+    EditImage,
+    /// Write down speech.
+    Transcribe,
+    /// Write down speech in English.
+    Translate,
+    /// Speak a text.
+    Speak,
+    /// Judge a text.
+    Moderate,
+}
+
+impl Task {
+    /// Whether its answer is words of a model, which are paid for by the token.
+    #[must_use]
+    pub const fn writes_text(self) -> bool {
+        matches!(self, Self::Converse | Self::Complete)
+    }
 }
 
 impl Operation {
-    /// The name in metrics and log lines.
+    /// Whether guardrails judge what is asked and answered. Counting, judging and listing say nothing (§10.4).
     #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Livez => "livez",
-            Self::Readyz => "readyz",
-            Self::Models => "models",
-            Self::Chat => "chat_completions",
-            Self::Messages => "messages",
-            Self::CountTokens => "count_tokens",
-        }
-    }
-
-    /// Whether guardrails judge what is asked and answered.
-    #[must_use]
-    pub fn is_screened(self) -> bool {
-        match self {
-            Self::Chat | Self::Messages => true,
-            // Nothing is said by these, or it is only counted (§10.4).
-            Self::Livez | Self::Readyz | Self::Models | Self::CountTokens => false,
-        }
+    pub const fn is_screened(self) -> bool {
+        !matches!(self, Self::Livez | Self::Readyz | Self::Models | Self::CountTokens | Self::Moderate)
     }
 
     /// Whether every answer carries `x-aisix-call-id`.
     #[must_use]
-    pub fn has_call_id(self) -> bool {
+    pub const fn has_call_id(self) -> bool {
         matches!(self, Self::Chat)
+    }
+
+    /// Whether an answer may be remembered: the same words get the same answer.
+    #[must_use]
+    pub const fn is_cacheable(self) -> bool {
+        matches!(
+            self,
+            Self::Chat | Self::Responses | Self::Messages | Self::Generate | Self::Complete | Self::Embed
+        )
     }
 }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderValue;
@@ -21,14 +22,18 @@ use tokio::task::{JoinError, JoinHandle};
 pub mod admit;
 mod ask;
 mod attempt;
+mod bytes;
 mod client;
 pub mod client_ip;
+mod count;
 mod engage;
+mod estimate;
 mod events;
 pub mod exchange;
 pub mod headers;
 pub mod own;
 mod patience;
+pub mod prepare;
 mod recall;
 mod receive;
 mod relay;
@@ -36,17 +41,23 @@ pub mod request_id;
 mod reserve;
 mod retry;
 pub mod screen;
+mod tunnel;
 
 use ask::Answer;
+use estimate::Prompt;
 use exchange::{Exchange, Outcome};
 use recall::Recall;
 
 use crate::config::snapshot::ApiKey;
-use crate::dialect::{Call, Usage, openai_chat};
+use crate::dialect::codec::Reply;
+use crate::dialect::{Call, Usage};
 use crate::endpoints::{self, Endpoint};
 use crate::envelope::{Failure, REQUEST_ID};
 use crate::error::{Fault, GatewayError};
 use crate::gateway::Worker;
+use crate::operation::Operation;
+use crate::tokens;
+use crate::upstream::UpstreamResponse;
 
 /// Answers one request to one endpoint.
 ///
@@ -118,8 +129,12 @@ async fn answer(
     };
     // A task of its own: what the actors and the provider have to say wakes it, and not the whole connection with it.
     // Boxed first: spawning moves what it is given several times.
-    let work = Box::pin(respond(exchange, request, caller, call));
-    Task(actix_rt::spawn(work)).await.unwrap_or_else(|_| Err(Fault::Panic.into()))
+    let is_tunnel = endpoint.answer == endpoints::Answer::Tunnel;
+    let task = match is_tunnel {
+        true => actix_rt::spawn(Box::pin(tunnel::tunnel(exchange, request, caller, call))),
+        false => actix_rt::spawn(Box::pin(respond(exchange, request, caller, call))),
+    };
+    Task(task).await.unwrap_or_else(|_| Err(Fault::Panic.into()))
 }
 
 /// The stages that read from the connection. No call where the gateway answers itself.
@@ -131,7 +146,9 @@ async fn take_in(
     receive::refuse_oversized(exchange, request, payload).await?;
     let caller = admit::admit(exchange, request)?;
     let call = match exchange.endpoint.answer {
-        endpoints::Answer::Provider => Some(receive::receive(exchange, request, payload, &caller).await?),
+        endpoints::Answer::Provider | endpoints::Answer::Tunnel => {
+            Some(receive::receive(exchange, request, payload, &caller).await?)
+        }
         endpoints::Answer::Gateway | endpoints::Answer::Probe => None,
     };
     Ok((caller, call))
@@ -149,9 +166,18 @@ async fn respond(
             let standing = exchange.peek().await;
             exchange.note_standing(standing.as_ref());
             exchange.responded = Some(exchange.opened.elapsed());
-            let mut response = relay::event_stream();
+            let mut response = relay::event_stream(call.is_array);
             headers::write(&exchange, standing.as_ref(), response.headers_mut());
             Ok(response.map_body(|_, ()| relay::stream(exchange, &call, events)).map_into_boxed_body())
+        }
+        Ok(Ready::Bytes(upstream, gap)) => {
+            let standing = exchange.peek().await;
+            exchange.note_standing(standing.as_ref());
+            exchange.usage = Some(Usage::estimated(call.prompt_tokens, 0));
+            exchange.responded = Some(exchange.opened.elapsed());
+            let mut response = bytes::head(&upstream);
+            headers::write(&exchange, standing.as_ref(), response.headers_mut());
+            Ok(response.map_body(|_, ()| bytes::body(exchange, *upstream, gap)).map_into_boxed_body())
         }
         Err(error) => {
             exchange.fail(&error);
@@ -166,6 +192,7 @@ async fn respond(
 enum Ready {
     Whole(HttpResponse),
     Stream(Box<events::Events>),
+    Bytes(Box<UpstreamResponse>, Option<Duration>),
 }
 
 /// The stages that ask: the actors, and then a provider.
@@ -183,22 +210,39 @@ async fn ask_provider(
         let body = screen::answer(exchange, entry.body.clone()).await?;
         return Ok(Ready::Whole(finish(exchange, relay::remembered(body)).await));
     }
-    match attempt::attempt(exchange, call, &model, candidates).await? {
+    match attempt::attempt(exchange, request.headers(), call, &model, candidates).await? {
         Answer::Stream(events) => Ok(Ready::Stream(events)),
+        Answer::Bytes(response, gap) => judged(exchange, call, response, gap).await,
         Answer::Whole(mut reply) => {
-            let usage = match reply.usage {
-                Some(usage) if usage.prompt > 0 && usage.completion > 0 => usage,
-                counted => {
-                    let delivered = openai_chat::text_bytes(&reply.body);
-                    counted.unwrap_or_default().filled(call.prompt_tokens, delivered)
-                }
-            };
-            exchange.usage = Some(usage);
+            let prompt = Prompt::of(exchange.endpoint.dialect, call, false);
+            let words = || reply.words.as_deref().map_or(0, tokens::count);
+            let usage = estimate::filled(reply.usage.unwrap_or_default(), &prompt, words);
+            // Counting costs nothing.
+            exchange.usage = call.costs_tokens.then_some(usage);
             reply.body = screen::answer(exchange, reply.body).await?;
             remember(exchange, recalled, call, &reply, usage);
             Ok(Ready::Whole(finish(exchange, relay::whole(reply.body)).await))
         }
     }
+}
+
+/// Bytes, which only guardrails have to read: a transcript is held back until it is judged.
+async fn judged(
+    exchange: &mut Exchange,
+    call: &Call,
+    response: Box<UpstreamResponse>,
+    gap: Option<Duration>,
+) -> Result<Ready, GatewayError> {
+    let is_text = exchange.endpoint.operation != Operation::Speak;
+    if !is_text || !screen::judges_answers(exchange) {
+        return Ok(Ready::Bytes(response, gap));
+    }
+    exchange.usage = Some(Usage::estimated(call.prompt_tokens, 0));
+    let head = bytes::head(&response);
+    let limit = exchange.snapshot.settings.upstream.max_response_bytes;
+    let text = patience::within(gap, response.body.read_all(limit)).await?;
+    let text = screen::text(exchange, text).await?;
+    Ok(Ready::Whole(finish(exchange, head.map_body(|_, ()| text).map_into_boxed_body()).await))
 }
 
 /// Settles first, so that the headers tell how the limits stand after this answer.
@@ -210,7 +254,7 @@ async fn finish(exchange: &mut Exchange, mut response: HttpResponse) -> HttpResp
     response
 }
 
-fn remember(exchange: &Exchange, recalled: Recall, call: &Call, reply: &openai_chat::Reply, usage: Usage) {
+fn remember(exchange: &Exchange, recalled: Recall, call: &Call, reply: &Reply, usage: Usage) {
     if let Recall::Fill(fill, ttl) = recalled {
         let entry = Entry {
             body: reply.body.clone(),

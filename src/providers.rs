@@ -1,29 +1,39 @@
 //! Providers: who is asked, where, and with which credential. Pure: no I/O, no clock, no shared state.
 //!
-//! Most providers speak OpenAI's chat dialect, so most are a row of data. Nothing outside this module compares a
-//! provider's name.
+//! A provider is a row of data: its address, how it authenticates, and the ways in which it answers. Nothing outside this
+//! module compares a provider's name.
 
-use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use std::borrow::Cow;
+
+use actix_web::http::header::{HeaderName, HeaderValue};
 
 use crate::dialect::Dialect;
-use crate::operation::Operation;
+use crate::operation::{Operation, Task};
 
+mod azure;
 mod mock;
-mod openai;
+mod row;
+mod rows;
+mod way;
+
+pub use row::Auth;
+pub use way::Way;
 
 /// What is particular to one provider.
 pub trait Provider: Send + Sync + 'static {
     /// The vendor id, as configuration spells it.
     fn name(&self) -> &'static str;
 
-    /// The dialect spoken for an operation; `None` is the endpoint's 501.
-    fn dialect(&self, operation: Operation) -> Option<Dialect>;
-
-    /// The path of an operation below the API's root; empty where there is none.
-    fn path(&self, operation: Operation) -> &'static str;
+    /// The ways in which it answers; the first of a task is its own, others are there for callers of that dialect.
+    fn ways(&self) -> &'static [Way];
 
     /// The API's root, for provider keys that name none; `None` where the operator must.
     fn api_base(&self) -> Option<&'static str>;
+
+    /// The API's root in what an operator wrote, who may have pasted an endpoint.
+    fn root<'a>(&self, written: &'a str) -> Cow<'a, str> {
+        root_of(written).into()
+    }
 
     /// The environment variable that holds the credential by custom.
     fn credential_env(&self) -> Option<&'static str>;
@@ -38,56 +48,93 @@ pub trait Provider: Send + Sync + 'static {
         true
     }
 
-    /// Whether a stream may be asked for usage by `stream_options.include_usage`.
-    fn streams_usage(&self) -> bool {
-        true
-    }
-
     /// The header that authenticates; `None` for a credential that no header can carry.
     fn authorize(&self, credential: &str) -> Option<(HeaderName, HeaderValue)> {
-        bearer(credential)
+        Auth::Bearer.header(credential)
+    }
+
+    /// How a credential is exchanged for a token first; `None` where it authenticates by itself.
+    fn grant(&self, _credential: &str) -> Option<Grant> {
+        None
+    }
+
+    /// Further headers of every request.
+    fn headers(&self) -> &'static [(HeaderName, HeaderValue)] {
+        &[]
     }
 }
 
-/// Whether a provider answers an endpoint in the caller's own dialect.
-#[must_use]
-pub fn is_spoken(provider: &dyn Provider, operation: Operation, dialect: Dialect) -> bool {
-    provider.dialect(operation) == Some(dialect)
+/// A request for a token (OAuth 2.0, client credentials): a form that is posted. Holds a secret and is not printed.
+pub struct Grant {
+    /// Where to.
+    pub url: String,
+    /// The form, encoded.
+    pub form: String,
 }
 
-fn bearer(credential: &str) -> Option<(HeaderName, HeaderValue)> {
-    let mut value = HeaderValue::try_from(format!("Bearer {credential}")).ok()?;
-    value.set_sensitive(true);
-    Some((AUTHORIZATION, value))
+/// How a provider answers an operation for a caller of a dialect: in that dialect where it can, otherwise in one that is
+/// translated; `None` is the endpoint's 501.
+#[must_use]
+pub fn way(provider: &dyn Provider, operation: Operation, caller: Dialect) -> Option<&'static Way> {
+    let task = operation.task()?;
+    let ways = || provider.ways().iter().filter(move |way| way.task == task);
+    let same = ways().find(|way| way.dialect == caller);
+    same.or_else(|| ways().find(|way| caller.translates(task, way.dialect)))
+}
+
+/// Whether a provider answers an endpoint at all. Tokens are counted by the gateway where a provider does not.
+#[must_use]
+pub fn answers(provider: &dyn Provider, operation: Operation, caller: Dialect) -> bool {
+    let is_estimated =
+        operation == Operation::CountTokens && provider.ways().iter().any(|way| way.task == Task::Converse);
+    is_estimated || way(provider, operation, caller).is_some()
 }
 
 /// The provider that knows a vendor, or the one that speaks the named protocol family for vendors nobody knows.
 #[must_use]
 pub fn find(provider: &str, adapter: Option<&str>) -> Option<&'static dyn Provider> {
-    let known = openai::ROWS.iter().find(|row| row.name() == provider).map(|row| row as &dyn Provider);
-    let known = known.or_else(|| (provider == mock::MOCK.name()).then_some(&mock::MOCK as &dyn Provider));
-    known.or_else(|| (adapter == Some(openai::ADAPTER)).then_some(&openai::COMPATIBLE as &dyn Provider))
+    let known = all().find(|row| row.name() == provider);
+    known.or_else(|| {
+        rows::FAMILIES.iter().find(|(name, _)| adapter == Some(name)).map(|(_, row)| *row as &dyn Provider)
+    })
 }
 
 /// The protocol families that a vendor nobody knows may speak.
-pub const ADAPTERS: &[&str] = &[openai::ADAPTER];
+#[must_use]
+pub fn adapters() -> Vec<&'static str> {
+    rows::FAMILIES.iter().map(|(name, _)| *name).collect()
+}
 
 /// Every vendor id that is known by name.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    openai::ROWS.iter().map(Provider::name).chain([mock::MOCK.name()]).collect()
+    all().map(Provider::name).collect()
 }
 
 /// Every provider that is known by name.
 pub fn all() -> impl Iterator<Item = &'static dyn Provider> {
-    openai::ROWS.iter().map(|row| row as &dyn Provider).chain([&mock::MOCK as &dyn Provider])
+    rows::ROWS.iter().map(|row| *row as &dyn Provider).chain([&mock::MOCK as &dyn Provider])
 }
 
 /// Strips what people paste along with an API's root: trailing slashes and an endpoint's path.
 #[must_use]
 pub fn root_of(pasted: &str) -> &str {
-    const ENDPOINTS: [&str; 5] =
-        ["/chat/completions", "/completions", "/embeddings", "/responses", "/messages"];
+    const ENDPOINTS: [&str; 14] = [
+        "/chat/completions",
+        "/completions",
+        "/embeddings",
+        "/responses",
+        "/messages",
+        "/rerank",
+        "/audio/transcriptions",
+        "/audio/translations",
+        "/audio/speech",
+        "/images/generations",
+        "/images/edits",
+        "/moderations",
+        "/chat",
+        "/embed",
+    ];
     let trimmed = pasted.trim().trim_end_matches('/');
     let root = ENDPOINTS.iter().find_map(|endpoint| trimmed.strip_suffix(endpoint)).unwrap_or(trimmed);
     root.trim_end_matches('/')
@@ -100,31 +147,77 @@ mod tests {
     #[test]
     fn a_vendor_is_found_by_name_and_otherwise_by_its_protocol() {
         assert_eq!(find("groq", None).map(Provider::name), Some("groq"));
-        assert_eq!(find("groq", Some("openai")).map(Provider::name), Some("groq"));
+        assert_eq!(find("groq", Some("anthropic")).map(Provider::name), Some("groq"));
         assert_eq!(find("acme", Some("openai")).map(Provider::name), Some("openai-compatible"));
+        assert_eq!(find("acme", Some("anthropic")).map(Provider::name), Some("anthropic"));
         assert!(find("acme", None).is_none());
+        assert!(find("acme", Some("x")).is_none());
     }
 
     #[test]
-    fn names_are_unique_and_every_row_says_where_to_go() {
+    fn names_are_unique_and_every_path_begins_at_the_root() {
         let names = names();
         for (index, name) in names.iter().enumerate() {
             assert!(!names[index + 1..].contains(name), "{name} twice");
         }
-        for provider in all().filter(|provider| !provider.is_in_process()) {
-            assert!(provider.dialect(Operation::Chat).is_some(), "{}", provider.name());
-            assert!(provider.path(Operation::Chat).starts_with('/'), "{}", provider.name());
+        for provider in all() {
+            assert!(!provider.ways().is_empty(), "{}", provider.name());
+            for way in provider.ways() {
+                assert!(way.path("m", true).starts_with('/'), "{} {:?}", provider.name(), way.task);
+            }
         }
     }
 
     #[test]
-    fn a_pasted_endpoint_is_cut_back_to_its_root() {
-        for (pasted, root) in [
-            ("https://api.openai.com/v1", "https://api.openai.com/v1"),
-            (" https://h/v1/chat/completions/ ", "https://h/v1"),
-            ("http://localhost:11434/v1/", "http://localhost:11434/v1"),
+    fn a_caller_is_answered_in_its_own_dialect_where_the_provider_speaks_it() {
+        let dialect = |name, operation, caller| {
+            way(find(name, None).expect("known"), operation, caller).map(|way| way.dialect)
+        };
+        use {Dialect as D, Operation as O};
+        for (name, operation, caller, spoken) in [
+            ("openai", O::Chat, D::OpenAiChat, Some(D::OpenAiChat)),
+            ("openai", O::Responses, D::OpenAiResponses, Some(D::OpenAiResponses)),
+            ("openai", O::Messages, D::Anthropic, Some(D::OpenAiChat)),
+            ("anthropic", O::Chat, D::OpenAiChat, Some(D::Anthropic)),
+            ("groq", O::Generate, D::Gemini, Some(D::OpenAiChat)),
+            ("gemini", O::StreamGenerate, D::Gemini, Some(D::Gemini)),
+            ("cohere", O::Embed, D::OpenAi, Some(D::Cohere)),
+            ("anthropic", O::Embed, D::OpenAi, None),
+            ("voyage", O::Rerank, D::Cohere, Some(D::Voyage)),
+            ("jina", O::Rerank, D::Cohere, Some(D::Cohere)),
+            ("jina", O::Chat, D::OpenAiChat, None),
         ] {
-            assert_eq!(root_of(pasted), root);
+            assert_eq!(dialect(name, operation, caller), spoken, "{name} {operation}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_counted_for_whoever_converses() {
+        let openai = find("openai", None).expect("known");
+        assert!(way(openai, Operation::CountTokens, Dialect::Anthropic).is_none());
+        assert!(answers(openai, Operation::CountTokens, Dialect::Anthropic));
+        assert!(!answers(find("jina", None).expect("known"), Operation::CountTokens, Dialect::Anthropic));
+    }
+
+    #[test]
+    fn a_pasted_endpoint_is_cut_back_to_its_root() {
+        for (name, pasted, root) in [
+            ("openai", "https://api.openai.com/v1", "https://api.openai.com/v1"),
+            ("openai", "https://api.openai.com/", "https://api.openai.com/v1"),
+            ("openai", " https://h/v1/chat/completions/ ", "https://h/v1"),
+            ("ollama", "http://localhost:11434/v1/", "http://localhost:11434/v1"),
+            ("anthropic", "https://api.anthropic.com/v1/messages", "https://api.anthropic.com"),
+            ("anthropic", "https://proxy.example.com/a/v1/", "https://proxy.example.com/a"),
+            (
+                "gemini",
+                "https://generativelanguage.googleapis.com/v1beta/openai/",
+                "https://generativelanguage.googleapis.com",
+            ),
+            ("cohere", "https://api.cohere.com/v2/chat", "https://api.cohere.com"),
+            ("azure-openai", "https://r.openai.azure.com/openai/v1/", "https://r.openai.azure.com"),
+            ("azure-openai", "my-resource", "https://my-resource.openai.azure.com"),
+        ] {
+            assert_eq!(find(name, None).expect("known").root(pasted), root, "{name}");
         }
     }
 }

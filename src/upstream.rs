@@ -5,35 +5,40 @@
 //! its time limit. Dropping a response in the middle closes its connection at once.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use actix_web::http::Version;
+use actix_web::body::SizedStream;
 use actix_web::http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     TRANSFER_ENCODING, USER_AGENT,
 };
+use actix_web::http::{Method, Version};
 use aisix_actors::provider_pool::TlsProfileId;
 use awc::error::{PayloadError, SendRequestError};
 use bytes::{Bytes, BytesMut};
 use foldhash::HashMap;
 use futures::{Stream, StreamExt};
+use smallvec::SmallVec;
 
 use crate::config::settings::Settings;
 use crate::config::snapshot::{DefaultHeaders, Snapshot};
 use crate::envelope::{JSON, REQUEST_ID};
 use crate::error::UpstreamError;
-use crate::providers::Provider;
+use crate::providers::{Auth, Provider};
 
 mod connector;
 mod in_process;
 pub mod tls;
+mod token;
 pub mod webhook;
 
 pub(crate) use connector::without_delay;
 use in_process::InProcess;
+use token::Tokens;
 
 /// What the gateway calls itself towards providers.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("aisix/", env!("CARGO_PKG_VERSION")));
@@ -43,6 +48,8 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 
 /// A request to a provider, ready to go.
 pub struct UpstreamRequest<'a> {
+    /// The method.
+    pub method: Method,
     /// Who is asked.
     pub provider: &'static dyn Provider,
     /// The API's root.
@@ -51,16 +58,22 @@ pub struct UpstreamRequest<'a> {
     pub path: &'a str,
     /// The connection rules.
     pub tls: TlsProfileId,
-    /// The header that authenticates.
-    pub authorization: Option<(HeaderName, HeaderValue)>,
+    /// What authenticates.
+    pub credential: Option<&'a str>,
     /// Headers that the operator adds.
     pub extra_headers: &'a DefaultHeaders,
     /// The id of the exchange.
     pub request_id: &'a HeaderValue,
+    /// What the body is; nothing where the forwarded headers say it.
+    pub content_type: &'a str,
+    /// Headers of the caller that are handed on; every other one of the same name counts more.
+    pub handed_on: Vec<(HeaderName, HeaderValue)>,
+    /// All of the caller's headers, instead of the gateway's, as far as they are for the provider.
+    pub forwarded: Option<HeaderMap>,
     /// Whether a stream is wanted.
     pub is_stream: bool,
-    /// The JSON body.
-    pub body: Bytes,
+    /// The body, in pieces.
+    pub body: SmallVec<[Bytes; 3]>,
 }
 
 /// The head of a provider's answer, and its body to come.
@@ -69,6 +82,10 @@ pub struct UpstreamResponse {
     pub status: u16,
     /// What the body says that it is.
     pub content: Content,
+    /// What the body is, in the provider's words.
+    pub content_type: Option<HeaderValue>,
+    /// The length of the body, where it is declared.
+    pub content_length: Option<u64>,
     /// When to come back.
     pub retry_after: Option<Duration>,
     /// What the provider calls the request.
@@ -102,6 +119,7 @@ pub enum UpstreamBody {
 #[derive(Default)]
 pub struct Upstream {
     clients: RefCell<HashMap<TlsProfileId, Kept>>,
+    tokens: Tokens,
 }
 
 /// A client, and the settings that it was made for.
@@ -125,31 +143,68 @@ impl Upstream {
             return in_process::send(&request).await;
         }
         let client = self.client(snapshot, tls, request.tls)?;
+        let authorization = match request.credential {
+            Some(credential) => self.authorization(&client, request.provider, credential).await?,
+            None => None,
+        };
         let mut url = String::with_capacity(request.base_url.len() + request.path.len());
         url.push_str(request.base_url);
         url.push_str(request.path);
-        let mut outgoing = client.post(url).no_decompress();
+        let mut outgoing = client.request(request.method, url).no_decompress();
         let headers = outgoing.headers_mut();
-        headers.insert(CONTENT_TYPE, JSON);
-        headers.insert(USER_AGENT, AGENT);
-        headers.insert(ACCEPT_ENCODING, IDENTITY);
+        match request.forwarded {
+            Some(forwarded) => *headers = forwarded,
+            None => {
+                headers.insert(CONTENT_TYPE, content_type(request.content_type));
+                headers.insert(USER_AGENT, AGENT);
+                headers.insert(ACCEPT_ENCODING, IDENTITY);
+                headers.insert(ACCEPT, if request.is_stream { EVENT_STREAM } else { JSON });
+            }
+        }
         headers.insert(REQUEST_ID, request.request_id.clone());
-        headers.insert(ACCEPT, if request.is_stream { EVENT_STREAM } else { JSON });
+        for (name, value) in request.handed_on {
+            headers.insert(name, value);
+        }
+        for (name, value) in request.provider.headers() {
+            headers.insert(name.clone(), value.clone());
+        }
         for (name, value) in &request.extra_headers.0 {
             // Configuration lets only legal names and values through.
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(&**name), HeaderValue::try_from(&**value)) {
                 headers.insert(name, value);
             }
         }
-        if let Some((name, value)) = request.authorization {
+        if let Some((name, value)) = authorization {
             headers.insert(name, value);
         }
-        let response = outgoing.send_body(request.body).await.map_err(unreachable)?;
+        let mut pieces = request.body;
+        let sent = match pieces.len() {
+            0 | 1 => outgoing.send_body(pieces.pop().unwrap_or_default()).await,
+            _ => {
+                let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+                let pieces = futures::stream::iter(pieces.into_iter().map(Ok::<_, Infallible>));
+                outgoing.send_body(SizedStream::new(length, pieces)).await
+            }
+        };
+        let response = sent.map_err(unreachable)?;
         if UpstreamResponse::is_unmarked(&response) {
             let reason = "it has neither Content-Length nor chunks, only the end of the connection";
             return Err(UpstreamError::Undecodable { reason: reason.into() });
         }
         Ok(UpstreamResponse::from_wire(response))
+    }
+
+    /// The header that authenticates, with a token where the credential is exchanged for one.
+    async fn authorization(
+        &self,
+        client: &awc::Client,
+        provider: &dyn Provider,
+        credential: &str,
+    ) -> Result<Option<(HeaderName, HeaderValue)>, UpstreamError> {
+        Ok(match provider.grant(credential) {
+            None => provider.authorize(credential),
+            Some(grant) => Auth::Bearer.header(&self.tokens.get(client, &grant).await?),
+        })
     }
 
     fn client(
@@ -184,6 +239,13 @@ impl Kept {
     }
 }
 
+fn content_type(text: &str) -> HeaderValue {
+    match text {
+        "application/json" => JSON,
+        other => HeaderValue::try_from(other).unwrap_or(JSON),
+    }
+}
+
 /// Answers are handed on byte for byte, so they must not be packed.
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -201,6 +263,8 @@ impl UpstreamResponse {
         Self {
             status: response.status().as_u16(),
             content,
+            content_type: headers.get(CONTENT_TYPE).cloned(),
+            content_length: declared,
             retry_after: retry_after(headers),
             request_id: request_id(headers),
             body: UpstreamBody::Wire(Box::new(response), declared),
@@ -214,6 +278,15 @@ impl UpstreamResponse {
         let headers = response.headers();
         let is_marked = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
         response.version() == Version::HTTP_11 && response.status().is_success() && !is_marked
+    }
+
+    /// All headers, of an answer from the network.
+    #[must_use]
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        match &self.body {
+            UpstreamBody::Wire(response, _) => Some(response.headers()),
+            UpstreamBody::InProcess(_) | UpstreamBody::Ended => None,
+        }
     }
 
     /// Reads an error answer's body, at most 64 KiB of it; what cannot be read counts as empty.

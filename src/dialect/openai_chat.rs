@@ -6,38 +6,29 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Usage;
+use super::codec::{Reply, words};
 use super::raw::{RawObject, range_in};
 use super::sse::Frame;
-use crate::error::{UpstreamError, UpstreamRefusal};
+use crate::error::UpstreamError;
 
+mod failure;
 mod finish;
+pub mod neutral;
 mod sketch;
 mod skim;
 
+pub(in crate::dialect) use failure::in_band;
+pub use failure::{read_error, refusal};
 use sketch::Sketcher;
 
 /// The member that asks for usage in a stream, as `(name, raw JSON)`.
 pub const INCLUDE_USAGE: (&str, &str) = ("stream_options", r#"{"include_usage":true}"#);
-
-/// A whole reply, ready for the caller.
-#[derive(Debug)]
-pub struct Reply {
-    /// The provider's body with the model that the caller named.
-    pub body: Bytes,
-    /// What the provider counted.
-    pub usage: Option<Usage>,
-    /// What the provider calls the model.
-    pub model: Option<Box<str>>,
-    /// Why the provider stopped.
-    pub finish_reason: Option<&'static str>,
-}
 
 /// Reads a whole reply and names the model as the caller did.
 ///
@@ -56,7 +47,7 @@ pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
             }
             _ => body,
         };
-        return Ok(Reply { body, usage, model: own, finish_reason });
+        return Ok(reply(body, usage, own, finish_reason));
     }
     let object = RawObject::parse(body)
         .map_err(|_| UpstreamError::Undecodable { reason: Cow::Borrowed("it is not a JSON object") })?;
@@ -69,7 +60,18 @@ pub fn read_reply(body: Bytes, model: &str) -> Result<Reply, UpstreamError> {
     let own = object.member("model").map(bare);
     let named_already = object.member("model").is_none_or(|own| own == model);
     let body = if named_already { object.bytes().clone() } else { object.with(&[("model", model)]) };
-    Ok(Reply { body, usage, model: own, finish_reason })
+    Ok(reply(body, usage, own, finish_reason))
+}
+
+fn reply(
+    body: Bytes,
+    usage: Option<Usage>,
+    model: Option<Box<str>>,
+    finish_reason: Option<&'static str>,
+) -> Reply {
+    let is_counted = usage.is_some_and(|usage| usage.prompt > 0 && usage.completion > 0);
+    let words = (!is_counted).then(|| words(&body));
+    Reply { body, usage, model, finish_reason, words }
 }
 
 /// A name without its quotes.
@@ -102,6 +104,19 @@ pub enum Chunk {
     Comment,
     /// `[DONE]`.
     Done,
+    /// Part of the answer, and the provider's last word.
+    Last {
+        /// How the frame reaches the caller.
+        pass: Pass,
+        /// What the provider counted.
+        usage: Option<Usage>,
+        /// The reason to finish that it carried.
+        finish: Option<&'static str>,
+        /// Bytes of text in it.
+        text_bytes: u64,
+    },
+    /// Something that this caller's dialect does not have.
+    Skipped,
     /// The provider gave up.
     Failed(UpstreamError),
     /// Not JSON: to be skipped and counted.
@@ -284,125 +299,6 @@ fn read_usage(raw: &str) -> Option<Usage> {
         is_estimated: false,
     };
     (usage.total > 0).then_some(usage)
-}
-
-#[derive(Deserialize)]
-struct ErrorMembers<'a> {
-    #[serde(borrow, default)]
-    message: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    param: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    code: Option<&'a RawValue>,
-    /// Groq's name for the status of an error inside a stream.
-    #[serde(default)]
-    status_code: Option<u16>,
-}
-
-/// Message, param, code and embedded status of an `error` value: an object, or only a text.
-fn read_error_value(raw: &str) -> UpstreamRefusal {
-    if let Ok(text) = serde_json::from_str::<String>(raw) {
-        return UpstreamRefusal { message: text, ..UpstreamRefusal::default() };
-    }
-    let Ok(members) = serde_json::from_str::<ErrorMembers<'_>>(raw) else {
-        return UpstreamRefusal { message: raw.to_owned(), ..UpstreamRefusal::default() };
-    };
-    let code = members.code.map(RawValue::get);
-    let as_text = code.and_then(|raw| serde_json::from_str::<String>(raw).ok());
-    let number = as_text.as_deref().or(code).and_then(|text| text.parse().ok()).or(members.status_code);
-    UpstreamRefusal {
-        status: number.filter(|status| (400..=599).contains(status)),
-        message: members.message.as_deref().unwrap_or(raw).to_owned(),
-        param: members.param.map(Cow::into_owned),
-        code: as_text,
-        ..UpstreamRefusal::default()
-    }
-}
-
-/// An error where an answer belongs (§3.7): the embedded status decides what the caller gets.
-fn in_band(raw: &str) -> UpstreamError {
-    // A code that is a status has been read as one.
-    let mut refusal = read_error_value(raw);
-    refusal.code = refusal.code.filter(|code| code.parse::<u16>().is_err());
-    if refusal.status.is_none_or(|status| status >= 500) {
-        hide(&mut refusal);
-    }
-    UpstreamError::Refused(Box::new(refusal))
-}
-
-/// Takes out what a provider's own failure may tell about accounts and machines.
-fn hide(refusal: &mut UpstreamRefusal) {
-    refusal.message = match refusal.status {
-        Some(status) => format!("upstream returned {status}"),
-        None => "the provider reported an error in its answer".to_owned(),
-    };
-    refusal.param = None;
-    refusal.code = None;
-}
-
-/// Bytes of text in the choices of a whole reply, for a guess where the provider counted nothing.
-#[must_use]
-pub fn text_bytes(body: &[u8]) -> u64 {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow)]
-        choices: Vec<Answered<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Answered<'a> {
-        #[serde(borrow, default)]
-        message: Option<&'a RawValue>,
-    }
-    /// `{"role":"assistant","content":""}`, the least that a message is.
-    const MESSAGE_FRAME_BYTES: u64 = 33;
-    let body: Option<Body<'_>> = serde_json::from_slice(body).ok();
-    let choices = body.map(|body| body.choices).unwrap_or_default();
-    let bytes = |choice: &Answered<'_>| choice.message.map_or(0, |message| message.get().len() as u64);
-    choices.iter().map(|choice| bytes(choice).saturating_sub(MESSAGE_FRAME_BYTES)).sum()
-}
-
-/// Reads an error answer (§3.6): words, param and code for 4xx, nothing of the provider's otherwise.
-#[must_use]
-pub fn read_error(status: u16, retry_after: Option<Duration>, body: &[u8]) -> UpstreamError {
-    let text = String::from_utf8_lossy(body);
-    let mut refusal = match error_member(&text) {
-        Some(raw) => read_error_value(raw),
-        None => UpstreamRefusal { message: text.trim().to_owned(), ..UpstreamRefusal::default() },
-    };
-    refusal.status = Some(status);
-    refusal.retry_after = retry_after;
-    if !(400..=499).contains(&status) {
-        hide(&mut refusal);
-    } else if refusal.message.is_empty() {
-        refusal.message = format!("upstream returned {status}");
-    }
-    UpstreamError::Refused(Box::new(refusal))
-}
-
-/// The part of an error body that speaks: `error`, or the object itself where its words lie bare; Google's
-/// OpenAI-compatible endpoint wraps either in an array.
-fn error_member(text: &str) -> Option<&str> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow, default)]
-        error: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        message: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        detail: Option<&'a RawValue>,
-    }
-    let text = text.trim();
-    if text.starts_with('[') {
-        let items = serde_json::from_str::<Vec<&RawValue>>(text).ok()?;
-        return items.first().and_then(|item| error_member(item.get()));
-    }
-    let body: Body<'_> = serde_json::from_str(text).ok()?;
-    match (body.error, body.message, body.detail) {
-        (Some(error), _, _) => Some(error.get()),
-        (None, Some(_), _) => Some(text),
-        (None, None, Some(detail)) => Some(detail.get()),
-        (None, None, None) => None,
-    }
 }
 
 #[cfg(test)]

@@ -129,8 +129,10 @@ impl GatewayError {
                 AccessError::ExpiredKey => Kind::ApiKeyExpired,
                 AccessError::DisabledKey => Kind::ApiKeyDisabled,
                 AccessError::Throttled { .. } => Kind::AuthThrottled,
-                AccessError::UnknownModel(_) => Kind::ModelNotFound,
-                AccessError::ModelNotAllowed(_) => Kind::PermissionDenied,
+                AccessError::UnknownModel(_) | AccessError::UnknownProvider(_) => Kind::ModelNotFound,
+                AccessError::ModelNotAllowed(_) | AccessError::ProviderNotAllowed(_) => {
+                    Kind::PermissionDenied
+                }
             },
             Self::Limit(_) => Kind::RateLimitExceeded,
             Self::Budget(BudgetError::Exceeded(_)) => Kind::BudgetExceeded,

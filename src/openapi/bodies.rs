@@ -79,11 +79,3 @@ pub(super) struct MessagesReply {
     /// The parts of the answer.
     content: Vec<Map<String, Value>>,
 }
-
-/// How many tokens a conversation has.
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "read by the derive only")]
-pub(super) struct TokenCount {
-    /// The tokens.
-    input_tokens: u64,
-}

@@ -1,18 +1,19 @@
 //! The document of the proxy: a loop over the table of endpoints.
 
+use actix_web::http::Method;
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::bodies::{ChatCompletion, ChatRequest, MessagesReply, MessagesRequest, TokenCount};
+use super::bodies::{ChatCompletion, ChatRequest, MessagesReply, MessagesRequest};
 use super::{
     Access, Described, Document, Schemas, Stage, answer, header, header_if, ok, probe, verbose, with_headers,
 };
-use crate::endpoints::{Answer, ENDPOINTS, Endpoint};
+use crate::dialect::{Dialect, call};
+use crate::endpoints::{Answer, ENDPOINTS, Endpoint, Intake};
 use crate::envelope::CALL_ID;
 use crate::operation::Operation;
 use crate::pipeline::headers;
 use crate::pipeline::own::ModelList;
-use crate::providers;
 
 /// What the document says of itself.
 const DESCRIPTION: &str = "One place for every model call. Bodies are those of the providers' own APIs; what the gateway \
@@ -23,7 +24,14 @@ const DESCRIPTION: &str = "One place for every model call. Bodies are those of t
 pub fn proxy(server: String) -> Bytes {
     let mut document = Document::new("AISIX Proxy API", DESCRIPTION, &[server]).with_request_id();
     for endpoint in &ENDPOINTS {
-        describe(&mut document, endpoint, endpoint.path, endpoint.operation.label());
+        let label = endpoint.operation.label();
+        // An operation of several dialects has a row in each.
+        let is_first = ENDPOINTS.iter().find(|row| row.operation == endpoint.operation);
+        let id = match is_first.is_some_and(|first| std::ptr::eq(first, endpoint)) {
+            true => label.to_owned(),
+            false => format!("{label}_{}", endpoint.dialect.protocol()),
+        };
+        describe(&mut document, endpoint, endpoint.path, &id);
     }
     document.finish()
 }
@@ -33,61 +41,87 @@ pub fn describe(document: &mut Document, endpoint: &Endpoint, path: &str, id: &s
     let (access, stages): (_, &[Stage]) = match endpoint.answer {
         Answer::Probe => (Access::Public, &[]),
         Answer::Gateway => (Access::Caller, &[]),
-        Answer::Provider => (Access::Caller, &[Stage::Body, Stage::Pipeline]),
+        Answer::Provider | Answer::Tunnel => (Access::Caller, &[Stage::Body, Stage::Pipeline]),
     };
     let has_call_id = endpoint.operation.has_call_id();
     let mut answers = answers(endpoint.operation, &mut document.schemas);
-    if endpoint.answer == Answer::Provider {
-        if !is_spoken(endpoint) {
-            answers.clear();
-        }
+    if matches!(endpoint.answer, Answer::Provider | Answer::Tunnel) {
         let with_all = |(status, answer)| (status, with_headers(answer, answer_headers(has_call_id)));
         answers = answers.into_iter().map(with_all).collect();
     }
     let described = Described {
         id: id.to_owned(),
         tag: tag(endpoint.answer),
-        summary: summary(endpoint.operation).to_owned(),
+        summary: endpoint.operation.sentence().to_owned(),
         access,
         envelope: endpoint.envelope,
-        parameters: if endpoint.answer == Answer::Probe { vec![verbose()] } else { Vec::new() },
-        body: body(endpoint.operation, &mut document.schemas),
+        parameters: parameters(endpoint),
+        body: body(endpoint, &mut document.schemas),
         answers,
         stages,
     };
-    document.add(&endpoint.method, path, described);
-}
-
-/// Whether any provider answers the endpoint; 501 is all that comes otherwise.
-fn is_spoken(endpoint: &Endpoint) -> bool {
-    providers::all().any(|provider| providers::is_spoken(provider, endpoint.operation, endpoint.dialect))
+    let any = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let Some(method) = &endpoint.method else {
+        for method in &any {
+            let id = format!("{}_{}", described.id, method.as_str().to_ascii_lowercase());
+            document.add(method, path, Described { id, ..described.clone() });
+        }
+        return;
+    };
+    document.add(method, path, described);
 }
 
 fn tag(answer: Answer) -> &'static str {
     match answer {
         Answer::Probe => "probes",
-        Answer::Gateway | Answer::Provider => "models",
+        Answer::Gateway | Answer::Provider | Answer::Tunnel => "models",
     }
 }
 
-fn summary(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Livez => "Is the process up?",
-        Operation::Readyz => "May traffic be sent here?",
-        Operation::Models => "The models that the key may call; patterns are not listed.",
-        Operation::Chat => "A conversation in OpenAI's dialect, whole or streamed.",
-        Operation::Messages => "A conversation in Anthropic's dialect.",
-        Operation::CountTokens => "The tokens of a conversation in Anthropic's dialect.",
+fn parameters(endpoint: &Endpoint) -> Vec<Value> {
+    if endpoint.answer == Answer::Probe {
+        return vec![verbose()];
     }
+    let names = endpoint.path.split('{').skip(1).filter_map(|part| part.split('}').next());
+    let parameter = |name| {
+        let schema = json!({ "type": "string", "minLength": 1 });
+        json!({ "name": name, "in": "path", "required": true, "schema": schema })
+    };
+    names.map(parameter).collect()
 }
 
-fn body(operation: Operation, schemas: &mut Schemas) -> Option<Value> {
-    let schema = match operation {
-        Operation::Livez | Operation::Readyz | Operation::Models => return None,
-        Operation::Chat => schemas.input::<ChatRequest>(),
-        Operation::Messages | Operation::CountTokens => schemas.input::<MessagesRequest>(),
+fn body(endpoint: &Endpoint, schemas: &mut Schemas) -> Option<Value> {
+    let schema = match (endpoint.intake, endpoint.operation) {
+        (Intake::Nothing, _) => return None,
+        (Intake::Anything, _) => return Some(json!({ "content": { "*/*": {} } })),
+        (Intake::Form, operation) => {
+            let file = if operation == Operation::EditImage { "image" } else { "file" };
+            let properties =
+                json!({ "model": { "type": "string" }, file: { "type": "string", "format": "binary" } });
+            let schema = json!({ "type": "object", "required": ["model", file], "properties": properties });
+            return Some(
+                json!({ "required": true, "content": { "multipart/form-data": { "schema": schema } } }),
+            );
+        }
+        (Intake::Json, Operation::Chat) => schemas.input::<ChatRequest>(),
+        (Intake::Json, Operation::Messages) => schemas.input::<MessagesRequest>(),
+        (Intake::Json, operation) => named_members(operation, endpoint.dialect),
     };
     Some(json!({ "required": true, "content": { "application/json": { "schema": schema } } }))
+}
+
+/// The members that the gateway asks for; the rest is the provider's to check.
+fn named_members(operation: Operation, dialect: Dialect) -> Value {
+    let mut names = call::required(operation, dialect).to_vec();
+    let properties: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+    let mut properties = properties;
+    if dialect != Dialect::Gemini {
+        properties.insert("model".to_owned(), json!({ "type": "string" }));
+        if operation != Operation::Moderate {
+            names.insert(0, "model");
+        }
+    }
+    json!({ "type": "object", "required": names, "properties": properties })
 }
 
 fn answers(operation: Operation, schemas: &mut Schemas) -> Vec<(u16, Value)> {
@@ -97,7 +131,26 @@ fn answers(operation: Operation, schemas: &mut Schemas) -> Vec<(u16, Value)> {
         Operation::Models => vec![ok::<ModelList<'_>>(schemas, "The models.")],
         Operation::Chat => streamed(schemas.output::<ChatCompletion>()),
         Operation::Messages => streamed(schemas.output::<MessagesReply>()),
-        Operation::CountTokens => vec![ok::<TokenCount>(schemas, "The tokens.")],
+        Operation::Speak | Operation::Transcribe | Operation::Translate | Operation::Passthrough => {
+            vec![(200, answer("What the provider answers.", &json!({ "*/*": {} })))]
+        }
+        Operation::StreamGenerate => {
+            let events =
+                json!({ "schema": { "description": "Events, with `alt=sse`; an array otherwise." } });
+            let content = json!({ "text/event-stream": events, "application/json": { "schema": {} } });
+            vec![(200, answer("The answer, in parts.", &content))]
+        }
+        Operation::Responses | Operation::Complete | Operation::Image | Operation::EditImage => {
+            streamed(json!({ "type": "object" }))
+        }
+        Operation::Generate
+        | Operation::CountTokens
+        | Operation::Embed
+        | Operation::Rerank
+        | Operation::Moderate => {
+            let content = json!({ "application/json": { "schema": { "type": "object" } } });
+            vec![(200, answer("The answer.", &content))]
+        }
     }
 }
 

@@ -75,8 +75,8 @@ pub(super) fn answer(envelope: Envelope, kinds: &[Kind], schema: &Value) -> Valu
         let (_, r#type, code) = kind.row();
         let name = code.map_or_else(String::new, |code| format!(", code `{code}`"));
         match envelope {
-            Envelope::OpenAi => format!("* `{}`{name}: {}", r#type, kind.sentence()),
-            Envelope::Anthropic | Envelope::Admin => format!("* {}", kind.sentence()),
+            Envelope::OpenAi | Envelope::Responses => format!("* `{}`{name}: {}", r#type, kind.sentence()),
+            Envelope::Anthropic | Envelope::Google | Envelope::Admin => format!("* {}", kind.sentence()),
         }
     });
     let answer = json!({

@@ -12,7 +12,8 @@ use crate::config::snapshot::ApiKey;
 use crate::error::{AccessError, GatewayError};
 use crate::telemetry::record::Admission;
 
-/// Finds the caller's key (§1.6): `Authorization: Bearer`, or `x-api-key` where there is no `Authorization`.
+/// Finds the caller's key (§1.6): `Authorization: Bearer`, or `x-api-key` or `x-goog-api-key` where there is no
+/// `Authorization`.
 ///
 /// # Errors
 /// 401 without a usable credential, or with a key that is unknown, disabled or expired; 429 instead of it when the
@@ -29,6 +30,8 @@ pub fn admit(exchange: &mut Exchange, request: &HttpRequest) -> Result<Arc<ApiKe
             AccessError::UnknownKey
             | AccessError::UnknownModel(_)
             | AccessError::ModelNotAllowed(_)
+            | AccessError::UnknownProvider(_)
+            | AccessError::ProviderNotAllowed(_)
             | AccessError::Throttled { .. },
         ) => Admission::Unknown,
     });
@@ -49,11 +52,12 @@ fn find(exchange: &mut Exchange, request: &HttpRequest, now: Duration) -> Result
     Ok(key)
 }
 
-/// The credential that a request presents: a bearer token, or `x-api-key` where there is no `Authorization`.
+/// The credential that a request presents: a bearer token, or what the SDKs of Anthropic and of Google send where there is
+/// no `Authorization`.
 pub fn credential(headers: &HeaderMap) -> Option<&str> {
     let token = match headers.get(AUTHORIZATION) {
         Some(value) => value.to_str().ok()?.strip_prefix("Bearer ")?,
-        None => headers.get("x-api-key")?.to_str().ok()?,
+        None => headers.get("x-api-key").or_else(|| headers.get("x-goog-api-key"))?.to_str().ok()?,
     };
     let token = token.trim();
     (!token.is_empty()).then_some(token)
@@ -74,6 +78,7 @@ mod tests {
             (&[("authorization", "bearer sk-1"), ("x-api-key", "sk-2")], None),
             (&[("authorization", "Basic eA=="), ("x-api-key", "sk-2")], None),
             (&[("authorization", "Bearer "), ("x-api-key", "sk-2")], None),
+            (&[("x-goog-api-key", "sk-3")], Some("sk-3")),
             (&[], None),
         ] {
             let mut map = HeaderMap::new();

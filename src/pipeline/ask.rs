@@ -1,35 +1,47 @@
 //! Ask: one request to one target, within its time limits, and its answer as far as it decides what happens next.
 
 use std::cell::Cell;
+use std::time::Duration;
 
-use actix_web::http::header::HeaderValue;
-use bytes::Bytes;
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::timeout;
 
 use super::events::Events;
 use super::exchange::{Engaged, Exchange};
 use super::patience::{Patience, within};
+use super::prepare::Prepared;
+use crate::config::headers::is_forwardable;
 use crate::config::snapshot::Direct;
-use crate::dialect::{Call, StreamOptions, openai_chat};
+use crate::dialect::codec::{self, Reply};
+use crate::dialect::stream::Frames;
+use crate::dialect::{Call, Dialect};
 use crate::error::UpstreamError;
+use crate::operation::Task;
 use crate::upstream::{Content, UpstreamRequest, UpstreamResponse};
 
 /// A provider's answer, on its way to the caller.
 pub enum Answer {
     /// All of it.
-    Whole(openai_chat::Reply),
+    Whole(Reply),
     /// A stream whose first event is there, or late.
     Stream(Box<Events>),
+    /// Bytes that are handed on as they come: sound, or a text that is no JSON; and the longest silence in them.
+    Bytes(Box<UpstreamResponse>, Option<Duration>),
 }
 
 /// One request to one target.
 pub struct Ask<'a> {
     /// What it is part of.
     pub exchange: &'a Exchange,
+    /// The caller's headers.
+    pub headers: &'a HeaderMap,
     /// What the caller wants.
     pub call: &'a Call,
     /// The target.
     pub direct: &'a Direct,
+    /// What it is sent.
+    pub prepared: &'a Prepared,
     /// What was taken for it.
     pub engaged: &'a Engaged,
     /// Its time limits.
@@ -44,27 +56,47 @@ impl Ask<'_> {
     /// # Errors
     /// The provider's failure.
     pub async fn run(&self) -> Result<Answer, UpstreamError> {
-        if self.call.is_stream {
+        let task = self.prepared.way.task;
+        if self.call.is_stream && task != Task::Speak {
             return self.stream().await;
         }
+        let head = within(self.patience.head, self.send());
+        if task == Task::Speak {
+            return within(self.patience.whole, head).await.map(|response| self.bytes(response));
+        }
         let whole = async {
-            let response = within(self.patience.head, self.send()).await?;
-            self.read_whole(response).await
+            let response = head.await?;
+            // Transcripts come as plain text or subtitles where the caller wants them so.
+            match response.content {
+                Content::Json => self.read_whole(response).await.map(Answer::Whole),
+                _ if matches!(task, Task::Transcribe | Task::Translate) => Ok(self.bytes(response)),
+                _ => self.read_whole(response).await.map(Answer::Whole),
+            }
         };
-        within(self.patience.whole, whole).await.map(Answer::Whole)
+        within(self.patience.whole, whole).await
     }
 
     async fn stream(&self) -> Result<Answer, UpstreamError> {
         let patience = &self.patience;
         let response = within(patience.stream_head(), self.send()).await?;
         if response.content == Content::Json {
-            within(patience.gap, self.read_whole(response)).await?;
-            return Err(not_a_stream("a JSON body"));
+            let whole = within(patience.gap, self.read_whole(response)).await?;
+            // Those who cannot stream an operation that they have answer it whole; conversations are promised as streams.
+            return match self.prepared.way.task {
+                Task::Converse | Task::Complete => Err(not_a_stream("a JSON body")),
+                _ => Ok(Answer::Whole(whole)),
+            };
         }
         if response.content == Content::Html {
             return Err(not_a_stream("a web page (is api_base right?)"));
         }
-        let mut events = Box::new(Events::new(response.body, self.model().into(), patience));
+        let way = self.prepared.way;
+        let stamp = self.exchange.stamp(self.call);
+        let frames = match self.call.is_array {
+            true => Frames::as_array(way.dialect, stamp),
+            false => Frames::new(way.task, way.dialect, self.caller(), stamp),
+        };
+        let mut events = Box::new(Events::new(response.body, frames, patience));
         let first = within(patience.first_event, events.wait_for_first());
         if let Ok(first) = timeout(patience.withheld, first).await {
             first?;
@@ -73,30 +105,45 @@ impl Ask<'_> {
         Ok(Answer::Stream(events))
     }
 
-    /// The model as the caller wrote it.
-    fn model(&self) -> &str {
-        self.call.body.member("model").unwrap_or_default()
+    fn bytes(&self, response: UpstreamResponse) -> Answer {
+        Answer::Bytes(Box::new(response), self.patience.gap)
     }
 
-    async fn read_whole(&self, response: UpstreamResponse) -> Result<openai_chat::Reply, UpstreamError> {
+    fn caller(&self) -> Dialect {
+        self.exchange.endpoint.dialect
+    }
+
+    async fn read_whole(&self, response: UpstreamResponse) -> Result<Reply, UpstreamError> {
         let limit = self.exchange.snapshot.settings.upstream.max_response_bytes;
-        openai_chat::read_reply(response.body.read_all(limit).await?, self.model())
+        let body = response.body.read_all(limit).await?;
+        let way = self.prepared.way;
+        match way.dialect == self.caller() {
+            true => codec::own_reply(way.task, way.dialect, body, &self.call.model_json),
+            false => {
+                let stamp = self.exchange.stamp(self.call);
+                codec::translated_reply(way.task, way.dialect, self.caller(), &body, &stamp)
+            }
+        }
     }
 
     /// Sends the request; an error answer becomes the error that it is (§3.6).
     async fn send(&self) -> Result<UpstreamResponse, UpstreamError> {
-        let Self { exchange, direct, engaged, .. } = self;
+        let Self { exchange, direct, engaged, prepared, .. } = self;
         let credential = engaged.credential();
         let request = UpstreamRequest {
+            method: Method::POST,
             provider: direct.provider,
             base_url: &engaged.key.base_url,
-            path: direct.provider.path(exchange.endpoint.operation),
+            path: &prepared.path,
             tls: engaged.key.tls,
-            authorization: credential.and_then(|credential| direct.provider.authorize(credential)),
+            credential,
             extra_headers: &direct.default_headers,
+            content_type: &prepared.content_type,
+            forwarded: None,
+            handed_on: handed_on(direct, self.headers),
             request_id: &exchange.request_id,
             is_stream: self.call.is_stream,
-            body: self.body(),
+            body: prepared.body.clone(),
         };
         let worker = &exchange.worker;
         let mut response = worker.upstream.send(&exchange.snapshot, &worker.gateway.tls, request).await?;
@@ -105,19 +152,21 @@ impl Ask<'_> {
             return Ok(response);
         }
         let text = response.error_text().await;
-        Err(openai_chat::read_error(response.status, response.retry_after, &text))
+        Err(codec::refusal(prepared.way.dialect, response.status, response.retry_after, &text))
     }
+}
 
-    /// The caller's body with the target's own name for the model, and the wish for usage where nobody said otherwise.
-    fn body(&self) -> Bytes {
-        let Self { exchange, call, direct, .. } = self;
-        let wants_usage =
-            call.is_stream && call.stream_options == StreamOptions::Unset && direct.provider.streams_usage();
-        let capture = exchange.model.as_ref().and_then(|model| model.capture.as_deref());
-        let model = serde_json::Value::from(&*direct.upstream_model_for(capture)).to_string();
-        let changes = [("model", &*model), openai_chat::INCLUDE_USAGE];
-        call.body.with(if wants_usage { &changes } else { &changes[..1] })
+/// The caller's headers that the operator wants to reach the provider: the first value of each.
+fn handed_on(direct: &Direct, headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    if direct.forwarded_headers.is_empty() {
+        return Vec::new();
     }
+    let is_wanted = |name: &HeaderName| {
+        is_forwardable(name.as_str())
+            && direct.forwarded_headers.iter().any(|glob| glob.is_match(name.as_str()))
+    };
+    let names = headers.keys().filter(|name| is_wanted(name));
+    names.filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
 }
 
 fn not_a_stream(came: &str) -> UpstreamError {

@@ -4,12 +4,15 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::http::header::HeaderMap;
 use aisix_actors::candidate_router::{AttemptFailure, AttemptOutcome, Candidate, Candidates};
 
 use super::ask::{Answer, Ask};
+use super::count;
 use super::engage::engage;
 use super::exchange::Exchange;
 use super::patience::Patience;
+use super::prepare::prepare;
 use super::retry::{Rules, Step};
 use crate::config::snapshot::{Dispatch, Model};
 use crate::dialect::Call;
@@ -22,6 +25,7 @@ use crate::telemetry::record::{Attempt, AttemptKind};
 /// The first failure that no further try can mend, or the last one when all candidates failed.
 pub async fn attempt(
     exchange: &mut Exchange,
+    headers: &HeaderMap,
     call: &Call,
     model: &Arc<Model>,
     candidates: Candidates,
@@ -36,7 +40,7 @@ pub async fn attempt(
         loop {
             exchange.attempts.push(Attempt::begin(target, kind, place > 0));
             kind = AttemptKind::Retry;
-            let error = match try_once(exchange, call, model, target, &candidate).await {
+            let error = match try_once(exchange, Request { headers, call }, model, target, &candidate).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -79,9 +83,16 @@ fn target_of<'a>(model: &'a Arc<Model>, candidate: &Candidate) -> &'a Arc<Model>
     }
 }
 
+/// What the caller sent.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    headers: &'a HeaderMap,
+    call: &'a Call,
+}
+
 async fn try_once(
     exchange: &mut Exchange,
-    call: &Call,
+    Request { headers, call }: Request<'_>,
     model: &Arc<Model>,
     target: &Arc<Model>,
     candidate: &Candidate,
@@ -90,12 +101,29 @@ async fn try_once(
         return Err(Fault::ProviderUnavailable(call.model.clone()).into());
     };
     let is_routed = !Arc::ptr_eq(model, target);
+    if count::is_ours(exchange, direct) {
+        return count::estimate(exchange, call).map(Answer::Whole);
+    }
+    let capture = exchange.model.as_ref().and_then(|model| model.capture.clone());
+    let prepared =
+        prepare(exchange.endpoint.operation, exchange.endpoint.dialect, call, direct, capture.as_deref())?;
+    if model.is_strict || target.is_strict {
+        prepared.refuse_loss()?;
+    }
     let engaged = engage(exchange, call, target, direct, candidate).await?;
     let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
     let started = Instant::now();
     exchange.last_attempt(|attempt| attempt.is_sent = true);
-    let ask =
-        Ask { exchange, call, direct, engaged: &engaged, patience, provider_request_id: Cell::default() };
+    let ask = Ask {
+        exchange,
+        headers,
+        call,
+        direct,
+        prepared: &prepared,
+        engaged: &engaged,
+        patience,
+        provider_request_id: Cell::default(),
+    };
     let mut outcome = ask.run().await;
     let provider_request_id = ask.provider_request_id.take();
     let took = started.elapsed();
@@ -115,6 +143,7 @@ async fn try_once(
             exchange.engaged = Some(engaged);
             exchange.price = direct.price;
             exchange.served_by = is_routed.then(|| target.name.clone());
+            exchange.dropped = prepared.dropped;
             Ok(answer)
         }
         Err(error) => {

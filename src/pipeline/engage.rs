@@ -2,14 +2,15 @@
 
 use aisix_actors::candidate_router::Candidate;
 use aisix_actors::provider_pool::LeaseRefused;
+use aisix_actors::types::MicroUsd;
 use smallvec::SmallVec;
 
 use super::exchange::{Engaged, Exchange};
 use super::reserve::{held_cost, refuse_unpriced};
 use crate::config::snapshot::{Direct, Model};
 use crate::dialect::Call;
+use crate::endpoints::Answer;
 use crate::error::{BudgetError, Fault, GatewayError, LimitRefusal};
-use crate::providers::is_spoken;
 
 /// Takes a credential and a connection slot, and the target's own budgets and limits.
 ///
@@ -24,10 +25,6 @@ pub async fn engage(
     direct: &Direct,
     candidate: &Candidate,
 ) -> Result<Engaged, GatewayError> {
-    let operation = exchange.endpoint.operation;
-    if !is_spoken(direct.provider, operation, exchange.endpoint.dialect) {
-        return Err(Fault::NotImplemented { provider: direct.provider.name(), operation }.into());
-    }
     let actors = &exchange.worker.actors;
     let lease = actors.pool.lease(direct.provider_key.clone()).await.map_err(|refused| match refused {
         LeaseRefused::Unknown => Fault::ProviderUnavailable(call.model.clone()),
@@ -39,7 +36,11 @@ pub async fn engage(
     let budgets: SmallVec<[_; 4]> = direct.provider_key_budgets.iter().chain(own).cloned().collect();
     let mut hold = None;
     if !budgets.is_empty() {
-        let estimate = direct.price.as_ref().map(|price| held_cost(call, price));
+        let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
+        let estimate = match is_tunnel {
+            true => Some(MicroUsd(0)),
+            false => direct.price.as_ref().map(|price| held_cost(call, price)),
+        };
         refuse_unpriced(exchange, call, &budgets, estimate)?;
         let held = actors.ledger.hold(budgets, estimate.unwrap_or_default()).await;
         hold = Some(held.map_err(|refusal| BudgetError::Exceeded(Box::new(refusal)))?);

@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use futures::{FutureExt, StreamExt, future::poll_fn};
 use tokio::time::{Sleep, sleep};
 
 use super::patience::{Patience, Watch};
-use crate::dialect::openai_chat::{Chunk, FrameReader};
+use crate::dialect::Dialect;
 use crate::dialect::sse::{Frame, Reader};
+use crate::dialect::stream::{Chunk, Frames};
 use crate::error::UpstreamError;
 use crate::upstream::UpstreamBody;
 
@@ -25,7 +26,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct Events {
     body: UpstreamBody,
     reader: Reader,
-    frames: FrameReader,
+    frames: Frames,
     /// The first chunk, read ahead with its frame, and the comments before it.
     ahead: VecDeque<(Chunk, Vec<u8>)>,
     /// Bytes of a frame that was read ahead, once it is read.
@@ -39,11 +40,11 @@ pub struct Events {
 impl Events {
     /// Begins to read a stream.
     #[must_use]
-    pub fn new(body: UpstreamBody, model: Arc<str>, patience: &Patience) -> Self {
+    pub fn new(body: UpstreamBody, frames: Frames, patience: &Patience) -> Self {
         Self {
             body,
             reader: Reader::default(),
-            frames: FrameReader::new(model),
+            frames,
             ahead: VecDeque::new(),
             replayed: Vec::new(),
             gap: patience.gap.map(Watch::start),
@@ -75,6 +76,7 @@ impl Events {
                         self.ahead.push_back(comment);
                     }
                 }
+                Some((Chunk::Skipped, _)) => {}
                 Some((Chunk::Failed(error), _)) => return Err(error),
                 None => return Err(UpstreamError::BrokeOff),
                 Some(first) => {
@@ -94,6 +96,17 @@ impl Events {
         self.poll_fresh(context)
     }
 
+    /// The provider's dialect.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.frames.dialect()
+    }
+
+    /// Writes what closes the stream for the caller; `has_last_word` tells whether the provider said its own.
+    pub fn close(&mut self, has_last_word: bool, out: &mut BytesMut) {
+        self.frames.close(has_last_word, out);
+    }
+
     /// The next chunk off the network.
     fn poll_fresh(&mut self, context: &mut Context<'_>) -> Poll<Option<(Chunk, Frame<'_>)>> {
         if let Err(failure) = futures::ready!(self.poll_whole_frame(context)) {
@@ -105,7 +118,7 @@ impl Events {
             if self.has_ended { self.reader.finish() } else { self.reader.next_frame().ok().flatten() };
         let Some(frame) = frame else { return Poll::Ready(None) };
         let chunk = self.frames.read(&frame);
-        if self.first_event.is_none() && !matches!(chunk, Chunk::Comment) {
+        if self.first_event.is_none() && !matches!(chunk, Chunk::Comment | Chunk::Skipped) {
             self.first_event = Some(Instant::now());
         }
         Poll::Ready(Some((chunk, frame)))

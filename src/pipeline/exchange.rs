@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::HeaderValue;
 use aisix_actors::budget_ledger::BudgetHold;
@@ -19,7 +19,8 @@ use smallvec::SmallVec;
 use super::screen::Guard;
 use crate::config::price::Price;
 use crate::config::snapshot::{ApiKey, Model, Resolved, Snapshot};
-use crate::dialect::Usage;
+use crate::dialect::chat::{Dropped, Stamp};
+use crate::dialect::{Call, StreamOptions, Usage};
 use crate::endpoints::Endpoint;
 use crate::error::{Fault, GatewayError, Kind};
 use crate::gateway::Worker;
@@ -94,6 +95,12 @@ pub struct Exchange {
     pub guard: Option<Box<Guard>>,
     /// How the cache took part.
     pub cache: Option<CacheUse>,
+    /// Whether the caller named the model, and not only its provider.
+    pub is_model_named: bool,
+    /// Whether the gateway counted tokens in a provider's place.
+    pub is_counted_here: bool,
+    /// What of the request the target could not be told.
+    pub dropped: Dropped,
     /// What the answer cost in tokens, as far as known.
     pub usage: Option<Usage>,
     /// What tokens cost at the target.
@@ -141,6 +148,9 @@ impl Exchange {
             attempts: SmallVec::new(),
             guard: None,
             cache: None,
+            is_model_named: true,
+            is_counted_here: false,
+            dropped: Dropped::default(),
             usage: None,
             price: None,
             upstream_time: Duration::ZERO,
@@ -182,6 +192,18 @@ impl Exchange {
             requests: limit.rpm.map(|limit| limit.saturating_sub(*used_requests_minute)),
             tokens: limit.tpm.map(|limit| limit.saturating_sub(*used_tokens_minute)),
         };
+    }
+
+    /// What the gateway says in an answer that it writes itself.
+    #[must_use]
+    pub fn stamp(&self, call: &Call) -> Stamp {
+        let id = self.request_id.to_str().unwrap_or_default();
+        Stamp {
+            model: call.model_json.clone(),
+            id: id.chars().filter(char::is_ascii_alphanumeric).collect(),
+            created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            wants_usage: call.stream_options == StreamOptions::WithUsage,
+        }
     }
 
     /// The model that the caller named.

@@ -11,6 +11,8 @@ use crate::telemetry::record::CacheStatus;
 const SERVED_BY: HeaderName = HeaderName::from_static("x-aisix-served-by");
 const CACHE: HeaderName = HeaderName::from_static("x-aisix-cache");
 const CACHE_LAYER: HeaderName = HeaderName::from_static("x-aisix-cache-layer");
+const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-aisix-dropped-fields");
+const TOKEN_COUNT: HeaderName = HeaderName::from_static("x-aisix-token-count");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
 const REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
@@ -40,6 +42,8 @@ pub fn all() -> Vec<About> {
         text(SERVED_BY, "The target that answered, for routing models."),
         text(CACHE, "`hit`, `miss` or `bypass`, where a cache policy applies."),
         text(CACHE_LAYER, "How a hit was found."),
+        text(DROPPED_FIELDS, "Members of the request that could not be said in the provider's dialect."),
+        text(TOKEN_COUNT, "`estimated` where the gateway counted tokens itself."),
         text(SERVER_TIMING, "Times in the gateway and at the provider, where the operator wants them."),
         count(LIMIT_REQUESTS, "Requests per minute that the key may make."),
         count(REMAINING_REQUESTS, "How many of them are left."),
@@ -73,6 +77,14 @@ pub fn write(exchange: &Exchange, standing: Option<&Standing>, headers: &mut Hea
         if cache == CacheStatus::Hit {
             headers.insert(CACHE_LAYER, HeaderValue::from_static("exact"));
         }
+    }
+    if !exchange.dropped.is_empty()
+        && let Ok(names) = HeaderValue::try_from(exchange.dropped.to_line())
+    {
+        headers.insert(DROPPED_FIELDS, names);
+    }
+    if exchange.is_counted_here {
+        headers.insert(TOKEN_COUNT, HeaderValue::from_static("estimated"));
     }
     if let Some(standing) = standing {
         write_standing(standing, headers);

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::exchange::Exchange;
 use crate::config::snapshot::{ApiKey, CachePolicy, CacheScope, Dispatch, Model};
+use crate::dialect::raw::RawObject;
 use crate::dialect::{Call, canonical};
 use crate::telemetry::record::{CacheStatus, CacheUse};
 
@@ -31,13 +32,14 @@ const NOT_IN_KEY: [&str; 2] = ["stream", "stream_options"];
 
 /// Looks the call up, where a policy covers it.
 pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &ApiKey, call: &Call) -> Recall {
-    if call.is_stream {
+    let Some(body) = call.json() else { return Recall::Skip };
+    if call.is_stream || !exchange.endpoint.operation.is_cacheable() {
         return Recall::Skip;
     }
     let snapshot = exchange.snapshot.clone();
     let Some(policy) = snapshot.cache_policy(&call.model, caller) else { return Recall::Skip };
     let wish = Wish::of(request);
-    let key = key(exchange, policy, caller, call);
+    let key = key(exchange, policy, caller, body);
     let cache = &exchange.worker.actors.cache;
     let recalled = if wish.no_cache {
         exchange.cache = Some(CacheUse::of(CacheStatus::Bypass, &policy.name));
@@ -70,8 +72,8 @@ pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &Api
 }
 
 /// SHA-256 over everything that can change the answer, and over whose answer it is.
-fn key(exchange: &Exchange, policy: &CachePolicy, caller: &ApiKey, call: &Call) -> Key {
-    let mut text = Vec::with_capacity(call.body.bytes().len() + 128);
+fn key(exchange: &Exchange, policy: &CachePolicy, caller: &ApiKey, body: &RawObject) -> Key {
+    let mut text = Vec::with_capacity(body.bytes().len() + 128);
     let owner = match policy.scope {
         CacheScope::ApiKey => &*caller.id,
         CacheScope::Env => "",
@@ -82,9 +84,14 @@ fn key(exchange: &Exchange, policy: &CachePolicy, caller: &ApiKey, call: &Call) 
     }
     text.extend_from_slice(&policy.purge_generation.to_le_bytes());
     if let Some(named) = &exchange.model {
+        // Not every dialect names the model in the body.
+        text.extend_from_slice(named.model.id.as_bytes());
+        text.push(0);
+        text.extend_from_slice(named.capture.as_deref().unwrap_or_default().as_bytes());
+        text.push(0);
         write_targets(&named.model, &mut text);
     }
-    canonical::write_object(&call.body, &NOT_IN_KEY, &mut text);
+    canonical::write_object(body, &NOT_IN_KEY, &mut text);
     Sha256::digest(&text).into()
 }
 

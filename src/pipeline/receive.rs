@@ -1,5 +1,6 @@
 //! Receive: the body, read within its bounds, and the model that it names, resolved and allowed.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -10,10 +11,14 @@ use futures::StreamExt;
 use tokio::time::timeout;
 
 use super::exchange::Exchange;
+use super::tunnel;
 use crate::config::snapshot::ApiKey;
-use crate::dialect::Call;
+use crate::dialect::form::Form;
 use crate::dialect::raw::RawObject;
+use crate::dialect::{Body, Call};
+use crate::endpoints::{Answer, Intake};
 use crate::error::{AccessError, GatewayError, RequestError};
+use crate::operation::Operation;
 use crate::telemetry::record::Drained;
 
 /// Most bytes of an oversized body that are read and thrown away so that the caller can read the refusal (§14.2).
@@ -63,12 +68,28 @@ pub async fn receive(
     payload: &mut Payload,
     caller: &ApiKey,
 ) -> Result<Call, GatewayError> {
-    if !is_json(request) {
+    let intake = exchange.endpoint.intake;
+    if intake == Intake::Json && !is_json(request) {
         return Err(RequestError::invalid("the Content-Type must be application/json").into());
     }
-    let body = read_body(exchange, request, payload).await?;
-    let object = RawObject::parse(body).map_err(|error| RequestError::invalid(error.to_string()))?;
-    let call = exchange.endpoint.dialect.read_call(object)?;
+    let bytes = read_body(exchange, request, payload).await?;
+    if exchange.endpoint.answer == Answer::Tunnel {
+        return tunnel::receive(exchange, request, bytes, caller);
+    }
+    let invalid = |error: String| RequestError::invalid(error);
+    let body = match intake {
+        Intake::Json => Body::Json(RawObject::parse(bytes).map_err(|error| invalid(error.to_string()))?),
+        Intake::Form => {
+            let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let form = Form::parse(bytes, kind.unwrap_or_default());
+            Body::Form(form.map_err(|error| invalid(error.to_string()))?)
+        }
+        Intake::Anything | Intake::Nothing => Body::Opaque(bytes),
+    };
+    let (operation, dialect) = (exchange.endpoint.operation, exchange.endpoint.dialect);
+    let mut call = Call::read(operation, dialect, body, path_model(request).as_deref())?;
+    let wants_events = || request.query_string().split('&').any(|part| part == "alt=sse");
+    call.is_array = operation == Operation::StreamGenerate && !wants_events();
     exchange.is_stream = call.is_stream;
     let resolved = exchange
         .snapshot
@@ -79,6 +100,12 @@ pub async fn receive(
         return Err(AccessError::ModelNotAllowed(shown(&call.model)).into());
     }
     Ok(call)
+}
+
+/// The model in the path, for dialects that name it there.
+fn path_model(request: &HttpRequest) -> Option<Cow<'_, str>> {
+    let written = request.match_info().get("model")?;
+    Some(percent_encoding::percent_decode_str(written).decode_utf8_lossy())
 }
 
 /// A name that a caller sent, short enough to be sent back.

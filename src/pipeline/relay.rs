@@ -12,12 +12,13 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use bytes::{Bytes, BytesMut};
 
 use super::attempt::failed;
+use super::estimate::{Delivered, Prompt, filled};
 use super::events::Events;
 use super::exchange::{Engaged, Exchange, Outcome};
 use super::patience::Watch;
-use crate::dialect::openai_chat::{Chunk, Pass};
 use crate::dialect::raw::RawObject;
 use crate::dialect::sse::Frame;
+use crate::dialect::stream::{Chunk, Pass};
 use crate::dialect::{Call, StreamOptions};
 use crate::envelope::JSON;
 use crate::error::{GatewayError, UpstreamError};
@@ -26,7 +27,6 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// The comment that keeps a silent stream open (§14.5).
 const KEEPALIVE: Bytes = Bytes::from_static(b":\n\n");
-const DONE: &[u8] = b"data: [DONE]\n\n";
 /// Frames that are already there go out together, up to about this size.
 const BATCH_BYTES: usize = 64 << 10;
 
@@ -50,23 +50,27 @@ pub fn remembered(body: Bytes) -> HttpResponse {
 }
 
 /// The head of a streamed response.
-pub fn event_stream() -> HttpResponse<()> {
+pub fn event_stream(is_array: bool) -> HttpResponse<()> {
     let mut response = HttpResponse::with_body(actix_web::http::StatusCode::OK, ());
-    response.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
+    response.headers_mut().insert(CONTENT_TYPE, if is_array { JSON } else { EVENT_STREAM });
     response.headers_mut().insert(CACHE_CONTROL, NO_CACHE);
     response
 }
 
 /// The body of a streamed response; the exchange lives in it.
 pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBody {
-    let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval().map(Watch::start);
+    let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval();
+    // An array has no comments.
+    let keepalive = keepalive.filter(|_| !call.is_array).map(Watch::start);
     let tally = Tally {
-        model: call.body.member("model").unwrap_or_default().into(),
+        model: call.model_json.clone(),
         hides_usage: call.stream_options == StreamOptions::Unset,
-        prompt_tokens: call.prompt_tokens,
-        delivered_bytes: 0,
+        prompt: Prompt::of(exchange.endpoint.dialect, call, true),
+        delivered: Delivered::new(events.dialect()),
         has_finished: false,
         is_over: false,
+        array: call.is_array.then_some(false),
+        has_last_word: false,
         knows_model: false,
         exchange,
     };
@@ -88,11 +92,15 @@ struct Tally {
     model: Arc<str>,
     /// The caller did not ask for the usage chunk that the gateway asked for.
     hides_usage: bool,
-    prompt_tokens: u64,
-    delivered_bytes: u64,
+    prompt: Prompt,
+    delivered: Delivered,
     /// A choice has ended: the stream may close without `[DONE]`.
     has_finished: bool,
     is_over: bool,
+    /// Whether a stream that is a JSON array has begun; `None` for events.
+    array: Option<bool>,
+    /// The provider has said its last word.
+    has_last_word: bool,
     /// The first chunk has told what the provider calls the model.
     knows_model: bool,
     exchange: Exchange,
@@ -106,7 +114,7 @@ impl Tally {
                 self.exchange.usage = usage.or(self.exchange.usage);
                 self.has_finished |= finish.is_some();
                 self.note(&pass, frame, finish);
-                self.delivered_bytes = self.delivered_bytes.saturating_add(text_bytes);
+                self.delivered.add(frame.bytes, text_bytes);
                 self.write(&pass, frame, out);
             }
             Chunk::Usage { pass, usage } => {
@@ -115,11 +123,19 @@ impl Tally {
                     self.write(&pass, frame, out);
                 }
             }
-            Chunk::Comment => self.write(&Pass::AsItIs, frame, out),
+            Chunk::Comment if self.array.is_none() => self.write(&Pass::AsItIs, frame, out),
+            Chunk::Last { pass, usage, finish, text_bytes } => {
+                self.exchange.usage = usage.or(self.exchange.usage);
+                self.note(&pass, frame, finish);
+                self.delivered.add(frame.bytes, text_bytes);
+                self.write(&pass, frame, out);
+                self.has_last_word = true;
+            }
             Chunk::Done => {
                 self.write(&Pass::AsItIs, frame, out);
-                self.complete();
+                self.has_last_word = true;
             }
+            Chunk::Skipped | Chunk::Comment => {}
             Chunk::Failed(error) => self.break_off(error.in_band(), out),
             Chunk::Malformed => {
                 self.exchange.malformed_events = self.exchange.malformed_events.saturating_add(1);
@@ -143,7 +159,7 @@ impl Tally {
         }
     }
 
-    fn write(&self, pass: &Pass, frame: Frame<'_>, out: &mut BytesMut) {
+    fn write(&mut self, pass: &Pass, frame: Frame<'_>, out: &mut BytesMut) {
         match pass {
             Pass::AsItIs => out.extend_from_slice(frame.bytes),
             Pass::Renamed(own) => {
@@ -151,7 +167,10 @@ impl Tally {
                     out.extend_from_slice(part);
                 }
             }
-            Pass::Rewritten(bytes) => return out.extend_from_slice(bytes),
+            Pass::Rewritten(bytes) => {
+                self.array = self.array.map(|has_begun| has_begun || !bytes.is_empty());
+                return out.extend_from_slice(bytes);
+            }
         }
         if frame.is_cut() {
             out.extend_from_slice(b"\n\n");
@@ -161,16 +180,6 @@ impl Tally {
     fn complete(&mut self) {
         self.is_over = true;
         self.exchange.conclude(Outcome::Answered(200));
-    }
-
-    /// The provider's stream is at its end without `[DONE]`.
-    fn close(&mut self, out: &mut BytesMut) {
-        if self.has_finished {
-            self.complete();
-            out.extend_from_slice(DONE);
-        } else {
-            self.break_off(UpstreamError::BrokeOff, out);
-        }
     }
 
     /// An unfinished answer is never presented as finished: an error frame ends it.
@@ -183,7 +192,15 @@ impl Tally {
         }
         let error = GatewayError::from(error);
         self.exchange.fail(&error);
-        out.extend_from_slice(&self.exchange.endpoint.envelope.stream_frame(&error));
+        let envelope = self.exchange.endpoint.envelope;
+        match self.array {
+            None => out.extend_from_slice(&envelope.stream_frame(&error)),
+            Some(has_begun) => {
+                out.extend_from_slice(if has_begun { b",\n" } else { b"[" });
+                out.extend_from_slice(&envelope.body(&error));
+                out.extend_from_slice(b"]");
+            }
+        }
     }
 }
 
@@ -192,13 +209,23 @@ impl StreamBody {
         while !self.tally.is_over && self.out.len() < BATCH_BYTES {
             match self.events.poll_frame(context) {
                 Poll::Ready(Some((chunk, frame))) => self.tally.pass(chunk, frame, &mut self.out),
-                Poll::Ready(None) => self.tally.close(&mut self.out),
+                // Some providers never say that they are done.
+                Poll::Ready(None) if self.tally.has_finished => self.close(),
+                Poll::Ready(None) => self.tally.break_off(UpstreamError::BrokeOff, &mut self.out),
                 Poll::Pending => return,
+            }
+            if self.tally.has_last_word && !self.tally.is_over {
+                self.close();
             }
         }
         if self.tally.is_over {
             self.events.run_out();
         }
+    }
+
+    fn close(&mut self) {
+        self.events.close(self.tally.has_last_word, &mut self.out);
+        self.tally.complete();
     }
 }
 
@@ -231,12 +258,12 @@ impl MessageBody for StreamBody {
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
-        let Tally { exchange, prompt_tokens, delivered_bytes, .. } = &mut self.tally;
+        let Tally { exchange, prompt, delivered, .. } = &mut self.tally;
         if let Some(attempt) = exchange.attempts.last_mut() {
             attempt.first_event = self.events.first_event();
         }
         let counted = exchange.usage.unwrap_or_default();
-        exchange.usage = Some(counted.filled(*prompt_tokens, *delivered_bytes));
+        exchange.usage = Some(filled(counted, prompt, || delivered.tokens()));
     }
 }
 

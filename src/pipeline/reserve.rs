@@ -15,9 +15,9 @@ use crate::config::price::Price;
 use crate::config::settings::Unpriced;
 use crate::config::snapshot::{ApiKey, Dispatch, Model};
 use crate::dialect::Call;
-use crate::endpoints::Endpoint;
+use crate::endpoints::{Answer, Endpoint};
 use crate::error::{BudgetError, Fault, GatewayError, LimitRefusal};
-use crate::providers::is_spoken;
+use crate::providers;
 
 /// Plans the candidates and takes the holds of the caller and the model that it named.
 ///
@@ -36,14 +36,19 @@ pub async fn reserve(
         exchange.worker.actors.router.plan(model.group.clone()).await.map_err(|out| {
             Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after }
         })?;
-    let budgets: SmallVec<[_; 4]> = caller.budgets.iter().chain(&model.budgets).cloned().collect();
+    let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
+    let is_named = exchange.is_model_named;
+    let model_budgets = model.budgets.iter().filter(|_| is_named);
+    let budgets: SmallVec<[_; 4]> = caller.budgets.iter().chain(model_budgets).cloned().collect();
     if !budgets.is_empty() {
-        let estimate = estimate(call, model);
+        // What a tunnel carries costs what nobody here can know: a budget that is used up refuses it, no more.
+        let estimate = if is_tunnel { Some(MicroUsd(0)) } else { estimate(call, model) };
         refuse_unpriced(exchange, call, &budgets, estimate)?;
         let hold = exchange.worker.actors.ledger.hold(budgets, estimate.unwrap_or_default()).await;
         exchange.budgets = Some(hold.map_err(|refusal| BudgetError::Exceeded(Box::new(refusal)))?);
     }
-    let scopes: SmallVec<[_; 2]> = caller.rate_limit.iter().chain(&model.rate_limit).cloned().collect();
+    let scopes: SmallVec<[_; 2]> =
+        caller.rate_limit.iter().chain(model.rate_limit.iter().filter(|_| is_named)).cloned().collect();
     if !scopes.is_empty() {
         let permit = exchange.worker.actors.limiter.acquire(scopes, call.held_tokens()).await;
         exchange.limits = Some(permit.map_err(LimitRefusal)?);
@@ -75,8 +80,11 @@ pub fn refuse_unpriced(
 /// A provider of the model, when none of its providers can answer this endpoint.
 fn mute_provider(endpoint: &Endpoint, model: &Model) -> Option<&'static str> {
     match &model.dispatch {
-        Dispatch::Direct(direct) => (!is_spoken(direct.provider, endpoint.operation, endpoint.dialect))
-            .then(|| direct.provider.name()),
+        Dispatch::Direct(_) if endpoint.answer == Answer::Tunnel => None,
+        Dispatch::Direct(direct) => {
+            (!providers::answers(direct.provider, endpoint.operation, endpoint.dialect))
+                .then(|| direct.provider.name())
+        }
         Dispatch::Routing(routing) => {
             let mut mute = None;
             for member in &routing.members {

@@ -11,9 +11,10 @@ use bytes::Bytes;
 
 use super::exchange::Exchange;
 use crate::config::snapshot::ApiKey;
-use crate::dialect::Call;
+use crate::dialect::form::Form;
 use crate::dialect::raw::RawObject;
-use crate::error::{GatewayError, UpstreamError};
+use crate::dialect::{Body, Call};
+use crate::error::{Fault, GatewayError, UpstreamError};
 use crate::guardrails::audit::Audit;
 use crate::guardrails::chain::Subject;
 use crate::guardrails::passage::Passage;
@@ -53,14 +54,50 @@ pub async fn request(exchange: &mut Exchange, caller: &ApiKey, call: &mut Call) 
     if !has_input {
         return Ok(());
     }
-    let mut slots = Slots::of_request(&call.body);
-    let passages = slots.passages();
-    let passages = screen(exchange, Hook::Input, passages).await?;
-    if let Some(body) = slots.rewrite(&passages) {
-        // What was an object stays one.
-        call.body = RawObject::parse(body).map_err(|_| crate::error::Fault::Panic)?;
+    match &call.body {
+        Body::Json(object) => {
+            let mut slots = Slots::of_request(object);
+            let passages = slots.passages();
+            let passages = screen(exchange, Hook::Input, passages).await?;
+            if let Some(body) = slots.rewrite(&passages) {
+                // What was an object stays one.
+                call.body = Body::Json(RawObject::parse(body).map_err(|_| Fault::Panic)?);
+            }
+        }
+        Body::Form(form) => {
+            let prompt = form.text("prompt").ok().flatten().map(ToOwned::to_owned);
+            let passages = prompt.map(Passage::new).into_iter().collect();
+            let passages = screen(exchange, Hook::Input, passages).await?;
+            if let Some(passage) = passages.first().filter(|passage| passage.is_changed()) {
+                let changed = form.with("prompt", passage.current()).concat();
+                let form = Form::parse(changed.into(), form.content_type());
+                call.body = Body::Form(form.map_err(|_| Fault::Panic)?);
+            }
+        }
+        // All of it is judged, and none of it masked: nobody here knows what it means (§11.14).
+        Body::Opaque(bytes) => {
+            let passages = vec![Passage::new(String::from_utf8_lossy(bytes).into_owned())];
+            screen(exchange, Hook::Input, passages).await?;
+        }
     }
     Ok(())
+}
+
+/// Screens a text that is no JSON, and gives what of it may go out.
+///
+/// # Errors
+/// 422 naming the guardrail that blocks.
+pub async fn text(exchange: &mut Exchange, body: Bytes) -> Result<Bytes, GatewayError> {
+    let passages = vec![Passage::new(String::from_utf8_lossy(&body).into_owned())];
+    let passages = screen(exchange, Hook::Output, passages).await?;
+    let changed = passages.first().filter(|passage| passage.is_changed());
+    Ok(changed.map_or(body, |passage| Bytes::copy_from_slice(passage.current().as_bytes())))
+}
+
+/// Whether an answer is judged before it goes out.
+#[must_use]
+pub fn judges_answers(exchange: &Exchange) -> bool {
+    exchange.guard.as_ref().is_some_and(|guard| guard.chain.has(Hook::Output))
 }
 
 /// Screens a whole answer, and gives what of it may go out.
@@ -68,7 +105,7 @@ pub async fn request(exchange: &mut Exchange, caller: &ApiKey, call: &mut Call) 
 /// # Errors
 /// 422 naming the guardrail that blocks; 502 for an answer that cannot be screened.
 pub async fn answer(exchange: &mut Exchange, body: Bytes) -> Result<Bytes, GatewayError> {
-    if exchange.guard.as_ref().is_none_or(|guard| !guard.chain.has(Hook::Output)) {
+    if !judges_answers(exchange) {
         return Ok(body);
     }
     let unreadable = |_| UpstreamError::Undecodable { reason: "it is no JSON object".into() };

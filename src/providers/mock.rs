@@ -1,8 +1,13 @@
 //! The provider in this process: answers without a key and without a network, for first steps and for tests.
 
-use super::Provider;
+use super::{Provider, Way};
 use crate::dialect::Dialect;
-use crate::operation::Operation;
+use crate::operation::Task;
+
+const WAYS: &[Way] = &[
+    Way::new(Task::Converse, Dialect::OpenAiChat, "/chat/completions"),
+    Way::new(Task::Embed, Dialect::OpenAi, "/embeddings"),
+];
 
 /// The mock, as configuration names it: `provider = "mock"`.
 pub(super) static MOCK: Mock = Mock;
@@ -15,12 +20,8 @@ impl Provider for Mock {
         "mock"
     }
 
-    fn dialect(&self, operation: Operation) -> Option<Dialect> {
-        (operation == Operation::Chat).then_some(Dialect::OpenAiChat)
-    }
-
-    fn path(&self, operation: Operation) -> &'static str {
-        if operation == Operation::Chat { "/chat/completions" } else { "" }
+    fn ways(&self) -> &'static [Way] {
+        WAYS
     }
 
     fn api_base(&self) -> Option<&'static str> {

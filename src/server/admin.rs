@@ -65,7 +65,7 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
         routes.service(resource.default_service(web::to(only_get)));
     }
     if let Some(row) = endpoints::playground() {
-        routes.service(proxy::resource(&worker, endpoints::PLAYGROUND, row));
+        routes.service(proxy::resource(&worker, endpoints::PLAYGROUND.to_owned(), row));
     }
     // After the pages, whose names would be ids otherwise.
     resources::configure(&worker, routes);

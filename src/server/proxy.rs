@@ -17,7 +17,7 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
     for (index, endpoint) in ENDPOINTS.iter().enumerate() {
         let is_first = ENDPOINTS.iter().position(|row| row.path == endpoint.path) == Some(index);
         if is_first {
-            routes.service(resource(&worker, endpoint.path, endpoint));
+            routes.service(resource(&worker, endpoint.pattern(), endpoint));
         }
     }
     let unknown = move |request: HttpRequest| {
@@ -28,18 +28,15 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
 }
 
 /// The rows that have their path in common with `first`, served at `path`.
-pub(super) fn resource(
-    worker: &Rc<Worker>,
-    path: &'static str,
-    first: &'static Endpoint,
-) -> actix_web::Resource {
+pub(super) fn resource(worker: &Rc<Worker>, path: String, first: &'static Endpoint) -> actix_web::Resource {
     let mut resource = web::resource(path);
     for endpoint in ENDPOINTS.iter().filter(|row| row.path == first.path) {
         let worker = worker.clone();
         let serve = move |request: HttpRequest, payload: web::Payload| {
             pipeline::serve(worker.clone(), endpoint, request, payload.into_inner())
         };
-        resource = resource.route(web::method(endpoint.method.clone()).to(serve));
+        let route = endpoint.method.clone().map_or_else(web::route, web::method);
+        resource = resource.route(route.to(serve));
     }
     let worker = worker.clone();
     let refuse = move |request: HttpRequest| {
@@ -71,6 +68,7 @@ fn wrong_method(worker: &Worker, endpoint: &Endpoint, request: &HttpRequest) -> 
 
 /// The methods of a path, as `Allow` lists them.
 fn methods_of(path: &str) -> String {
-    let methods = ENDPOINTS.iter().filter(|row| row.path == path).map(|row| row.method.as_str());
+    let methods = ENDPOINTS.iter().filter(|row| row.path == path).filter_map(|row| row.method.as_ref());
+    let methods = methods.map(|method| method.as_str());
     methods.collect::<Vec<_>>().join(", ")
 }

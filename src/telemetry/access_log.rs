@@ -21,7 +21,7 @@ pub fn write_labels(record: &Record<'_>, labels: &Labels<'_>, format: LineFormat
 
 fn write_labels_as<const JSON: bool>(record: &Record<'_>, labels: &Labels<'_>, out: &mut Vec<u8>) {
     let mut fields = Fields::<JSON> { out };
-    fields.text(name!("method"), record.endpoint.method.as_str());
+    fields.text(name!("method"), record.endpoint.method_name());
     fields.text(name!("path"), record.endpoint.path);
     fields.number(name!("status"), u64::from(record.status));
     let text = |text: Text| -> &str { labels.texts[text as usize] };

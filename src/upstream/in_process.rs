@@ -30,7 +30,7 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
         created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         ..Hints::default()
     };
-    let reply = mock::answer(request.path, &request.body, &hints);
+    let reply = mock::answer(request.path, &request.body.concat(), &hints);
     let frames = match reply.body {
         MockBody::Full(bytes) => vec![MockFrame { delay: Duration::ZERO, bytes, then: Then::Continue }],
         MockBody::Stream(frames) => frames,
@@ -49,6 +49,8 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
             Some(kind) if kind.starts_with(mock::JSON) => Content::Json,
             _ => Content::Other,
         },
+        content_type: header("content-type").and_then(|value| value.try_into().ok()),
+        content_length: None,
         retry_after: header("retry-after").and_then(|value| value.parse().ok()).map(Duration::from_secs),
         request_id: header("x-request-id").and_then(|value| value.try_into().ok()),
         body: UpstreamBody::InProcess(InProcess {

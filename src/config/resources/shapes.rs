@@ -99,11 +99,15 @@ pub(crate) struct RequestShape {
     /// shown masked.
     #[schemars(extend("propertyNames" = { "pattern": HEADER }))]
     pub(crate) default_headers: BTreeMap<String, Plaintext>,
+    /// Names of callers' headers that are handed on, such as `anthropic-beta`; one `*` stands for any text. Credentials,
+    /// headers of the connection and of the body, and those of the gateway never are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) forward_client_headers: Vec<String>,
 }
 
 impl RequestShape {
     fn is_empty(&self) -> bool {
-        self.default_headers.is_empty()
+        self.default_headers.is_empty() && self.forward_client_headers.is_empty()
     }
 }
 
@@ -155,6 +159,10 @@ pub(crate) struct ModelShape {
     /// What its tokens cost; without a price a hard budget refuses the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cost: Option<CostShape>,
+    /// Whether a request is refused that would lose something when it is translated for the provider; otherwise the answer
+    /// names what was lost in `x-aisix-dropped-fields`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) strict_translation: bool,
     /// When a failing model is not preferred for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cooldown: Option<CooldownShape>,
@@ -415,6 +423,10 @@ pub(crate) struct CachePolicyShape {
     /// Raised, it makes the gateway forget every answer kept so far.
     #[serde(default)]
     pub(crate) purge_generation: u32,
+}
+
+fn is_false(truth: &bool) -> bool {
+    !truth
 }
 
 fn yes() -> bool {

@@ -73,6 +73,7 @@ fn assemble(shape: &ModelShape, group: Group, dispatch: Dispatch, known: &Known<
             None | Some(0) => TimeoutRule::Inherit,
             Some(limit) => TimeoutRule::After(Duration::from_millis(limit)),
         },
+        is_strict: shape.strict_translation,
         budgets: known.budgets.of(BudgetScope::Model, Some(&group.id)),
         id: group.id.clone(),
         group: Arc::new(group),

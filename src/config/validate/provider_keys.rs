@@ -11,6 +11,7 @@ use aisix_actors::{
 use super::budgets::BudgetIndex;
 use crate::{
     config::{
+        glob::Glob,
         headers,
         problem::{Place, Problems, did_you_mean},
         resources::{
@@ -34,6 +35,8 @@ pub(super) struct CheckedKey {
     pub(super) label: Arc<str>,
     /// Headers that every request carries.
     pub(super) default_headers: DefaultHeaders,
+    /// Names of callers' headers that are handed on.
+    pub(super) forwarded_headers: Arc<[Glob]>,
     /// Budgets of this key.
     pub(super) budgets: Vec<Arc<Budget>>,
 }
@@ -67,6 +70,7 @@ fn resolve_one(
         place.report("max_in_flight", "expected 1 or more; leave it out for no limit", problems);
     }
     let default_headers = default_headers(place, shape, problems);
+    let forwarded_headers = forwarded_headers(place, shape, problems);
     let provider = provider(place, shape, problems)?;
     let base_url = base_url(place, shape, provider, problems);
     let credential = credential(place, shape, provider, problems);
@@ -82,6 +86,7 @@ fn resolve_one(
         provider,
         label: shape.provider.as_deref().unwrap_or_else(|| provider.name()).into(),
         default_headers,
+        forwarded_headers,
         budgets: Vec::new(),
     })
 }
@@ -93,8 +98,14 @@ fn provider(
 ) -> Option<&'static dyn Provider> {
     let name = shape.provider.as_deref().unwrap_or_default();
     let adapter = shape.adapter.as_deref();
-    if adapter.is_some_and(|adapter| !providers::ADAPTERS.contains(&adapter)) {
-        place.report("adapter", "there is no such adapter; \"openai\" is one", problems);
+    if let Some(written) = adapter.filter(|adapter| !providers::adapters().contains(adapter)) {
+        let hint = match place.is_quotable("adapter") {
+            true => did_you_mean(written, providers::adapters()),
+            false => String::new(),
+        };
+        let known = providers::adapters().join("\", \"");
+        let message = format!("there is no such adapter{hint}; there are \"{known}\"");
+        place.report("adapter", message, problems);
         return None;
     }
     let found = providers::find(name, adapter);
@@ -124,7 +135,7 @@ fn base_url(
     problems: &mut Problems,
 ) -> Option<Arc<str>> {
     match (shape.api_base.as_deref(), provider.api_base()) {
-        (Some(written), _) if is_url(written.trim()) => Some(providers::root_of(written).into()),
+        (Some(written), _) if is_url(&provider.root(written)) => Some(provider.root(written).as_ref().into()),
         (Some(_), _) => {
             place.report("api_base", "expected an address such as https://api.example.com/v1", problems);
             None
@@ -189,6 +200,21 @@ fn default_headers(place: Place<'_>, shape: &ProviderKeyShape, problems: &mut Pr
         }
     }
     DefaultHeaders(headers)
+}
+
+fn forwarded_headers(place: Place<'_>, shape: &ProviderKeyShape, problems: &mut Problems) -> Arc<[Glob]> {
+    let mut globs = Vec::new();
+    for (index, written) in shape.request.forward_client_headers.iter().enumerate() {
+        let name = written.to_ascii_lowercase();
+        match Glob::parse(&name) {
+            Some(glob) if headers::is_name(&name) => globs.push(glob),
+            _ => {
+                let message = "expected the name of a header, with at most one \"*\"";
+                place.report(&format!("request.forward_client_headers[{index}]"), message, problems);
+            }
+        }
+    }
+    globs.into()
 }
 
 fn tls_profile(

@@ -88,30 +88,32 @@ macro_rules! shape {
 
         impl<'de: 'a, 'a> serde::de::Deserialize<'de> for $shape<'a> {
             fn deserialize<D: serde::de::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-                use $crate::dialect::json::shape::{Borrowing, Name};
-                impl<'de: 'a, 'a> serde::de::Visitor<'de> for Borrowing<'a, $shape<'a>> {
-                    type Value = $shape<'a>;
+                use $crate::dialect::json::shape::Borrowing;
+                source.deserialize_map(Borrowing::<$shape<'a>>(std::marker::PhantomData))
+            }
+        }
 
-                    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        out.write_str("an object")
-                    }
+        impl<'de: 'a, 'a> serde::de::Visitor<'de> for $crate::dialect::json::shape::Borrowing<'a, $shape<'a>> {
+            type Value = $shape<'a>;
 
-                    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$shape<'a>, A::Error> {
-                        let mut shape = $shape { $($field: None,)* unknown: smallvec::SmallVec::new() };
-                        while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
-                            match &*name {
-                                $($key => shape.$field = map.next_value::<Option<$type>>()?,)*
-                                _ => {
-                                    if map.next_value::<Option<serde::de::IgnoredAny>>()?.is_some() {
-                                        shape.unknown.push(name);
-                                    }
-                                }
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$shape<'a>, A::Error> {
+                use $crate::dialect::json::shape::Name;
+                let mut shape = $shape { $($field: None,)* unknown: smallvec::SmallVec::new() };
+                while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
+                    match &*name {
+                        $($key => shape.$field = map.next_value::<Option<$type>>()?,)*
+                        _ => {
+                            if map.next_value::<Option<serde::de::IgnoredAny>>()?.is_some() {
+                                shape.unknown.push(name);
                             }
                         }
-                        Ok(shape)
                     }
                 }
-                source.deserialize_map(Borrowing::<$shape<'a>>(std::marker::PhantomData))
+                Ok(shape)
             }
         }
     )*};

@@ -1,6 +1,7 @@
 //! Replies, chunks and errors, by table.
 
 use super::*;
+use crate::error::UpstreamRefusal;
 
 fn frame(text: &str) -> Frame<'_> {
     Frame { bytes: text.as_bytes() }
@@ -22,7 +23,7 @@ fn passed(text: &str, chunk: &Chunk, model: &str) -> String {
     }
 }
 
-fn refusal(error: UpstreamError) -> UpstreamRefusal {
+fn refused(error: UpstreamError) -> UpstreamRefusal {
     match error {
         UpstreamError::Refused(refusal) => *refusal,
         other => panic!("not a refusal: {other:?}"),
@@ -41,7 +42,7 @@ fn a_reply_changes_its_model_only() {
 #[test]
 fn an_error_under_a_status_of_success_is_an_error() {
     let error = read_reply(Bytes::from_static(br#"{"error":{"message":"slow down","code":429}}"#), "\"m\"");
-    let refusal = refusal(error.expect_err("an error"));
+    let refusal = refused(error.expect_err("an error"));
     assert_eq!((refusal.status, refusal.message.as_str(), refusal.in_band), (Some(429), "slow down", false));
 }
 
@@ -113,7 +114,7 @@ fn error_bodies_of_any_shape_give_their_words_for_4xx_and_nothing_for_5xx() {
         ),
         (302, "moved to http://internal", "upstream returned 302", None, None),
     ] {
-        let refusal = refusal(read_error(status, None, body.as_bytes()));
+        let refusal = refused(read_error(status, None, body.as_bytes()));
         assert_eq!(refusal.message, message, "{body}");
         assert_eq!((refusal.code.as_deref(), refusal.param.as_deref()), (code, param), "{body}");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::providers::{self, ADAPTERS};
+use crate::providers;
 
 /// A name: no control characters, and something that can be seen.
 pub(super) const NAME: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f\s][^\x00-\x1f\x7f-\x9f]*$";
@@ -12,7 +12,7 @@ pub(super) const HEADER: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
 
 /// The protocol families, or none.
 pub(super) fn adapters() -> Vec<Option<&'static str>> {
-    ADAPTERS.iter().copied().map(Some).chain([None]).collect()
+    providers::adapters().into_iter().map(Some).chain([None]).collect()
 }
 
 /// A provider to stand in an example: one that needs a network.

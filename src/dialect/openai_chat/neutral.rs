@@ -1,0 +1,60 @@
+//! OpenAI's chat dialect and the neutral conversation: read from callers, written for providers, and the way back.
+//!
+//! Only for exchanges whose two sides speak different dialects: where both speak this one, bytes are patched instead.
+//! Besides OpenAI's own members it knows what vendors have added and clients rely on: `reasoning_content`,
+//! `reasoning_details` (OpenRouter), `cache_control`, content as a list of thoughts and texts (Mistral).
+
+mod details;
+mod message;
+mod part;
+mod reading;
+mod reply;
+mod request;
+mod shapes;
+mod stream_reader;
+mod stream_writer;
+pub(in crate::dialect) mod turns;
+mod written_reply;
+mod written_request;
+
+pub use super::failure::refusal as read_error;
+pub use reply::read_reply;
+pub use request::read_request;
+pub use stream_reader::StreamReader;
+pub use stream_writer::StreamWriter;
+pub use written_reply::write_reply;
+pub use written_request::write_request;
+
+/// What a provider of this dialect understands of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Manners {
+    /// Its member for the most tokens of an answer: `max_tokens` or `max_completion_tokens`.
+    pub max_tokens: &'static str,
+    /// Whether it understands `reasoning_effort`.
+    pub takes_effort: bool,
+    /// Whether it understands a `response_format` with a schema.
+    pub takes_schema: bool,
+    /// Whether instructions are a `developer` message rather than a `system` message.
+    pub takes_developer: bool,
+    /// Whether it understands `file` parts.
+    pub takes_files: bool,
+    /// Whether it wants the thoughts of earlier turns as `reasoning_content`: most refuse or ignore them.
+    pub replays_reasoning: bool,
+}
+
+/// What is understood most widely.
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            max_tokens: "max_tokens",
+            takes_effort: true,
+            takes_schema: true,
+            takes_developer: false,
+            takes_files: true,
+            replays_reasoning: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Bytes: an answer that is handed on as it comes. Sound, subtitles, and whatever a provider's own API has.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use actix_web::HttpResponse;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use futures::StreamExt;
+
+use super::attempt::failed;
+use super::exchange::{Engaged, Exchange, Outcome};
+use super::patience::Watch;
+use crate::error::{GatewayError, UpstreamError};
+use crate::upstream::{UpstreamBody, UpstreamResponse};
+
+/// The head of the response.
+pub fn head(upstream: &UpstreamResponse) -> HttpResponse<()> {
+    let status = StatusCode::from_u16(upstream.status).unwrap_or(StatusCode::OK);
+    let mut response = HttpResponse::with_body(status, ());
+    if let Some(content_type) = &upstream.content_type {
+        response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+    }
+    response
+}
+
+/// The body of the response; the exchange lives in it. `gap` is the longest silence that is waited for.
+pub fn body(exchange: Exchange, upstream: UpstreamResponse, gap: Option<Duration>) -> ByteBody {
+    let size = upstream.content_length.map_or(BodySize::Stream, BodySize::Sized);
+    ByteBody { status: upstream.status, body: upstream.body, size, gap: gap.map(Watch::start), exchange }
+}
+
+/// See [`body`]. Dropping it drops the provider's body and closes the exchange.
+pub struct ByteBody {
+    status: u16,
+    body: UpstreamBody,
+    size: BodySize,
+    gap: Option<Watch>,
+    exchange: Exchange,
+}
+
+impl ByteBody {
+    /// What has begun cannot be taken back: the connection is cut, so that nobody takes a part for the whole.
+    fn break_off(&mut self, error: UpstreamError) -> UpstreamError {
+        self.body = UpstreamBody::Ended;
+        if let Some(engaged) = &self.exchange.engaged {
+            let error = error.clone().tidied(Engaged::credential(engaged));
+            self.exchange.worker.actors.router.report(&engaged.candidate, failed(&error));
+        }
+        self.exchange.fail(&GatewayError::from(error.clone()));
+        error
+    }
+}
+
+impl MessageBody for ByteBody {
+    type Error = UpstreamError;
+
+    fn size(&self) -> BodySize {
+        self.size
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, UpstreamError>>> {
+        let this = &mut *self;
+        match this.body.poll_next_unpin(context) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                if let Some(gap) = &mut this.gap {
+                    gap.touch(Instant::now());
+                }
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.break_off(error)))),
+            Poll::Ready(None) => {
+                this.exchange.conclude(Outcome::Answered(this.status));
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let Some(gap) = &mut this.gap else { return Poll::Pending };
+                futures::ready!(gap.poll_silence(context));
+                let after = gap.period;
+                Poll::Ready(Some(Err(this.break_off(UpstreamError::Late { after }))))
+            }
+        }
+    }
+}

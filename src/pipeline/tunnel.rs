@@ -1,0 +1,334 @@
+//! Tunnel: `/passthrough/{provider}/…` reaches anything that a provider's own API has, with the gateway's credential.
+//!
+//! The request goes out and the answer comes back as they are, but for the headers that belong to a connection or to a
+//! credential (§11.13). No dialect, no cache, no second try: nobody here knows what the request does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse};
+use aisix_actors::candidate_router::AttemptOutcome;
+use bytes::Bytes;
+use serde::Deserialize;
+use smallvec::SmallVec;
+
+use super::attempt::failed;
+use super::bytes::body;
+use super::engage::engage;
+use super::exchange::{Engaged, Exchange, Outcome};
+use super::headers;
+use super::patience::{Patience, within};
+use super::{reserve, screen};
+use crate::config::snapshot::{ApiKey, Direct, Dispatch, Model, Resolved};
+use crate::dialect::{Body, Call};
+use crate::envelope::REQUEST_ID;
+use crate::error::{AccessError, Fault, GatewayError, UpstreamError};
+use crate::telemetry::record::{Attempt, AttemptKind};
+use crate::upstream::{UpstreamBody, UpstreamRequest, UpstreamResponse};
+
+/// Headers of one connection (RFC 9110, §7.6.1), and those that are made anew.
+const OF_THE_CONNECTION: [HeaderName; 10] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    CONTENT_LENGTH,
+    HOST,
+];
+
+/// Headers with which callers authenticate here; providers must not see them.
+const OF_THE_CALLER: [HeaderName; 5] = [
+    AUTHORIZATION,
+    COOKIE,
+    SET_COOKIE,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
+
+/// Finds the model whose provider key is lent to a request, and makes a call of it.
+///
+/// # Errors
+/// 404 where no model of the provider is configured, 403 where the key may use none of them.
+pub fn receive(
+    exchange: &mut Exchange,
+    request: &HttpRequest,
+    bytes: Bytes,
+    caller: &ApiKey,
+) -> Result<Call, GatewayError> {
+    let provider = request.match_info().get("provider").unwrap_or_default();
+    let is_its = |model: &&Arc<Model>| match &model.dispatch {
+        Dispatch::Direct(direct) => direct.provider_label.eq_ignore_ascii_case(provider),
+        Dispatch::Routing(_) => false,
+    };
+    let snapshot = exchange.snapshot.clone();
+    let models = || snapshot.models().filter(is_its);
+    if models().next().is_none() {
+        return Err(AccessError::UnknownProvider(shown(provider)).into());
+    }
+    let named = named_model(&bytes)
+        .and_then(|name| snapshot.resolve(&name))
+        .filter(|named| is_its(&&named.model) && caller.allows(&named.model.name));
+    exchange.is_model_named = named.is_some();
+    let lender = models().find(|model| caller.allows(&model.name)).cloned();
+    let resolved = named.or_else(|| Some(Resolved { model: lender?, capture: None }));
+    let resolved = resolved.ok_or_else(|| AccessError::ProviderNotAllowed(shown(provider)))?;
+    let name = resolved.model.name.clone();
+    exchange.model = Some(resolved);
+    Ok(Call::opaque(Body::Opaque(bytes), &name))
+}
+
+/// The model that a body names, where it is an object that does.
+fn named_model(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        model: String,
+    }
+    body.first().filter(|byte| **byte == b'{')?;
+    serde_json::from_slice::<Named>(body).ok().map(|named| named.model)
+}
+
+fn shown(name: &str) -> Box<str> {
+    name.chars().filter(|character| !character.is_control()).take(128).collect()
+}
+
+/// Asks the provider and hands its answer on.
+///
+/// # Errors
+/// What the gateway itself refuses, and failures to reach the provider; whatever the provider says is its answer.
+pub async fn tunnel(
+    mut exchange: Exchange,
+    request: HttpRequest,
+    caller: Arc<ApiKey>,
+    call: Call,
+) -> Result<HttpResponse, GatewayError> {
+    match ask(&mut exchange, &request, &caller, call).await {
+        Ok(Asked::Judged(response)) => {
+            let settled = exchange.settle().await;
+            exchange.note_standing(settled.as_ref());
+            exchange.conclude(Outcome::Answered(response.status().as_u16()));
+            Ok(response)
+        }
+        Ok(Asked::Live(upstream, gap)) => {
+            let response = head(&exchange, &upstream);
+            let upstream = without_body(request.method(), upstream);
+            Ok(response.map_body(|_, ()| body(exchange, upstream, gap)).map_into_boxed_body())
+        }
+        Err(error) => {
+            exchange.fail(&error);
+            exchange.settle().await;
+            Err(error)
+        }
+    }
+}
+
+/// A provider's answer.
+enum Asked {
+    /// Read and judged.
+    Judged(HttpResponse),
+    /// To be handed on as it comes, with the longest silence in it.
+    Live(UpstreamResponse, Option<Duration>),
+}
+
+async fn ask(
+    exchange: &mut Exchange,
+    request: &HttpRequest,
+    caller: &ApiKey,
+    mut call: Call,
+) -> Result<Asked, GatewayError> {
+    screen::request(exchange, caller, &mut call).await?;
+    let (upstream, gap) = reach(exchange, request, caller, &call).await?;
+    if !screen::judges_answers(exchange) {
+        return Ok(Asked::Live(upstream, gap));
+    }
+    let response = head(exchange, &upstream);
+    let upstream = without_body(request.method(), upstream);
+    let limit = exchange.snapshot.settings.upstream.max_response_bytes;
+    let bytes = within(gap, upstream.body.read_all(limit)).await?;
+    screen::text(exchange, bytes.clone()).await?;
+    Ok(Asked::Judged(response.map_body(|_, ()| bytes).map_into_boxed_body()))
+}
+
+type Reached = (UpstreamResponse, Option<Duration>);
+
+async fn reach(
+    exchange: &mut Exchange,
+    request: &HttpRequest,
+    caller: &ApiKey,
+    call: &Call,
+) -> Result<Reached, GatewayError> {
+    let model = exchange.named_model()?;
+    let Dispatch::Direct(direct) = &model.dispatch else {
+        return Err(Fault::ProviderUnavailable(call.model.clone()).into());
+    };
+    let candidates = reserve::reserve(exchange, caller, call, &model).await?;
+    let Some(candidate) = candidates.into_iter().next() else {
+        return Err(Fault::AllUnavailable { model: call.model.clone(), retry_after: None }.into());
+    };
+    exchange.attempts.push(Attempt::begin(&model, AttemptKind::Initial, false));
+    let engaged = engage(exchange, call, &model, direct, &candidate).await?;
+    let patience = Patience::of(&exchange.snapshot.settings, &model, None);
+    exchange.last_attempt(|attempt| attempt.is_sent = true);
+    let sent = within(patience.stream_head(), send(exchange, request, call, direct, &engaged)).await;
+    let router = &exchange.worker.actors.router;
+    match sent {
+        Ok(mut response) => {
+            let latency = exchange.opened.elapsed();
+            router.report(&candidate, AttemptOutcome::Succeeded { latency });
+            exchange.upstream_time = latency;
+            let id = response.request_id.take();
+            exchange.last_attempt(|attempt| attempt.provider_request_id = id);
+            exchange.responded = Some(latency);
+            exchange.engaged = Some(engaged);
+            Ok((response, patience.gap))
+        }
+        Err(error) => {
+            let error = error.tidied(engaged.credential());
+            router.report(&candidate, failed(&error));
+            exchange.worker.actors.pool.give_back(engaged.lease);
+            let error = GatewayError::from(error);
+            exchange.last_attempt(|attempt| attempt.fail(&error));
+            Err(error)
+        }
+    }
+}
+
+async fn send(
+    exchange: &Exchange,
+    request: &HttpRequest,
+    call: &Call,
+    direct: &Direct,
+    engaged: &Engaged,
+) -> Result<UpstreamResponse, UpstreamError> {
+    let Body::Opaque(bytes) = &call.body else { return Err(UpstreamError::BrokeOff) };
+    let path = path(&engaged.key.base_url, request);
+    let credential = engaged.credential();
+    let upstream = UpstreamRequest {
+        method: request.method().clone(),
+        provider: direct.provider,
+        base_url: &engaged.key.base_url,
+        path: &path,
+        tls: engaged.key.tls,
+        credential,
+        extra_headers: &direct.default_headers,
+        content_type: "",
+        handed_on: Vec::new(),
+        forwarded: Some(forwarded(request.headers())),
+        request_id: &exchange.request_id,
+        is_stream: false,
+        body: SmallVec::from_iter((!bytes.is_empty()).then(|| bytes.clone())),
+    };
+    let worker = &exchange.worker;
+    worker.upstream.send(&exchange.snapshot, &worker.gateway.tls, upstream).await
+}
+
+/// The path below the provider's root, as the caller wrote it, with its query. A version that both name stands once.
+fn path(base_url: &str, request: &HttpRequest) -> String {
+    let whole = request.uri().path();
+    // Behind "/passthrough/<provider>"; what is behind the name may be nothing.
+    let rest = whole.split('/').skip(3).collect::<Vec<_>>().join("/");
+    let version = base_url.trim_end_matches('/').rsplit('/').next().filter(|segment| is_version(segment));
+    let doubled = version
+        .and_then(|version| rest.strip_prefix(version))
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let rest = doubled.map_or(rest.as_str(), |rest| rest.trim_start_matches('/'));
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("/{rest}{query}")
+}
+
+fn is_version(segment: &str) -> bool {
+    segment
+        .strip_prefix('v')
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What a provider gets of a caller's headers.
+fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let is_own = OF_THE_CONNECTION.contains(name) || OF_THE_CALLER.contains(name) || *name == REQUEST_ID;
+        if !is_own {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    kept
+}
+
+/// The status and the headers of the provider's answer.
+fn head(exchange: &Exchange, upstream: &UpstreamResponse) -> HttpResponse<()> {
+    let status = StatusCode::from_u16(upstream.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = HttpResponse::with_body(status, ());
+    let own = upstream.headers().into_iter().flatten();
+    for (name, value) in own.filter(|(name, _)| !OF_THE_CONNECTION.contains(name)) {
+        response.headers_mut().append(name.clone(), value.clone());
+    }
+    if let Some(content_type) = upstream.content_type.clone().filter(|_| upstream.headers().is_none()) {
+        response.headers_mut().insert(actix_web::http::header::CONTENT_TYPE, content_type);
+    }
+    headers::write(exchange, None, response.headers_mut());
+    response
+}
+
+/// Answers that have no body by their nature, whatever length they declare.
+fn without_body(method: &Method, mut upstream: UpstreamResponse) -> UpstreamResponse {
+    if method == Method::HEAD || matches!(upstream.status, 204 | 304) {
+        upstream.body = UpstreamBody::Ended;
+        upstream.content_length = None;
+    }
+    upstream
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_path_keeps_its_spelling_and_a_version_stands_once() {
+        for (base, uri, expected) in [
+            ("https://h/v1", "/passthrough/openai/v1/files?limit=2", "/files?limit=2"),
+            ("https://h/v1", "/passthrough/openai/files/a%2Fb", "/files/a%2Fb"),
+            ("https://h/v1", "/passthrough/openai/v1beta/x", "/v1beta/x"),
+            ("https://h", "/passthrough/OpenAI/v1/files/", "/v1/files/"),
+            ("https://h", "/passthrough/openai/", "/"),
+            ("https://h/v1", "/passthrough/openai/v1", "/"),
+        ] {
+            let request = TestRequest::with_uri(uri).to_http_request();
+            assert_eq!(path(base, &request), expected, "{base} {uri}");
+        }
+    }
+
+    #[test]
+    fn neither_credentials_nor_the_connections_own_headers_go_out() {
+        let request = TestRequest::default()
+            .append_header(("authorization", "Bearer sk-1"))
+            .append_header(("x-api-key", "sk-1"))
+            .append_header(("x-goog-api-key", "sk-1"))
+            .append_header(("cookie", "a=b"))
+            .append_header(("connection", "close"))
+            .append_header(("anthropic-beta", "one"))
+            .append_header(("anthropic-beta", "two"))
+            .to_http_request();
+        let kept = forwarded(request.headers());
+        let names: Vec<_> =
+            kept.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or(""))).collect();
+        assert_eq!(names, [("anthropic-beta", "one"), ("anthropic-beta", "two")]);
+    }
+
+    #[test]
+    fn a_model_is_named_by_an_object_only() {
+        assert_eq!(named_model(br#"{"a":1,"model":"m"}"#).as_deref(), Some("m"));
+        for body in [&b""[..], b"[]", b"{\"model\":1}", b"{broken", b"\xff"] {
+            assert_eq!(named_model(body), None);
+        }
+    }
+}
