@@ -260,8 +260,13 @@ fn plain_reply(body: Bytes) -> Result<Reply, UpstreamError> {
         return Err(openai_chat::in_band(raw));
     }
     let usage = object.member("usage").or_else(|| object.member("meta")).and_then(plain_usage);
+    let is_counted = usage.is_some_and(|usage| usage.completion > 0) || object.member("choices").is_none();
+    let words = match is_counted {
+        true => None,
+        false => std::str::from_utf8(object.bytes()).ok().and_then(super::completions::words),
+    };
     let model = object.member("model").map(|raw| raw.trim_matches('"').into());
-    Ok(Reply { body: object.bytes().clone(), usage, model, finish_reason: None, words: None })
+    Ok(Reply { body: object.bytes().clone(), usage, model, finish_reason: None, words })
 }
 
 /// Usage as the endpoints count it that are no conversations: OpenAI's two spellings, Jina's and Cohere's.
@@ -333,6 +338,8 @@ pub enum Reader {
     Gemini(super::gemini::StreamReader),
     /// Cohere.
     Cohere(super::cohere::StreamReader),
+    /// OpenAI's text completions.
+    Completions,
     /// OpenAI's streams that are no conversations: pictures and transcripts.
     Plain,
 }
@@ -362,6 +369,7 @@ impl Reader {
             Self::Anthropic(reader) => reader.read(event, data),
             Self::Gemini(reader) => reader.read(event, data),
             Self::Cohere(reader) => reader.read(event, data),
+            Self::Completions => super::completions::read_event(data),
             Self::Plain => plain_event(event, data),
         }
     }
@@ -373,6 +381,8 @@ fn plain_event<'d>(event: Option<&[u8]>, data: &'d str) -> Result<Events<'d>, St
     struct Members<'a> {
         #[serde(borrow, default)]
         r#type: Option<Cow<'a, str>>,
+        #[serde(borrow, default)]
+        text: Option<super::json::shape::Json<'a>>,
         #[serde(borrow, default)]
         usage: Option<&'a serde_json::value::RawValue>,
         #[serde(borrow, default)]
@@ -390,6 +400,10 @@ fn plain_event<'d>(event: Option<&[u8]>, data: &'d str) -> Result<Events<'d>, St
     let mut events = Events::new();
     if let Some(text) = members.delta.and_then(|delta| super::json::Text::from_json(delta.0)) {
         events.push(Event::Text { answer: 0, text });
+    }
+    // All of a transcript again, where it is complete: other words than those before, to whoever judges.
+    if let Some(text) = members.text.and_then(|text| super::json::Text::from_json(text.0)) {
+        events.push(Event::Refusal { answer: 0, text });
     }
     if let Some(usage) = members.usage.and_then(|raw| plain_usage(raw.get())) {
         events.push(Event::Usage(usage));

@@ -57,4 +57,4 @@ impl Default for Manners {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::dialect) mod tests;
