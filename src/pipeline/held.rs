@@ -127,7 +127,7 @@ impl Held {
                     screen::note(exchange, &finding, Hook::Output, since);
                 }
             }
-            match self.hold.next() {
+            match self.hold.need() {
                 Need::Ask(member, texts) => {
                     self.asking = Some((ask(exchange, member, texts), Instant::now()));
                 }
