@@ -311,6 +311,10 @@ pub fn refusal(dialect: Dialect, status: u16, retry_after: Option<Duration>, bod
         Dialect::OpenAiChat | Dialect::OpenAi | Dialect::Voyage => {
             return openai_chat::read_error(status, retry_after, body);
         }
+        // Those whose reranking is like Cohere's have errors like OpenAI's.
+        Dialect::Cohere if has_error_object(body) => {
+            return openai_chat::read_error(status, retry_after, body);
+        }
         Dialect::OpenAiResponses => super::openai_responses::read_error,
         Dialect::Anthropic => super::anthropic::read_error,
         Dialect::Gemini => super::gemini::read_error,
@@ -323,6 +327,11 @@ pub fn refusal(dialect: Dialect, status: u16, retry_after: Option<Duration>, bod
     refusal.status = Some(status);
     refusal.retry_after = retry_after;
     UpstreamError::Refused(Box::new(refusal))
+}
+
+fn has_error_object(body: &[u8]) -> bool {
+    let object = RawObject::parse(Bytes::copy_from_slice(body));
+    object.is_ok_and(|object| object.member("error").is_some_and(|error| error.starts_with('{')))
 }
 
 /// Reads the events of a provider's stream.
