@@ -30,7 +30,16 @@ pub struct Reply {
     pub words: Option<String>,
 }
 
-/// Writes a caller's JSON request in another dialect. `model` is the provider's name for the model.
+/// Who is written to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The provider's name for the model.
+    pub model: &'a str,
+    /// What it understands of OpenAI's chat dialect.
+    pub manners: openai_chat::neutral::Manners,
+}
+
+/// Writes a caller's JSON request in another dialect.
 ///
 /// # Errors
 /// The request says what the caller's dialect does not have.
@@ -39,9 +48,10 @@ pub fn request(
     caller: Dialect,
     provider: Dialect,
     call: &Call,
-    model: &str,
+    target: &Target<'_>,
     dropped: &mut Dropped,
 ) -> Result<Bytes, RequestError> {
+    let model = target.model;
     let Some(body) = call.json() else {
         return Err(RequestError::invalid("this provider needs a JSON body"));
     };
@@ -54,7 +64,7 @@ pub fn request(
         _ => {
             let mut conversation = read_request(caller, body, dropped)?;
             conversation.is_stream = call.is_stream;
-            write_request(provider, &conversation, model, dropped, &mut out)?;
+            write_request(provider, &conversation, target, dropped, &mut out)?;
         }
     }
     Ok(out.freeze())
@@ -85,14 +95,14 @@ pub fn read_request<'a>(
 pub fn write_request(
     dialect: Dialect,
     conversation: &chat::Conversation<'_>,
-    model: &str,
+    target: &Target<'_>,
     dropped: &mut Dropped,
     out: &mut BytesMut,
 ) -> Result<(), RequestError> {
+    let model = target.model;
     match dialect {
         Dialect::OpenAiChat => {
-            let manners = openai_chat::neutral::Manners::default();
-            openai_chat::neutral::write_request(conversation, model, &manners, dropped, out);
+            openai_chat::neutral::write_request(conversation, model, &target.manners, dropped, out);
         }
         Dialect::OpenAiResponses => super::openai_responses::write_request(conversation, model, dropped, out),
         Dialect::Anthropic => super::anthropic::write_request(conversation, model, dropped, out),
