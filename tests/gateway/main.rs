@@ -21,6 +21,7 @@ mod matrix;
 mod metrics;
 mod mutations;
 mod openapi;
+mod passthrough;
 mod playground;
 mod recordings;
 mod records;
