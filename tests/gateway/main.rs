@@ -11,6 +11,7 @@ mod cache;
 mod client_address;
 mod connections;
 mod crashes;
+mod dialects;
 mod endpoints;
 mod errors;
 mod harness;
