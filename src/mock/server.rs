@@ -15,14 +15,13 @@ use std::{future, io, panic};
 
 use actix_web::dev::{Extensions, Server, ServerHandle};
 use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use self::body::FrameBody;
-use super::{
-    Fault, FaultPlan, Hints, JSON, MockBody, MockReply, UnknownFault, answer, models, unknown_fault,
-};
+use super::{Fault, FaultPlan, Hints, MockBody, MockReply, MockRequest, UnknownFault, answer, unknown_fault};
 
 /// The largest request body: images arrive as text in it.
 const MAX_BODY_BYTES: usize = 64 << 20;
@@ -131,19 +130,23 @@ fn bind(options: MockOptions, signals: bool) -> io::Result<(SocketAddr, Server)>
 }
 
 async fn handle(request: HttpRequest, body: Bytes, shared: web::Data<Shared>) -> HttpResponse {
-    if request.method() == "GET" && request.path().ends_with("/models") {
-        return HttpResponse::Ok().content_type(JSON).body(models());
-    }
     let options = &shared.options;
-    let number = shared.requests.fetch_add(1, Ordering::Relaxed);
+    let is_counted = request.method() == "POST";
+    let number = shared.requests.fetch_add(u64::from(is_counted), Ordering::Relaxed);
     let fault = match asked_fault(&request) {
         Some(Ok(fault)) => Some(fault),
         Some(Err(unknown)) => return respond(unknown_fault(&unknown), &request).await,
-        None => options.faults.as_ref().and_then(|plan| plan.at(number)),
+        None => options.faults.as_ref().filter(|_| is_counted).and_then(|plan| plan.at(number)),
     };
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let seed = options.seed.wrapping_add(number);
-    let reply = answer(request.path(), &body, &Hints { seed, created, chunk_gap: options.chunk_gap, fault });
+    let asked = MockRequest {
+        method: request.method().as_str(),
+        target: request.path(),
+        content_type: header(&request, CONTENT_TYPE.as_str()).unwrap_or_default(),
+        body: &body,
+    };
+    let reply = answer(&asked, &Hints { seed, created, chunk_gap: options.chunk_gap, fault });
     if !options.latency.is_zero() {
         actix_rt::time::sleep(options.latency).await;
     }
@@ -152,8 +155,12 @@ async fn handle(request: HttpRequest, body: Bytes, shared: web::Data<Shared>) ->
 
 /// The fault that a request asks for by its header.
 fn asked_fault(request: &HttpRequest) -> Option<Result<Fault, UnknownFault>> {
-    let name = request.headers().get("x-mock-fault")?;
-    Some(name.to_str().unwrap_or_default().parse())
+    Some(header(request, "x-mock-fault")?.parse())
+}
+
+/// A header's text; one that is no text says nothing.
+fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    Some(request.headers().get(name)?.to_str().unwrap_or_default())
 }
 
 async fn respond(reply: MockReply, request: &HttpRequest) -> HttpResponse {
