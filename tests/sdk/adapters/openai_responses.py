@@ -1,0 +1,76 @@
+"""OpenAI's client, Responses."""
+
+import contextlib
+import json
+
+from .face import PARAMETERS, Answer, Call, Face
+from .openai_chat import OpenAIChat
+
+
+class OpenAIResponses(Face):
+    name = "openai-responses"
+    stopped, called = "completed", "completed"
+    errors = OpenAIChat.errors
+
+    def connect(self, gateway, key):
+        return gateway.client(key)
+
+    def user(self, text, image=None):
+        if image is None:
+            return [{"role": "user", "content": text}]
+        picture = {"type": "input_image", "image_url": f"data:image/png;base64,{image}"}
+        return [{"role": "user", "content": [{"type": "input_text", "text": text}, picture]}]
+
+    def tools(self, names):
+        if not names:
+            return {}
+        function = {"type": "function", "description": "Tells it.", "parameters": PARAMETERS, "strict": False}
+        return {"tools": [{"name": name, **function} for name in names]}
+
+    def answer(self, response):
+        calls = [
+            Call(item.call_id, item.name, json.loads(item.arguments))
+            for item in response.output
+            if item.type == "function_call"
+        ]
+        usage = response.usage
+        return Answer(
+            response.output_text,
+            calls,
+            response.status,
+            response.model,
+            usage.input_tokens,
+            usage.output_tokens,
+            response.output,
+        )
+
+    def ask(self, model, turns, tools=()):
+        return self.answer(self.client.responses.create(model=model, input=turns, **self.tools(tools)))
+
+    def stream(self, model, turns, tools=()):
+        with self.client.responses.stream(model=model, input=turns, **self.tools(tools)) as stream:
+            texts = [event.delta for event in stream if event.type == "response.output_text.delta"]
+            return texts, self.answer(stream.get_final_response())
+
+    def answered(self, turns, answer, results):
+        told = [
+            {"type": "function_call_output", "call_id": call.id, "output": result}
+            for call, result in zip(answer.calls, results, strict=True)
+        ]
+        return [*turns, *answer.raw, *told]
+
+    def ask_nothing(self, model):
+        return self.ask(model, 1)
+
+    def parse(self, model, turns, form):
+        return self.client.responses.parse(model=model, input=turns, text_format=form).output_parsed
+
+    @contextlib.contextmanager
+    def pieces(self, model, turns, request_id):
+        headers = {"x-aisix-request-id": request_id}
+        with self.client.responses.create(
+            model=model, input=turns, stream=True, extra_headers=headers
+        ) as stream:
+            yield (event.delta for event in stream if event.type == "response.output_text.delta")
+
+    told = OpenAIChat.told
