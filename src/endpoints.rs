@@ -103,7 +103,7 @@ const fn any(path: &'static str, operation: Operation) -> Endpoint {
 }
 
 /// Every endpoint of the proxy listener.
-pub static ENDPOINTS: [Endpoint; 20] = {
+pub static ENDPOINTS: [Endpoint; 23] = {
     use {Answer as A, Dialect as D, Envelope as E, Operation as O};
     [
         get("/livez", O::Livez, A::Probe),
@@ -116,6 +116,10 @@ pub static ENDPOINTS: [Endpoint; 20] = {
         post("/v1beta/models/{model}:generateContent", O::Generate, D::Gemini, E::Google),
         post("/v1beta/models/{model}:streamGenerateContent", O::StreamGenerate, D::Gemini, E::Google),
         post("/v1beta/models/{model}:countTokens", O::CountTokens, D::Gemini, E::Google),
+        // Where Google's clients ask since their third version.
+        post("/v1/models/{model}:generateContent", O::Generate, D::Gemini, E::Google),
+        post("/v1/models/{model}:streamGenerateContent", O::StreamGenerate, D::Gemini, E::Google),
+        post("/v1/models/{model}:countTokens", O::CountTokens, D::Gemini, E::Google),
         post("/v1/completions", O::Complete, D::OpenAi, E::OpenAi),
         post("/v1/embeddings", O::Embed, D::OpenAi, E::OpenAi),
         post("/v1/rerank", O::Rerank, D::Cohere, E::OpenAi),
