@@ -143,3 +143,34 @@ def test_a_stream_that_is_left_is_closed_on_both_sides(gateway, sdk, provider):
     eventually({"open": 0, "left": left + 1}, streams)
     assert nothing_is_held(gateway)
     eventually([True], lambda: [" status=499 " in line for line in gateway.log_lines(request_id)])
+
+
+@pytest.mark.parametrize("fault", ["cut-3", "no-finish"])
+def test_a_stream_that_the_provider_cuts_ends_in_an_exception(gateway, sdk, provider, fault):
+    texts = []
+    with pytest.raises(sdk.failure):
+        with sdk.pieces(f"{provider}/{fault}", sdk.user("Hello"), f"cut-{uuid.uuid4()}") as pieces:
+            texts.extend(pieces)
+    assert "".join(texts).startswith("You")
+    assert nothing_is_held(gateway)
+
+
+@pytest.mark.parametrize("fault", ["garbage", "no-done"])
+def test_a_malformed_event_and_a_missing_end_go_unnoticed(sdk, provider, fault):
+    whole = sdk.ask(f"{provider}/demo", sdk.user("Hello"))
+    texts, answer = sdk.stream(f"{provider}/{fault}", sdk.user("Hello"))
+    assert "".join(texts) == answer.text == whole.text
+    assert answer.finish == sdk.stopped
+    assert answer.output_tokens == whole.output_tokens
+
+
+def test_an_answer_ends_at_the_limit(sdk, provider):
+    answer = sdk.ask(f"{provider}/words-500", sdk.user("Hello"), limit=20)
+    assert answer.finish == sdk.cut_short
+    assert answer.output_tokens == 20
+
+
+def test_a_refusal_of_the_model_arrives(sdk, provider):
+    """What a dialect has no refusals for becomes words."""
+    answer = sdk.ask(f"{provider}/demo", sdk.user("please refuse"))
+    assert "can't assist" in answer.text + answer.refusal

@@ -11,7 +11,8 @@ MAX_TOKENS = 1000
 
 class AnthropicMessages(Face):
     name = "anthropic-messages"
-    stopped, called = "end_turn", "tool_use"
+    stopped, called, cut_short = "end_turn", "tool_use", "max_tokens"
+    failure = anthropic.APIError
     errors = {
         400: anthropic.BadRequestError,
         401: anthropic.AuthenticationError,
@@ -54,11 +55,9 @@ class AnthropicMessages(Face):
             message.content,
         )
 
-    def ask(self, model, turns, tools=()):
+    def ask(self, model, turns, tools=(), limit=MAX_TOKENS):
         return self.answer(
-            self.client.messages.create(
-                model=model, max_tokens=MAX_TOKENS, messages=turns, **self.tools(tools)
-            )
+            self.client.messages.create(model=model, max_tokens=limit, messages=turns, **self.tools(tools))
         )
 
     def stream(self, model, turns, tools=()):

@@ -27,13 +27,14 @@ class Answer:
     output_tokens: int
     # What the client itself hands back in the next turn.
     raw: Any
+    refusal: str = ""
 
 
 class Face:
     """A client that tries once, so that a test sees what the gateway says.
 
-    Each class has: `name`; `stopped` and `called`, its words for why an answer ended; `errors`, its exceptions by
-    status; `user`, `ask`, `stream`, `answered`, `ask_nothing`, `parse`, `pieces` and `told`.
+    Each class has: `name`; `stopped`, `called` and `cut_short`, its words for why an answer ended; `errors`, its
+    exceptions by status, and `failure`, what they have in common; `user`, `ask`, `stream`, `answered`, `ask_nothing`, `parse`, `pieces` and `told`.
     """
 
     def __init__(self, gateway, key="sk-sdk"):

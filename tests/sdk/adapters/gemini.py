@@ -11,7 +11,8 @@ from .face import PARAMETERS, Answer, Call, Face
 
 class Gemini(Face):
     name = "google-genai"
-    stopped, called = "STOP", "STOP"
+    stopped, called, cut_short = "STOP", "STOP", "MAX_TOKENS"
+    failure = errors.APIError
     errors = {
         400: errors.ClientError,
         401: errors.ClientError,
@@ -59,10 +60,9 @@ class Gemini(Face):
             types.Content(role="model", parts=parts),
         )
 
-    def ask(self, model, turns, tools=()):
-        return self.answer(
-            [self.client.models.generate_content(model=model, contents=turns, config=self.config(tools))]
-        )
+    def ask(self, model, turns, tools=(), limit=None):
+        config = self.config(tools, max_output_tokens=limit)
+        return self.answer([self.client.models.generate_content(model=model, contents=turns, config=config)])
 
     def stream(self, model, turns, tools=()):
         config = self.config(tools)

@@ -10,7 +10,8 @@ from .face import PARAMETERS, Answer, Call, Face
 
 class OpenAIChat(Face):
     name = "openai-chat"
-    stopped, called = "stop", "tool_calls"
+    stopped, called, cut_short = "stop", "tool_calls", "length"
+    failure = openai.APIError
     errors = {
         400: openai.BadRequestError,
         401: openai.AuthenticationError,
@@ -44,12 +45,20 @@ class OpenAIChat(Face):
         usage = completion.usage
         counted = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
         return Answer(
-            choice.message.content or "", calls, choice.finish_reason, completion.model, *counted, choice.message
+            choice.message.content or "",
+            calls,
+            choice.finish_reason,
+            completion.model,
+            *counted,
+            choice.message,
+            choice.message.refusal or "",
         )
 
-    def ask(self, model, turns, tools=()):
-        completion = self.client.chat.completions.create(model=model, messages=turns, **self.tools(tools))
-        return self.answer(completion)
+    def ask(self, model, turns, tools=(), limit=None):
+        limited = {"max_completion_tokens": limit} if limit else {}
+        return self.answer(
+            self.client.chat.completions.create(model=model, messages=turns, **limited, **self.tools(tools))
+        )
 
     def stream(self, model, turns, tools=()):
         options = {"stream_options": {"include_usage": True}, **self.tools(tools)}

@@ -3,14 +3,16 @@
 import contextlib
 import json
 
+import openai
+
 from .face import PARAMETERS, Answer, Call, Face
 from .openai_chat import OpenAIChat
 
 
 class OpenAIResponses(Face):
     name = "openai-responses"
-    stopped, called = "completed", "completed"
-    errors = OpenAIChat.errors
+    stopped, called, cut_short = "completed", "completed", "incomplete"
+    errors, failure = OpenAIChat.errors, OpenAIChat.failure
 
     def connect(self, gateway, key):
         return gateway.client(key)
@@ -33,6 +35,7 @@ class OpenAIResponses(Face):
             for item in response.output
             if item.type == "function_call"
         ]
+        parts = [part for item in response.output if item.type == "message" for part in item.content]
         usage = response.usage
         return Answer(
             response.output_text,
@@ -42,10 +45,14 @@ class OpenAIResponses(Face):
             usage.input_tokens,
             usage.output_tokens,
             response.output,
+            "".join(part.refusal for part in parts if part.type == "refusal"),
         )
 
-    def ask(self, model, turns, tools=()):
-        return self.answer(self.client.responses.create(model=model, input=turns, **self.tools(tools)))
+    def ask(self, model, turns, tools=(), limit=None):
+        limited = {"max_output_tokens": limit} if limit else {}
+        return self.answer(
+            self.client.responses.create(model=model, input=turns, **limited, **self.tools(tools))
+        )
 
     def stream(self, model, turns, tools=()):
         with self.client.responses.stream(model=model, input=turns, **self.tools(tools)) as stream:
@@ -71,6 +78,14 @@ class OpenAIResponses(Face):
         with self.client.responses.create(
             model=model, input=turns, stream=True, extra_headers=headers
         ) as stream:
-            yield (event.delta for event in stream if event.type == "response.output_text.delta")
+            yield self.texts(stream)
+
+    def texts(self, stream):
+        for event in stream:
+            # The client gives an error in the middle as an event like the others.
+            if event.type == "error":
+                raise openai.APIError(event.message, stream.response.request, body=event.to_dict())
+            if event.type == "response.output_text.delta":
+                yield event.delta
 
     told = OpenAIChat.told
