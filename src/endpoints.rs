@@ -22,6 +22,11 @@ pub enum Answer {
     Tunnel,
 }
 
+/// What an endpoint of any method answers. Not `TRACE`, whose answer repeats the request with its credential, and not
+/// `CONNECT`, which is no request for a resource.
+pub static METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
 /// What a request's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intake {
@@ -38,7 +43,7 @@ pub enum Intake {
 /// One row of the API.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The method that it answers; `None` is every method.
+    /// The method that it answers; `None` is every one of [`METHODS`].
     pub method: Option<Method>,
     /// The path; what stands in braces is the caller's.
     pub path: &'static str,
@@ -144,6 +149,23 @@ impl Endpoint {
     #[must_use]
     pub fn method_name(&self) -> &str {
         self.method.as_ref().map_or("ANY", Method::as_str)
+    }
+
+    /// The methods that it answers.
+    pub fn methods(&self) -> impl Iterator<Item = &Method> {
+        let any: &[Method] = if self.method.is_none() { &METHODS } else { &[] };
+        self.method.iter().chain(any)
+    }
+
+    /// The name of the protocol in metrics and records (§13.1).
+    #[must_use]
+    pub const fn protocol(&self) -> &'static str {
+        match (self.answer, self.dialect) {
+            (Answer::Tunnel, _) => "passthrough",
+            // Reranking is counted with OpenAI's endpoints, whoever defined it.
+            (_, Dialect::Cohere) => Dialect::OpenAi.protocol(),
+            (_, dialect) => dialect.protocol(),
+        }
     }
 
     /// The part of the path before what the caller chooses.

@@ -27,6 +27,7 @@ use super::{
     settings::Settings,
     tls::TlsProfile,
 };
+use crate::guardrails::Guardrails;
 
 /// One whole configuration.
 pub struct Snapshot {
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub tls_profiles: std::collections::HashMap<TlsProfileId, TlsProfile>,
     /// Every budget, by name.
     pub budgets: Vec<Arc<Budget>>,
+    /// What may be asked and answered, and by whom.
+    pub guardrails: Guardrails,
     /// What was declared and stored, for administrators.
     pub resources: Resources,
     /// How many times a file was applied in this process.
@@ -85,6 +88,7 @@ impl Snapshot {
             provider_keys: resolved.provider_keys,
             tls_profiles: resolved.tls_profiles,
             budgets: resolved.budgets,
+            guardrails: resolved.guardrails,
             resources: config.resources,
             generation: config.generation,
             api_keys: api_keys.map(|known| (known.hash.0, (known.key, known.until))).collect(),

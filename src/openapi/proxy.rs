@@ -1,6 +1,5 @@
 //! The document of the proxy: a loop over the table of endpoints.
 
-use actix_web::http::Method;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
@@ -29,7 +28,7 @@ pub fn proxy(server: String) -> Bytes {
         let is_first = ENDPOINTS.iter().find(|row| row.operation == endpoint.operation);
         let id = match is_first.is_some_and(|first| std::ptr::eq(first, endpoint)) {
             true => label.to_owned(),
-            false => format!("{label}_{}", endpoint.dialect.protocol()),
+            false => format!("{label}_{}", endpoint.protocol()),
         };
         describe(&mut document, endpoint, endpoint.path, &id);
     }
@@ -60,15 +59,13 @@ pub fn describe(document: &mut Document, endpoint: &Endpoint, path: &str, id: &s
         answers,
         stages,
     };
-    let any = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
-    let Some(method) = &endpoint.method else {
-        for method in &any {
-            let id = format!("{}_{}", described.id, method.as_str().to_ascii_lowercase());
-            document.add(method, path, Described { id, ..described.clone() });
-        }
-        return;
-    };
-    document.add(method, path, described);
+    for method in endpoint.methods() {
+        let id = match &endpoint.method {
+            Some(_) => described.id.clone(),
+            None => format!("{}_{}", described.id, method.as_str().to_ascii_lowercase()),
+        };
+        document.add(method, path, Described { id, ..described.clone() });
+    }
 }
 
 fn tag(answer: Answer) -> &'static str {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::http::header::HeaderMap;
 use aisix_actors::candidate_router::{AttemptFailure, AttemptOutcome, Candidate, Candidates};
 
 use super::ask::{Answer, Ask};
@@ -11,9 +12,9 @@ use super::count;
 use super::engage::engage;
 use super::exchange::Exchange;
 use super::patience::Patience;
-use super::prepare::prepare;
+use super::prepare::{Prepared, prepare};
 use super::retry::{Rules, Step};
-use crate::config::snapshot::{Dispatch, Model};
+use crate::config::snapshot::{Direct, Dispatch, Model};
 use crate::dialect::Call;
 use crate::error::{Fault, GatewayError, UpstreamError};
 use crate::telemetry::record::{Attempt, AttemptKind};
@@ -24,6 +25,7 @@ use crate::telemetry::record::{Attempt, AttemptKind};
 /// The first failure that no further try can mend, or the last one when all candidates failed.
 pub async fn attempt(
     exchange: &mut Exchange,
+    headers: &HeaderMap,
     call: &Call,
     model: &Arc<Model>,
     candidates: Candidates,
@@ -38,7 +40,7 @@ pub async fn attempt(
         loop {
             exchange.attempts.push(Attempt::begin(target, kind, place > 0));
             kind = AttemptKind::Retry;
-            let error = match try_once(exchange, call, model, target, &candidate).await {
+            let error = match try_once(exchange, Request { headers, call }, model, target, &candidate).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -81,9 +83,32 @@ fn target_of<'a>(model: &'a Arc<Model>, candidate: &Candidate) -> &'a Arc<Model>
     }
 }
 
+/// What the caller sent.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    headers: &'a HeaderMap,
+    call: &'a Call,
+}
+
+/// What a target is sent, where nothing is lost that must not be.
+fn prepare_for(
+    exchange: &Exchange,
+    call: &Call,
+    direct: &Direct,
+    is_strict: bool,
+) -> Result<Prepared, GatewayError> {
+    let capture = exchange.model.as_ref().and_then(|model| model.capture.as_deref());
+    let (operation, dialect) = (exchange.endpoint.operation, exchange.endpoint.dialect);
+    let prepared = prepare(operation, dialect, call, direct, capture)?;
+    if is_strict {
+        prepared.refuse_loss()?;
+    }
+    Ok(prepared)
+}
+
 async fn try_once(
     exchange: &mut Exchange,
-    call: &Call,
+    Request { headers, call }: Request<'_>,
     model: &Arc<Model>,
     target: &Arc<Model>,
     candidate: &Candidate,
@@ -95,18 +120,14 @@ async fn try_once(
     if count::is_ours(exchange, direct) {
         return count::estimate(exchange, call).map(Answer::Whole);
     }
-    let capture = exchange.model.as_ref().and_then(|model| model.capture.clone());
-    let prepared =
-        prepare(exchange.endpoint.operation, exchange.endpoint.dialect, call, direct, capture.as_deref())?;
-    if model.is_strict || target.is_strict {
-        prepared.refuse_loss()?;
-    }
+    let prepared = prepare_for(exchange, call, direct, model.is_strict || target.is_strict)?;
     let engaged = engage(exchange, call, target, direct, candidate).await?;
     let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
     let started = Instant::now();
     exchange.last_attempt(|attempt| attempt.is_sent = true);
     let ask = Ask {
         exchange,
+        headers,
         call,
         direct,
         prepared: &prepared,
