@@ -77,8 +77,9 @@ fn read(ask: &Ask<'_>, body: Bytes) -> Result<Request, Failure> {
     let mut conversation = codec::read_request(ask.dialect, &object, &mut dropped).map_err(refused)?;
     conversation.is_stream =
         path.ends_with(":streamGenerateContent") || object.member("stream") == Some("true");
+    let target = codec::Target { model: &model, manners: Default::default() };
     let mut chat = BytesMut::new();
-    codec::write_request(Dialect::OpenAiChat, &conversation, &model, &mut dropped, &mut chat)
+    codec::write_request(Dialect::OpenAiChat, &conversation, &target, &mut dropped, &mut chat)
         .map_err(refused)?;
     Ok(Request::read(&chat)?)
 }

@@ -19,7 +19,7 @@ pub(super) struct Ask<'a> {
 type Answer = fn(&Ask<'_>) -> Result<MockReply, Failure>;
 
 /// The first row whose end fits answers.
-static ENDPOINTS: [(&str, Dialect, Answer); 20] = {
+const ENDPOINTS: [(&str, Dialect, Answer); 20] = {
     use Dialect as D;
     [
         ("/chat/completions", D::OpenAiChat, chat::answer),

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from test_streams import nothing_is_held
 
 # A model `<dialect>/<name>` belongs to a provider key of `config.toml` that speaks it.
-DIALECTS = ["chat", "responses", "anthropic", "gemini"]
+DIALECTS = ["chat", "responses", "anthropic", "gemini", "cohere"]
 # One pixel.
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SETTLE_SECONDS = 5

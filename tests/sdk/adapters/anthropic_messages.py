@@ -83,6 +83,30 @@ class AnthropicMessages(Face):
         )
         return message.parsed_output
 
+    def form_request(self, model, turns, form):
+        """The text of an answer in a form, as it came."""
+        wanted = {"type": "json_schema", "schema": anthropic.transform_schema(form)}
+        return self.answer(
+            self.client.messages.create(
+                model=model, max_tokens=MAX_TOKENS, messages=turns, output_config={"format": wanted}
+            )
+        ).text
+
+    def ask_with_settings(self, model, turns):
+        return self.answer(
+            self.client.messages.create(
+                model=model,
+                max_tokens=5000,
+                system=[{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+                messages=[*turns, {"role": "assistant", "content": "Yes?"}, *turns],
+                extra_body={"temperature": 0.5, "top_k": 20},
+                stop_sequences=["END"],
+                metadata={"user_id": "someone"},
+                tools=self.tools(["weather"])["tools"],
+                tool_choice={"type": "tool", "name": "weather", "disable_parallel_tool_use": True},
+            )
+        ).text
+
     @contextlib.contextmanager
     def pieces(self, model, turns, request_id):
         headers = {"x-aisix-request-id": request_id}

@@ -98,6 +98,31 @@ class Gemini(Face):
         config = self.config(response_mime_type="application/json", response_schema=form)
         return self.client.models.generate_content(model=model, contents=turns, config=config).parsed
 
+    def form_request(self, model, turns, form):
+        """The text of an answer in a form, as it came."""
+        config = self.config(response_mime_type="application/json", response_json_schema=form.model_json_schema())
+        return self.client.models.generate_content(model=model, contents=turns, config=config).text
+
+    def ask_with_settings(self, model, turns):
+        config = self.config(
+            ["weather"],
+            system_instruction="Be brief.",
+            temperature=0.5,
+            top_p=0.9,
+            top_k=20,
+            stop_sequences=["END"],
+            max_output_tokens=5000,
+            thinking_config=types.ThinkingConfig(thinking_budget=1024),
+            tool_config=types.ToolConfig(
+                function_calling_config=types.FunctionCallingConfig(
+                    mode="ANY", allowed_function_names=["weather"]
+                )
+            ),
+        )
+        said = types.Content(role="model", parts=[types.Part.from_text(text="Yes?")])
+        asked = [*turns, said, *turns]
+        return self.client.models.generate_content(model=model, contents=asked, config=config).text
+
     @contextlib.contextmanager
     def pieces(self, model, turns, request_id):
         headers = types.HttpOptions(headers={"x-aisix-request-id": request_id})

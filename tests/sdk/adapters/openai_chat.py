@@ -8,6 +8,11 @@ import openai
 from .face import PARAMETERS, Answer, Call, Face
 
 
+def openai_form(form):
+    """A schema as the client writes it for a class."""
+    return openai.lib._parsing._completions.type_to_response_format_param(form)
+
+
 class OpenAIChat(Face):
     name = "openai-chat"
     stopped, called, cut_short = "stop", "tool_calls", "length"
@@ -79,6 +84,30 @@ class OpenAIChat(Face):
     def parse(self, model, turns, form):
         completion = self.client.chat.completions.parse(model=model, messages=turns, response_format=form)
         return completion.choices[0].message.parsed
+
+    def form_request(self, model, turns, form):
+        """The text of an answer in a form, as it came."""
+        with self.client.chat.completions.stream(
+            model=model, messages=turns, response_format=openai_form(form)
+        ) as stream:
+            return stream.get_final_completion().choices[0].message.content
+
+    def ask_with_settings(self, model, turns):
+        told = [{"role": "system", "content": "Be brief."}, {"role": "assistant", "content": "Yes?"}]
+        completion = self.client.chat.completions.create(
+            model=model,
+            messages=[told[0], *turns, told[1], *turns],
+            temperature=0.5,
+            top_p=0.9,
+            stop=["END"],
+            max_completion_tokens=5000,
+            reasoning_effort="low",
+            user="someone",
+            tools=self.tools(["weather"])["tools"],
+            tool_choice={"type": "function", "function": {"name": "weather"}},
+            parallel_tool_calls=False,
+        )
+        return completion.choices[0].message.content
 
     @contextlib.contextmanager
     def pieces(self, model, turns, request_id):

@@ -6,7 +6,7 @@ import json
 import openai
 
 from .face import PARAMETERS, Answer, Call, Face
-from .openai_chat import OpenAIChat
+from .openai_chat import OpenAIChat, openai_form
 
 
 class OpenAIResponses(Face):
@@ -71,6 +71,28 @@ class OpenAIResponses(Face):
 
     def parse(self, model, turns, form):
         return self.client.responses.parse(model=model, input=turns, text_format=form).output_parsed
+
+    def form_request(self, model, turns, form):
+        """The text of an answer in a form, as it came."""
+        wanted = openai_form(form)["json_schema"]
+        return self.client.responses.create(
+            model=model, input=turns, text={"format": {"type": "json_schema", **wanted}}
+        ).output_text
+
+    def ask_with_settings(self, model, turns):
+        return self.client.responses.create(
+            model=model,
+            instructions="Be brief.",
+            input=[*turns, {"role": "assistant", "content": "Yes?"}, *turns],
+            temperature=0.5,
+            top_p=0.9,
+            max_output_tokens=5000,
+            reasoning={"effort": "low"},
+            user="someone",
+            tools=self.tools(["weather"])["tools"],
+            tool_choice={"type": "function", "name": "weather"},
+            parallel_tool_calls=False,
+        ).output_text
 
     @contextlib.contextmanager
     def pieces(self, model, turns, request_id):
