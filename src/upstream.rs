@@ -16,7 +16,7 @@ use actix_web::http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     TRANSFER_ENCODING, USER_AGENT,
 };
-use actix_web::http::{Method, Version};
+use actix_web::http::{Method, StatusCode, Version};
 use aisix_actors::provider_pool::TlsProfileId;
 use awc::error::{PayloadError, SendRequestError};
 use bytes::{Bytes, BytesMut};
@@ -150,6 +150,7 @@ impl Upstream {
         let mut url = String::with_capacity(request.base_url.len() + request.path.len());
         url.push_str(request.base_url);
         url.push_str(request.path);
+        let is_head = request.method == Method::HEAD;
         let mut outgoing = client.request(request.method, url).no_decompress();
         let headers = outgoing.headers_mut();
         match request.forwarded {
@@ -187,7 +188,7 @@ impl Upstream {
             }
         };
         let response = sent.map_err(unreachable)?;
-        if UpstreamResponse::is_unmarked(&response) {
+        if !is_head && UpstreamResponse::is_unmarked(&response) {
             let reason = "it has neither Content-Length nor chunks, only the end of the connection";
             return Err(UpstreamError::Undecodable { reason: reason.into() });
         }
@@ -277,7 +278,8 @@ impl UpstreamResponse {
     fn is_unmarked(response: &awc::ClientResponse) -> bool {
         let headers = response.headers();
         let is_marked = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
-        response.version() == Version::HTTP_11 && response.status().is_success() && !is_marked
+        let has_body = response.status().is_success() && response.status() != StatusCode::NO_CONTENT;
+        response.version() == Version::HTTP_11 && has_body && !is_marked
     }
 
     /// All headers, of an answer from the network.

@@ -171,7 +171,9 @@ impl Held {
             }
             Waiting::Events(events) => {
                 let mut piece = 0;
-                for event in events {
+                // Probabilities repeat the words, token by token.
+                let tells_words = |event: &&Event<'_>| matches!(event, Event::Logprobs { .. });
+                for event in events.iter().filter(|event| released.masks.is_empty() || !tells_words(event)) {
                     let masked = key_of(event).and_then(|(_, text)| {
                         piece += 1;
                         let is_masked = released.masks.iter().any(|mask| mask.piece == piece - 1);
@@ -251,6 +253,7 @@ fn with_words<'a>(event: &'a Event<'static>, plain: &'a str) -> Event<'a> {
 
 fn close_audit(exchange: &mut Exchange) {
     if let Some(guard) = &mut exchange.guard {
+        guard.audit.apply(&guard.chain, Hook::Output);
         guard.audit.close(Hook::Output);
     }
 }

@@ -47,10 +47,10 @@ fn speech_is_heard_while_it_is_spoken() {
 
 #[test]
 fn speech_that_breaks_off_is_never_presented_as_whole() {
-    for (framing, first) in
-        [("transfer-encoding: chunked", chunk(b"first")), ("content-length: 100", b"first".to_vec())]
-    {
-        let upstream = Upstream::always(head("audio/mpeg", framing).raw(first).close());
+    let chunks = head("audio/mpeg", "transfer-encoding: chunked").raw(chunk(b"first"));
+    let length = head("audio/mpeg", "content-length: 100").raw(b"first".to_vec());
+    for answer in [chunks.reset(), length.clone().reset(), length.close()] {
+        let upstream = Upstream::always(answer);
         let usage = UsageFile::new();
         let gateway = gateway_over(&upstream, &usage.settings());
         let mut connection = gateway.connect();
@@ -60,7 +60,7 @@ fn speech_that_breaks_off_is_never_presented_as_whole() {
             seen.extend(connection.bytes(1));
         }
         let text = String::from_utf8_lossy(&seen);
-        assert!(text.starts_with("HTTP/1.1 200") && !text.ends_with("0\r\n\r\n"), "{text}");
+        assert!(!text.ends_with("0\r\n\r\n"), "{text}");
         let record = &usage.wait_for(&gateway, 1)[0];
         assert_eq!((&record["status_code"], &record["error_class"]), (&502.into(), &"stream_aborted".into()));
     }
