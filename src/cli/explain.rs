@@ -17,7 +17,7 @@ use crate::config::Source;
 use crate::config::snapshot::{ApiKey, Snapshot};
 use crate::dialect::raw::RawObject;
 use crate::dialect::{Body, Call};
-use crate::endpoints::{ENDPOINTS, Endpoint, Intake};
+use crate::endpoints::{ENDPOINTS, Endpoint, Intake, Operation};
 use crate::registry::Book;
 
 mod report;
@@ -116,26 +116,24 @@ fn endpoint(path: Option<&str>, body: &RawObject) -> Result<(&'static Endpoint, 
     Err(format!("no endpoint with a JSON body has the path {path:?}; there are {}", known.join(", ")))
 }
 
+/// The path that a body is most likely for.
 fn guess(body: &RawObject) -> &'static str {
-    let has = |name: &str| body.member(name).is_some();
-    if has("contents") {
+    let has = |names: &[&str]| names.iter().any(|name| body.member(name).is_some());
+    let operation = match () {
         // Gemini names the model in the path, so this says what to give.
-        return "/v1beta/models/{model}:generateContent";
-    }
-    match () {
-        () if has("messages") && (has("system") || has("anthropic_version") || has("stop_sequences")) => {
-            "/v1/messages"
+        () if has(&["contents"]) => Operation::Generate,
+        () if has(&["messages"]) && has(&["system", "anthropic_version", "stop_sequences"]) => {
+            Operation::Messages
         }
-        () if has("messages") => "/v1/chat/completions",
-        () if has("query") => "/v1/rerank",
-        () if has("voice") => "/v1/audio/speech",
-        () if has("instructions") || has("max_output_tokens") || has("previous_response_id") => {
-            "/v1/responses"
-        }
-        () if has("encoding_format") || has("dimensions") => "/v1/embeddings",
-        () if has("input") => "/v1/responses",
-        () => "/v1/completions",
-    }
+        () if has(&["messages"]) => Operation::Chat,
+        () if has(&["query"]) => Operation::Rerank,
+        () if has(&["voice"]) => Operation::Speak,
+        () if has(&["encoding_format", "dimensions"]) => Operation::Embed,
+        () if has(&["input"]) => Operation::Responses,
+        () => Operation::Complete,
+    };
+    let row = ENDPOINTS.iter().find(|row| row.operation == operation);
+    row.map_or("", |row| row.path)
 }
 
 fn caller(snapshot: &Snapshot, arguments: &ExplainArgs) -> Result<std::sync::Arc<ApiKey>, String> {
