@@ -6,7 +6,7 @@ use aisix::dialect::openai_chat::{FrameReader, INCLUDE_USAGE, read_reply};
 use aisix::dialect::raw::RawObject;
 use aisix::dialect::sse::Reader;
 use aisix::dialect::{Body, Call, Dialect, canonical};
-use aisix::mock::{Hints, MockBody, answer};
+use aisix::mock::{Hints, MockBody, MockRequest, answer};
 use aisix::operation::Operation;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -55,7 +55,10 @@ fn requests(criterion: &mut Criterion) {
 }
 
 fn replies(criterion: &mut Criterion) {
-    let ask = |body: &str| answer("/chat/completions", body.as_bytes(), &Hints::default()).body;
+    let ask = |body: &str| {
+        let (target, body) = ("/chat/completions", body.as_bytes());
+        answer(&MockRequest { method: "POST", target, content_type: "", body }, &Hints::default()).body
+    };
     let MockBody::Full(reply) = ask(r#"{"model":"bench","messages":[{"role":"user","content":"x"}]}"#) else {
         return;
     };

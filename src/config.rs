@@ -18,7 +18,7 @@ pub mod tree;
 
 mod expiry;
 pub(crate) mod export;
-mod headers;
+pub(crate) mod headers;
 mod interpolate;
 mod overrides;
 mod presets;

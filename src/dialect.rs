@@ -8,6 +8,7 @@ pub mod canonical;
 pub mod chat;
 pub mod codec;
 pub mod cohere;
+pub mod completions;
 pub mod form;
 pub mod gemini;
 pub mod json;
@@ -103,22 +104,6 @@ impl Usage {
             is_estimated: true,
             ..Self::default()
         }
-    }
-}
-
-impl Usage {
-    /// With a guess for what the provider left at zero (§5.3).
-    #[must_use]
-    pub fn filled(self, prompt: u64, delivered_bytes: u64) -> Self {
-        if self.prompt > 0 && self.completion > 0 {
-            return self;
-        }
-        let guess = Self::estimated(prompt, delivered_bytes);
-        let prompt = if self.prompt > 0 { self.prompt } else { guess.prompt };
-        let completion = if self.completion > 0 { self.completion } else { guess.completion };
-        let total = self.total.max(prompt.saturating_add(completion));
-        let is_estimated = (prompt, completion) != (self.prompt, self.completion);
-        Self { prompt, completion, total, is_estimated, ..self }
     }
 }
 

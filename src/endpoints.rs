@@ -108,7 +108,7 @@ const fn any(path: &'static str, operation: Operation) -> Endpoint {
 }
 
 /// Every endpoint of the proxy listener.
-pub static ENDPOINTS: [Endpoint; 20] = {
+pub static ENDPOINTS: [Endpoint; 23] = {
     use {Answer as A, Dialect as D, Envelope as E, Operation as O};
     [
         get("/livez", O::Livez, A::Probe),
@@ -121,6 +121,10 @@ pub static ENDPOINTS: [Endpoint; 20] = {
         post("/v1beta/models/{model}:generateContent", O::Generate, D::Gemini, E::Google),
         post("/v1beta/models/{model}:streamGenerateContent", O::StreamGenerate, D::Gemini, E::Google),
         post("/v1beta/models/{model}:countTokens", O::CountTokens, D::Gemini, E::Google),
+        // Where Google's clients ask since their third version.
+        post("/v1/models/{model}:generateContent", O::Generate, D::Gemini, E::Google),
+        post("/v1/models/{model}:streamGenerateContent", O::StreamGenerate, D::Gemini, E::Google),
+        post("/v1/models/{model}:countTokens", O::CountTokens, D::Gemini, E::Google),
         post("/v1/completions", O::Complete, D::OpenAi, E::OpenAi),
         post("/v1/embeddings", O::Embed, D::OpenAi, E::OpenAi),
         post("/v1/rerank", O::Rerank, D::Cohere, E::OpenAi),
@@ -164,6 +168,17 @@ impl Endpoint {
         }
     }
 
+    /// The version of the API, as the path begins.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        self.path.split('/').nth(1).unwrap_or_default()
+    }
+
+    /// The part of the path behind the model, by which rows are told apart that have their models in one place.
+    fn behind_model(&self) -> Option<&'static str> {
+        self.path.split_once("{model}").map(|(_, behind)| behind)
+    }
+
     /// The part of the path before what the caller chooses.
     #[must_use]
     pub fn fixed_path(&self) -> &'static str {
@@ -193,7 +208,9 @@ pub fn envelope_of(path: &str) -> Envelope {
     let under = |row: &&Endpoint| {
         path.strip_prefix(row.fixed_path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    ENDPOINTS.iter().find(under).map_or(Envelope::OpenAi, |row| row.envelope)
+    let is_named = |row: &&Endpoint| row.behind_model().is_some_and(|behind| path.contains(behind));
+    let named = ENDPOINTS.iter().filter(under).find(is_named);
+    named.or_else(|| ENDPOINTS.iter().find(under)).map_or(Envelope::OpenAi, |row| row.envelope)
 }
 
 #[cfg(test)]
@@ -215,6 +232,8 @@ mod tests {
             ("/v1/messages/batches", Envelope::Anthropic),
             ("/v1/messagesx", Envelope::OpenAi),
             ("/v1beta/models/m:embedContent", Envelope::Google),
+            ("/v1/models/m:countTokens/", Envelope::Google),
+            ("/v1/models/m", Envelope::OpenAi),
             ("/v1/chat/completions/", Envelope::OpenAi),
             ("/", Envelope::OpenAi),
         ] {

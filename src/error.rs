@@ -10,6 +10,8 @@ use aisix_actors::budget_ledger::{Budget, BudgetExceeded};
 use aisix_actors::rate_limiter::{Dimension, LimitExceeded};
 use derive_more::{Display, Error, From};
 
+use crate::guardrails::Blocked;
+
 mod kind;
 
 pub use kind::Kind;
@@ -25,6 +27,8 @@ pub enum GatewayError {
     Limit(#[error(not(source))] LimitRefusal),
     /// A budget refused.
     Budget(BudgetError),
+    /// A guardrail refused.
+    Policy(Blocked),
     /// The provider failed, or could not be reached.
     Upstream(UpstreamError),
     /// The gateway itself cannot serve this.

@@ -9,6 +9,7 @@
 //! * [`upstream`]: the only place that connects out
 //! * [`error`] and [`envelope`]: what can go wrong, and how a caller reads it
 //! * [`config`]: `config.toml`, checked and resolved into a snapshot
+//! * [`guardrails`]: what may be asked and answered, as pure code
 //! * [`registry`]: what changes the configuration while the gateway runs; the store
 //! * [`openapi`]: what the listeners answer, in words for machines
 //! * [`gateway`] and [`server`]: what a process and a thread hold; listeners and draining
@@ -26,6 +27,7 @@ pub mod endpoints;
 pub mod envelope;
 pub mod error;
 pub mod gateway;
+pub mod guardrails;
 pub mod load;
 pub mod mock;
 pub mod openapi;

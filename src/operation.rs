@@ -113,6 +113,12 @@ impl Task {
 }
 
 impl Operation {
+    /// Whether guardrails judge what is asked and answered. Counting, judging and listing say nothing (§10.4).
+    #[must_use]
+    pub const fn is_screened(self) -> bool {
+        !matches!(self, Self::Livez | Self::Readyz | Self::Models | Self::CountTokens | Self::Moderate)
+    }
+
     /// Whether every answer carries `x-aisix-call-id`.
     #[must_use]
     pub const fn has_call_id(self) -> bool {

@@ -27,9 +27,11 @@ mod client;
 pub mod client_ip;
 mod count;
 mod engage;
+mod estimate;
 mod events;
 pub mod exchange;
 pub mod headers;
+mod held;
 pub mod own;
 mod patience;
 pub mod prepare;
@@ -39,9 +41,11 @@ mod relay;
 pub mod request_id;
 mod reserve;
 mod retry;
+pub mod screen;
 mod tunnel;
 
 use ask::Answer;
+use estimate::Prompt;
 use exchange::{Exchange, Outcome};
 use recall::Recall;
 
@@ -52,6 +56,8 @@ use crate::endpoints::{self, Endpoint};
 use crate::envelope::{Failure, REQUEST_ID};
 use crate::error::{Fault, GatewayError};
 use crate::gateway::Worker;
+use crate::operation::Operation;
+use crate::tokens;
 use crate::upstream::UpstreamResponse;
 
 /// Answers one request to one endpoint.
@@ -153,15 +159,15 @@ async fn respond(
     mut exchange: Exchange,
     request: HttpRequest,
     caller: Arc<ApiKey>,
-    call: Call,
+    mut call: Call,
 ) -> Result<HttpResponse, GatewayError> {
-    match ask_provider(&mut exchange, &request, &caller, &call).await {
+    match ask_provider(&mut exchange, &request, &caller, &mut call).await {
         Ok(Ready::Whole(response)) => Ok(response),
         Ok(Ready::Stream(events)) => {
             let standing = exchange.peek().await;
             exchange.note_standing(standing.as_ref());
             exchange.responded = Some(exchange.opened.elapsed());
-            let mut response = relay::event_stream();
+            let mut response = relay::event_stream(call.is_array);
             headers::write(&exchange, standing.as_ref(), response.headers_mut());
             Ok(response.map_body(|_, ()| relay::stream(exchange, &call, events)).map_into_boxed_body())
         }
@@ -195,31 +201,49 @@ async fn ask_provider(
     exchange: &mut Exchange,
     request: &HttpRequest,
     caller: &ApiKey,
-    call: &Call,
+    call: &mut Call,
 ) -> Result<Ready, GatewayError> {
     let model = exchange.named_model()?;
+    screen::request(exchange, caller, call).await?;
     let candidates = reserve::reserve(exchange, caller, call, &model).await?;
     let recalled = recall::recall(exchange, request, caller, call).await;
     if let Recall::Hit(entry) = recalled {
-        return Ok(Ready::Whole(finish(exchange, relay::remembered(&entry)).await));
+        let body = screen::answer(exchange, entry.body.clone()).await?;
+        return Ok(Ready::Whole(finish(exchange, relay::remembered(body)).await));
     }
-    match attempt::attempt(exchange, call, &model, candidates).await? {
+    match attempt::attempt(exchange, request.headers(), call, &model, candidates).await? {
         Answer::Stream(events) => Ok(Ready::Stream(events)),
-        Answer::Bytes(response, gap) => Ok(Ready::Bytes(response, gap)),
-        Answer::Whole(reply) => {
-            let usage = match reply.usage {
-                Some(usage) if usage.prompt > 0 && usage.completion > 0 => usage,
-                counted => {
-                    let delivered = reply.words.as_ref().map_or(0, |words| words.len() as u64);
-                    counted.unwrap_or_default().filled(call.prompt_tokens, delivered)
-                }
-            };
+        Answer::Bytes(response, gap) => judged(exchange, call, response, gap).await,
+        Answer::Whole(mut reply) => {
+            let prompt = Prompt::of(exchange.endpoint.dialect, call, false);
+            let words = || reply.words.as_deref().map_or(0, tokens::count);
+            let usage = estimate::filled(reply.usage.unwrap_or_default(), &prompt, words);
             // Counting costs nothing.
             exchange.usage = call.costs_tokens.then_some(usage);
+            reply.body = screen::answer(exchange, reply.body).await?;
             remember(exchange, recalled, call, &reply, usage);
             Ok(Ready::Whole(finish(exchange, relay::whole(reply.body)).await))
         }
     }
+}
+
+/// Bytes, which only guardrails have to read: a transcript is held back until it is judged.
+async fn judged(
+    exchange: &mut Exchange,
+    call: &Call,
+    response: Box<UpstreamResponse>,
+    gap: Option<Duration>,
+) -> Result<Ready, GatewayError> {
+    let is_text = exchange.endpoint.operation != Operation::Speak;
+    if !is_text || !screen::judges_answers(exchange) {
+        return Ok(Ready::Bytes(response, gap));
+    }
+    exchange.usage = Some(Usage::estimated(call.prompt_tokens, 0));
+    let head = bytes::head(&response);
+    let limit = exchange.snapshot.settings.upstream.max_response_bytes;
+    let text = patience::within(gap, response.body.read_all(limit)).await?;
+    let text = screen::text(exchange, text).await?;
+    Ok(Ready::Whole(finish(exchange, head.map_body(|_, ()| text).map_into_boxed_body()).await))
 }
 
 /// Settles first, so that the headers tell how the limits stand after this answer.

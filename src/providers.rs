@@ -8,8 +8,10 @@ use std::borrow::Cow;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
 use crate::dialect::Dialect;
+use crate::dialect::openai_chat::neutral::Manners;
 use crate::operation::{Operation, Task};
 
+mod azure;
 mod mock;
 mod row;
 mod rows;
@@ -52,10 +54,28 @@ pub trait Provider: Send + Sync + 'static {
         Auth::Bearer.header(credential)
     }
 
+    /// How a credential is exchanged for a token first; `None` where it authenticates by itself.
+    fn grant(&self, _credential: &str) -> Option<Grant> {
+        None
+    }
+
+    /// What it understands of OpenAI's chat dialect, for requests that are written in it.
+    fn manners(&self) -> Manners {
+        Manners::USUAL
+    }
+
     /// Further headers of every request.
     fn headers(&self) -> &'static [(HeaderName, HeaderValue)] {
         &[]
     }
+}
+
+/// A request for a token (OAuth 2.0, client credentials): a form that is posted. Holds a secret and is not printed.
+pub struct Grant {
+    /// Where to.
+    pub url: String,
+    /// The form, encoded.
+    pub form: String,
 }
 
 /// How a provider answers an operation for a caller of a dialect: in that dialect where it can, otherwise in one that is

@@ -17,6 +17,8 @@ pub mod exposition;
 pub mod families;
 pub mod fields;
 pub mod gauges;
+mod guard_fields;
+pub mod guards;
 pub mod log_writer;
 pub mod meters;
 pub mod queue;
@@ -34,6 +36,7 @@ pub mod worker;
 
 use board::Board;
 use client_type::Rules;
+use guards::GuardBook;
 use log_writer::Log;
 use meters::Edges;
 use registry::Registry;
@@ -45,6 +48,8 @@ use crate::config::settings::{LineFormat, Observability};
 pub struct Telemetry {
     /// The rows of all workers.
     pub registry: Arc<Registry>,
+    /// What guardrails decided, of all workers.
+    pub guards: Arc<GuardBook>,
     /// The edges of the histograms.
     pub edges: Arc<Edges>,
     /// What operators know about clients.
@@ -72,6 +77,7 @@ impl Telemetry {
         let has_access = settings.access_log && log.is_some() && reads_access();
         Ok(Self {
             registry: Arc::new(Registry::new(settings.metrics.max_series)),
+            guards: Arc::default(),
             edges: Arc::new(Edges { e2e: micros(&buckets.e2e), ttft: micros(&buckets.ttft) }),
             client_rules: Arc::new(Rules::new(&settings.metrics.client_type_rules)),
             has_metrics: settings.metrics.prometheus.enabled,

@@ -28,15 +28,18 @@ use crate::config::settings::Settings;
 use crate::config::snapshot::{DefaultHeaders, Snapshot};
 use crate::envelope::{JSON, REQUEST_ID};
 use crate::error::UpstreamError;
-use crate::providers::Provider;
+use crate::providers::{Auth, Provider};
 
 mod connector;
 mod in_process;
 pub mod tls;
+mod token;
+pub mod webhook;
 mod wire;
 
 pub(crate) use connector::without_delay;
 use in_process::InProcess;
+use token::Tokens;
 
 /// What the gateway calls itself towards providers.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("aisix/", env!("CARGO_PKG_VERSION")));
@@ -56,15 +59,17 @@ pub struct UpstreamRequest<'a> {
     pub path: &'a str,
     /// The connection rules.
     pub tls: TlsProfileId,
-    /// The header that authenticates.
-    pub authorization: Option<(HeaderName, HeaderValue)>,
+    /// What authenticates.
+    pub credential: Option<&'a str>,
     /// Headers that the operator adds.
     pub extra_headers: &'a DefaultHeaders,
     /// The id of the exchange.
     pub request_id: &'a HeaderValue,
     /// What the body is; nothing where the forwarded headers say it.
     pub content_type: &'a str,
-    /// The caller's own headers, as far as they are for the provider.
+    /// Headers of the caller that are handed on; every other one of the same name counts more.
+    pub handed_on: Vec<(HeaderName, HeaderValue)>,
+    /// All of the caller's headers, instead of the gateway's, as far as they are for the provider.
     pub forwarded: Option<HeaderMap>,
     /// Whether a stream is wanted.
     pub is_stream: bool,
@@ -117,6 +122,7 @@ pub enum UpstreamBody {
 #[derive(Default)]
 pub struct Upstream {
     clients: RefCell<HashMap<TlsProfileId, Kept>>,
+    tokens: Tokens,
 }
 
 /// A client, and the settings that it was made for.
@@ -140,6 +146,10 @@ impl Upstream {
             return in_process::send(&request).await;
         }
         let client = self.client(snapshot, tls, request.tls)?;
+        let authorization = match request.credential {
+            Some(credential) => self.authorization(&client, request.provider, credential).await?,
+            None => None,
+        };
         let mut url = String::with_capacity(request.base_url.len() + request.path.len());
         url.push_str(request.base_url);
         url.push_str(request.path);
@@ -156,6 +166,9 @@ impl Upstream {
             }
         }
         headers.insert(REQUEST_ID, request.request_id.clone());
+        for (name, value) in request.handed_on {
+            headers.insert(name, value);
+        }
         for (name, value) in request.provider.headers() {
             headers.insert(name.clone(), value.clone());
         }
@@ -165,7 +178,7 @@ impl Upstream {
                 headers.insert(name, value);
             }
         }
-        if let Some((name, value)) = request.authorization {
+        if let Some((name, value)) = authorization {
             headers.insert(name, value);
         }
         let mut pieces = request.body;
@@ -183,6 +196,19 @@ impl Upstream {
             return Err(UpstreamError::Undecodable { reason: reason.into() });
         }
         Ok(UpstreamResponse::from_wire(response))
+    }
+
+    /// The header that authenticates, with a token where the credential is exchanged for one.
+    async fn authorization(
+        &self,
+        client: &awc::Client,
+        provider: &dyn Provider,
+        credential: &str,
+    ) -> Result<Option<(HeaderName, HeaderValue)>, UpstreamError> {
+        Ok(match provider.grant(credential) {
+            None => provider.authorize(credential),
+            Some(grant) => Auth::Bearer.header(&self.tokens.get(client, &grant).await?),
+        })
     }
 
     fn client(

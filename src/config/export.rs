@@ -57,6 +57,7 @@ pub(crate) fn export(
     for (collection, hide) in [
         ("provider_keys", Hidden::provider_key as fn(&mut Hidden, &mut dyn TableLike)),
         ("api_keys", Hidden::api_key),
+        ("guardrails", Hidden::guardrail),
     ] {
         match document.get_mut(collection) {
             Some(Item::ArrayOfTables(tables)) => tables.iter_mut().for_each(|table| hide(&mut hidden, table)),
@@ -113,7 +114,23 @@ fn with_names(kind: Kind, body: &Map<String, Json>, known: &Resources) -> Map<St
                 body.insert("applies_to".into(), format!("api_key:{name}").into());
             }
         }
-        Kind::ProviderKeys | Kind::ApiKeys => {}
+        Kind::GuardrailAttachments => {
+            let of = match text(&body, "scope_type").as_deref() {
+                Some("api_key") => Some(Kind::ApiKeys),
+                Some("model") => Some(Kind::Models),
+                _ => None,
+            };
+            for (name, id, of) in
+                [("guardrail", "guardrail_id", Some(Kind::Guardrails)), ("scope_ref", "scope_id", of)]
+            {
+                let reference = of.zip(text(&body, id).or_else(|| text(&body, name)));
+                if let Some(known) = reference.and_then(|(of, reference)| name_of(of, &reference)) {
+                    body.remove(id);
+                    body.insert(name.into(), (*known).into());
+                }
+            }
+        }
+        Kind::ProviderKeys | Kind::ApiKeys | Kind::Guardrails => {}
     }
     body
 }
@@ -159,7 +176,15 @@ impl Hidden {
             }
         }
         let request = table.get_mut("request").and_then(Item::as_table_like_mut);
-        let headers = request.and_then(|request| request.get_mut("default_headers"));
+        self.headers(&name, request.and_then(|request| request.get_mut("default_headers")));
+    }
+
+    fn guardrail(&mut self, table: &mut dyn TableLike) {
+        let name = table.get("name").and_then(Item::as_str).unwrap_or("unnamed").to_owned();
+        self.headers(&name, table.get_mut("headers"));
+    }
+
+    fn headers(&mut self, name: &str, headers: Option<&mut Item>) {
         let Some(headers) = headers.and_then(Item::as_table_like_mut) else { return };
         for (header, item) in headers.iter_mut() {
             let variable = format!("{name}_{}", header.get());
@@ -228,6 +253,7 @@ mod tests {
                 Kind::Models,
                 json!({"display_name": "m", "cost": {"input_per_1k": 0.5}, "model_name": "a$b"}),
             ),
+            body(Kind::Guardrails, json!({"name": "judge", "headers": {"authorization": "Bearer sk-3"}})),
         ];
         let export = export(text, &stored, &Resources::default(), false).unwrap();
         for part in [
@@ -240,11 +266,12 @@ mod tests {
             "api_key = \"${AISIX_SECRET_MY_KEY_API_KEY_2}\"",
             "cost = { input_per_1k = 0.5 }",
             "model_name = \"a$$b\"",
+            "headers = { authorization = \"${AISIX_SECRET_JUDGE_AUTHORIZATION}\" }",
             "#   AISIX_SECRET_MY_KEY_API_KEY_2\n",
         ] {
             assert!(export.text.contains(part), "{part} is not in\n{}", export.text);
         }
-        for secret in ["sk-1", "sk-2", "\"abc\"", "\"top\"", "\"h\"", "api_base"] {
+        for secret in ["sk-1", "sk-2", "sk-3", "\"abc\"", "\"top\"", "\"h\"", "api_base"] {
             assert!(!export.text.contains(secret), "{secret} is in\n{}", export.text);
         }
     }

@@ -30,6 +30,20 @@ const OWNED: [&str; 12] = [
     "expect",
 ];
 
+/// Headers that say how one connection or one client works; never handed on.
+const OF_THE_CLIENT: [&str; 6] =
+    ["accept", "set-cookie", "traceparent", "tracestate", "user-agent", "proxy-connection"];
+
+/// Beginnings of names that are never handed on.
+const NEVER_FORWARDED: [&str; 3] = ["content-", "x-aisix-", "x-stainless-"];
+
+/// Whether a caller's header, in lower case, may be handed on to a provider where the operator wants it.
+#[must_use]
+pub fn is_forwardable(name: &str) -> bool {
+    let is_held_back = is_reserved(name) || is_owned(name) || OF_THE_CLIENT.contains(&name);
+    !is_held_back && !NEVER_FORWARDED.iter().any(|beginning| name.starts_with(beginning))
+}
+
 /// Whether `name` is a well-formed header name.
 pub(super) fn is_name(name: &str) -> bool {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

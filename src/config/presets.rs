@@ -3,7 +3,7 @@
 //! A preset is a provider key `<provider>` and a wildcard model `<provider>/*`, as if they were written in
 //! the file. What the file declares under those names takes precedence.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     resources::{
@@ -63,7 +63,7 @@ fn provider_key(provider: &dyn Provider, credential: String) -> ProviderKeyShape
         adapter: None,
         tls: None,
         max_in_flight: None,
-        request: RequestShape { default_headers: BTreeMap::new() },
+        request: RequestShape::default(),
     }
 }
 

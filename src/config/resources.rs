@@ -11,7 +11,9 @@ use schemars::{Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use self::shapes::{ApiKeyShape, BudgetShape, CachePolicyShape, ModelShape, ProviderKeyShape};
+use self::shapes::{
+    ApiKeyShape, AttachmentShape, BudgetShape, CachePolicyShape, GuardrailShape, ModelShape, ProviderKeyShape,
+};
 use super::{
     problem::{Place, Problems},
     reader::read_what_fits,
@@ -223,6 +225,10 @@ kinds! {
     Budgets: budgets of BudgetShape, "budget" by "name";
     /// Which answers are kept.
     CachePolicies: cache_policies of CachePolicyShape, "cache policy" by "name";
+    /// What may be asked and answered.
+    Guardrails: guardrails of GuardrailShape, "guardrail" by "name";
+    /// Where guardrails are in force.
+    GuardrailAttachments: guardrail_attachments of AttachmentShape, "guardrail attachment" by "name";
 }
 
 impl Kind {

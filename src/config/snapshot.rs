@@ -27,6 +27,7 @@ use super::{
     settings::Settings,
     tls::TlsProfile,
 };
+use crate::guardrails::Guardrails;
 
 /// One whole configuration.
 pub struct Snapshot {
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub tls_profiles: std::collections::HashMap<TlsProfileId, TlsProfile>,
     /// Every budget, by name.
     pub budgets: Vec<Arc<Budget>>,
+    /// What may be asked and answered, and by whom.
+    pub guardrails: Guardrails,
     /// What was declared and stored, for administrators.
     pub resources: Resources,
     /// How many times a file was applied in this process.
@@ -85,6 +88,7 @@ impl Snapshot {
             provider_keys: resolved.provider_keys,
             tls_profiles: resolved.tls_profiles,
             budgets: resolved.budgets,
+            guardrails: resolved.guardrails,
             resources: config.resources,
             generation: config.generation,
             api_keys: api_keys.map(|known| (known.hash.0, (known.key, known.until))).collect(),
@@ -111,6 +115,11 @@ impl Snapshot {
     pub fn api_key(&self, sha256: &[u8; 32], now: Duration) -> Option<&Arc<ApiKey>> {
         let (key, until) = self.api_keys.get(sha256)?;
         until.is_none_or(|until| now <= until).then_some(key)
+    }
+
+    /// Every API key, in no order, without those that another has taken the place of.
+    pub fn api_keys(&self) -> impl Iterator<Item = &Arc<ApiKey>> {
+        self.api_keys.values().filter(|(_, until)| until.is_none()).map(|(key, _)| key)
     }
 
     /// The model that a name stands for: the exact name first, then the wildcard with the longest literal

@@ -7,6 +7,7 @@
 mod api_keys;
 mod budgets;
 mod cache_policies;
+mod guardrails;
 mod models;
 mod provider_keys;
 mod rate_limit;
@@ -34,6 +35,7 @@ use super::{
     tls::{Profiles, TlsProfile, roots_from_file},
     tree::{Node, Origin, Value},
 };
+use crate::guardrails::Guardrails;
 
 /// Ids of declared resources are UUIDv5 in this namespace, so that they survive restarts and replicas agree.
 const NAMESPACE: Uuid = Uuid::from_u128(0x63e5_0ab2_677a_54d3_8d1e_c0cb_29ce_ae94);
@@ -47,6 +49,7 @@ pub(super) struct Resolved {
     pub(super) api_keys: Vec<KnownKey>,
     pub(super) cache_policies: Vec<CachePolicy>,
     pub(super) budgets: Vec<Arc<Budget>>,
+    pub(super) guardrails: Guardrails,
 }
 
 /// What stands around the resources while they are resolved.
@@ -77,6 +80,7 @@ pub(super) fn resolve(
     let models = models::resolve(&resources.models, &known, problems);
     let api_keys = api_keys::resolve(&resources.api_keys, &budgets, problems);
     let cache_policies = cache_policies::resolve(&resources.cache_policies, &names, problems);
+    let guardrails = guardrails::resolve(resources, &names, profiles.upstream(), problems);
     let files = files(resources, around);
     let resolved = Resolved {
         identities: identities(around, problems),
@@ -86,6 +90,7 @@ pub(super) fn resolve(
         api_keys,
         cache_policies,
         budgets: budgets.all(),
+        guardrails,
     };
     (resolved, files)
 }
@@ -143,6 +148,7 @@ struct Names {
     provider_keys: Directory,
     models: Directory,
     api_keys: Directory,
+    guardrails: Directory,
 }
 
 impl Names {
@@ -152,6 +158,7 @@ impl Names {
             provider_keys: Directory::new(Kind::ProviderKeys),
             models: Directory::new(Kind::Models),
             api_keys: Directory::new(Kind::ApiKeys),
+            guardrails: Directory::new(Kind::Guardrails),
         };
         for kind in Kind::ALL {
             let directory = Directory::of(*kind, resources, problems);
@@ -159,8 +166,9 @@ impl Names {
                 Kind::ProviderKeys => names.provider_keys = directory,
                 Kind::Models => names.models = directory,
                 Kind::ApiKeys => names.api_keys = directory,
+                Kind::Guardrails => names.guardrails = directory,
                 // Nothing refers to these.
-                Kind::Budgets | Kind::CachePolicies => {}
+                Kind::Budgets | Kind::CachePolicies | Kind::GuardrailAttachments => {}
             }
         }
         names

@@ -26,5 +26,4 @@ pub use refusal::read_error;
 pub use write::write_request;
 
 #[cfg(test)]
-#[path = "anthropic/tests.rs"]
 mod tests;

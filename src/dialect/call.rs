@@ -38,6 +38,8 @@ pub struct Call {
     pub model_json: Arc<str>,
     /// Whether the answer is to be a stream.
     pub is_stream: bool,
+    /// Whether a stream is to be a JSON array instead of events, as Gemini's is without `alt=sse`.
+    pub is_array: bool,
     /// Whether the caller set `stream_options`, and asked for usage there.
     pub stream_options: StreamOptions,
     /// A guess of the tokens sent.
@@ -102,6 +104,7 @@ impl Call {
             model,
             model_json,
             is_stream: false,
+            is_array: false,
             stream_options: StreamOptions::Unset,
             prompt_tokens: 0,
             max_output_tokens: None,
@@ -134,6 +137,7 @@ impl Call {
             model,
             model_json,
             is_stream,
+            is_array: false,
             stream_options: stream_options(&body)?,
             prompt_tokens: tokens_of_bytes(body.text_bytes()),
             max_output_tokens,
@@ -287,7 +291,7 @@ fn whole(body: &RawObject, name: &'static str) -> Result<Option<u64>, RequestErr
     Ok(optional(body, name, "a whole number")?.map(|Whole(number)| number))
 }
 
-fn optional<'a, T: Deserialize<'a>>(
+pub(super) fn optional<'a, T: Deserialize<'a>>(
     body: &'a RawObject,
     name: &'static str,
     wanted: &'static str,

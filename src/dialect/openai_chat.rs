@@ -23,7 +23,7 @@ pub mod neutral;
 mod sketch;
 mod skim;
 
-pub(super) use failure::in_band;
+pub(in crate::dialect) use failure::in_band;
 pub use failure::{read_error, refusal};
 use sketch::Sketcher;
 
@@ -115,6 +115,8 @@ pub enum Chunk {
         /// Bytes of text in it.
         text_bytes: u64,
     },
+    /// To be judged before it goes out.
+    Decoded(Box<super::stream::Decoded>),
     /// Something that this caller's dialect does not have.
     Skipped,
     /// The provider gave up.

@@ -64,6 +64,8 @@ kinds! {
     BudgetExceeded: 429, "billing_error", Some("budget_exceeded");
     /// A model without a price under a hard budget.
     Unpriced: 429, "billing_error", Some("model_unpriced");
+    /// A guardrail.
+    ContentFilter: 422, "content_filter", None;
     /// The provider refused.
     UpstreamError: 502, "upstream_error", None;
     /// The provider refused inside its stream.
@@ -135,6 +137,7 @@ impl GatewayError {
             Self::Limit(_) => Kind::RateLimitExceeded,
             Self::Budget(BudgetError::Exceeded(_)) => Kind::BudgetExceeded,
             Self::Budget(BudgetError::Unpriced { .. }) => Kind::Unpriced,
+            Self::Policy(_) => Kind::ContentFilter,
             Self::Upstream(error) => error.kind(),
             Self::Fault(fault) => match fault {
                 Fault::NotImplemented { .. } => Kind::NotImplemented,

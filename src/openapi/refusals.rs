@@ -50,6 +50,7 @@ pub(super) fn stages_of(kind: Kind) -> &'static [Stage] {
         | Kind::RateLimitExceeded
         | Kind::BudgetExceeded
         | Kind::Unpriced
+        | Kind::ContentFilter
         | Kind::UpstreamError
         | Kind::UpstreamInBandError
         | Kind::Timeout

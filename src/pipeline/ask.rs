@@ -4,13 +4,15 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::HeaderValue;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::timeout;
 
 use super::events::Events;
 use super::exchange::{Engaged, Exchange};
 use super::patience::{Patience, within};
 use super::prepare::Prepared;
+use super::screen;
+use crate::config::headers::is_forwardable;
 use crate::config::snapshot::Direct;
 use crate::dialect::codec::{self, Reply};
 use crate::dialect::stream::Frames;
@@ -33,6 +35,8 @@ pub enum Answer {
 pub struct Ask<'a> {
     /// What it is part of.
     pub exchange: &'a Exchange,
+    /// The caller's headers.
+    pub headers: &'a HeaderMap,
     /// What the caller wants.
     pub call: &'a Call,
     /// The target.
@@ -88,7 +92,15 @@ impl Ask<'_> {
             return Err(not_a_stream("a web page (is api_base right?)"));
         }
         let way = self.prepared.way;
-        let frames = Frames::new(way.task, way.dialect, self.caller(), self.exchange.stamp(self.call));
+        let stamp = self.exchange.stamp(self.call);
+        let frames = if screen::judges_answers(self.exchange) {
+            let may_mask = screen::may_mask(self.exchange) || self.call.is_array;
+            Frames::decoded(way.task, way.dialect, self.caller(), stamp, may_mask)
+        } else if self.call.is_array {
+            Frames::as_array(way.dialect, stamp)
+        } else {
+            Frames::new(way.task, way.dialect, self.caller(), stamp)
+        };
         let mut events = Box::new(Events::new(response.body, frames, patience));
         let first = within(patience.first_event, events.wait_for_first());
         if let Ok(first) = timeout(patience.withheld, first).await {
@@ -129,10 +141,11 @@ impl Ask<'_> {
             base_url: &engaged.key.base_url,
             path: &prepared.path,
             tls: engaged.key.tls,
-            authorization: credential.and_then(|credential| direct.provider.authorize(credential)),
+            credential,
             extra_headers: &direct.default_headers,
             content_type: &prepared.content_type,
             forwarded: None,
+            handed_on: handed_on(direct, self.headers),
             request_id: &exchange.request_id,
             is_stream: self.call.is_stream,
             body: prepared.body.clone(),
@@ -146,6 +159,19 @@ impl Ask<'_> {
         let text = response.error_text().await;
         Err(codec::refusal(prepared.way.dialect, response.status, response.retry_after, &text))
     }
+}
+
+/// The caller's headers that the operator wants to reach the provider: the first value of each.
+fn handed_on(direct: &Direct, headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    if direct.forwarded_headers.is_empty() {
+        return Vec::new();
+    }
+    let is_wanted = |name: &HeaderName| {
+        is_forwardable(name.as_str())
+            && direct.forwarded_headers.iter().any(|glob| glob.is_match(name.as_str()))
+    };
+    let names = headers.keys().filter(|name| is_wanted(name));
+    names.filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
 }
 
 fn not_a_stream(came: &str) -> UpstreamError {

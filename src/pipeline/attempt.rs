@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::http::header::HeaderMap;
 use aisix_actors::candidate_router::{AttemptFailure, AttemptOutcome, Candidate, Candidates};
 
 use super::ask::{Answer, Ask};
@@ -24,6 +25,7 @@ use crate::telemetry::record::{Attempt, AttemptKind};
 /// The first failure that no further try can mend, or the last one when all candidates failed.
 pub async fn attempt(
     exchange: &mut Exchange,
+    headers: &HeaderMap,
     call: &Call,
     model: &Arc<Model>,
     candidates: Candidates,
@@ -38,7 +40,7 @@ pub async fn attempt(
         loop {
             exchange.attempts.push(Attempt::begin(target, kind, place > 0));
             kind = AttemptKind::Retry;
-            let error = match try_once(exchange, call, model, target, &candidate).await {
+            let error = match try_once(exchange, Request { headers, call }, model, target, &candidate).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -81,6 +83,13 @@ fn target_of<'a>(model: &'a Arc<Model>, candidate: &Candidate) -> &'a Arc<Model>
     }
 }
 
+/// What the caller sent.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    headers: &'a HeaderMap,
+    call: &'a Call,
+}
+
 /// What a target is sent, where nothing is lost that must not be.
 fn prepare_for(
     exchange: &Exchange,
@@ -99,7 +108,7 @@ fn prepare_for(
 
 async fn try_once(
     exchange: &mut Exchange,
-    call: &Call,
+    Request { headers, call }: Request<'_>,
     model: &Arc<Model>,
     target: &Arc<Model>,
     candidate: &Candidate,
@@ -118,6 +127,7 @@ async fn try_once(
     exchange.last_attempt(|attempt| attempt.is_sent = true);
     let ask = Ask {
         exchange,
+        headers,
         call,
         direct,
         prepared: &prepared,

@@ -10,6 +10,7 @@ use futures::{FutureExt, StreamExt, future::poll_fn};
 use tokio::time::{Sleep, sleep};
 
 use super::patience::{Patience, Watch};
+use crate::dialect::Dialect;
 use crate::dialect::sse::{Frame, Reader};
 use crate::dialect::stream::{Chunk, Frames};
 use crate::error::UpstreamError;
@@ -93,6 +94,18 @@ impl Events {
             return Poll::Ready(Some((chunk, Frame { bytes: &self.replayed })));
         }
         self.poll_fresh(context)
+    }
+
+    /// Whether the frames are held back and written anew.
+    #[must_use]
+    pub fn is_written_anew(&self) -> bool {
+        self.frames.is_written_anew()
+    }
+
+    /// The provider's dialect.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.frames.dialect()
     }
 
     /// Writes what closes the stream for the caller; `has_last_word` tells whether the provider said its own.

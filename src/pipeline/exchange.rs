@@ -16,6 +16,7 @@ use aisix_actors::rate_limiter::{Permit, Standing};
 use aisix_actors::types::MicroUsd;
 use smallvec::SmallVec;
 
+use super::screen::Guard;
 use crate::config::price::Price;
 use crate::config::snapshot::{ApiKey, Model, Resolved, Snapshot};
 use crate::dialect::chat::{Dropped, Stamp};
@@ -90,6 +91,8 @@ pub struct Exchange {
     pub drained: Option<Drained>,
     /// Every try at a provider, in order.
     pub attempts: SmallVec<[Attempt; 1]>,
+    /// The guardrails that govern it; nothing where there are none.
+    pub guard: Option<Box<Guard>>,
     /// How the cache took part.
     pub cache: Option<CacheUse>,
     /// Whether the caller named the model, and not only its provider.
@@ -143,6 +146,7 @@ impl Exchange {
             admission: None,
             drained: None,
             attempts: SmallVec::new(),
+            guard: None,
             cache: None,
             is_model_named: true,
             is_counted_here: false,
@@ -280,6 +284,7 @@ impl Exchange {
             cost: self.cost(),
             malformed_events: self.malformed_events,
             cache: self.cache.as_ref(),
+            guard: self.guard.as_ref().map(|guard| &guard.audit),
             admission: self.admission,
             drained: self.drained,
             remaining: self.remaining,

@@ -18,6 +18,7 @@ use crate::dialect::raw::RawObject;
 use crate::dialect::{Body, Call};
 use crate::endpoints::{Answer, Intake};
 use crate::error::{AccessError, GatewayError, RequestError};
+use crate::operation::Operation;
 use crate::telemetry::record::Drained;
 
 /// Most bytes of an oversized body that are read and thrown away so that the caller can read the refusal (§14.2).
@@ -86,7 +87,9 @@ pub async fn receive(
         Intake::Anything | Intake::Nothing => Body::Opaque(bytes),
     };
     let (operation, dialect) = (exchange.endpoint.operation, exchange.endpoint.dialect);
-    let call = Call::read(operation, dialect, body, path_model(request).as_deref())?;
+    let mut call = Call::read(operation, dialect, body, path_model(request).as_deref())?;
+    let wants_events = || request.query_string().split('&').any(|part| part == "alt=sse");
+    call.is_array = operation == Operation::StreamGenerate && !wants_events();
     exchange.is_stream = call.is_stream;
     let resolved = exchange
         .snapshot

@@ -9,16 +9,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use aisix_actors::cache::Entry;
 use bytes::{Bytes, BytesMut};
 
 use super::attempt::failed;
+use super::estimate::{Delivered, Prompt, filled};
 use super::events::Events;
 use super::exchange::{Engaged, Exchange, Outcome};
+use super::held::{Held, Verdict};
 use super::patience::Watch;
 use crate::dialect::raw::RawObject;
 use crate::dialect::sse::Frame;
-use crate::dialect::stream::{Chunk, Pass};
+use crate::dialect::stream::{Chunk, Decoded, Pass};
 use crate::dialect::{Call, StreamOptions};
 use crate::envelope::JSON;
 use crate::error::{GatewayError, UpstreamError};
@@ -38,40 +39,45 @@ pub fn whole(body: Bytes) -> HttpResponse {
 }
 
 /// A remembered answer, as of now.
-pub fn remembered(entry: &Entry) -> HttpResponse {
+pub fn remembered(body: Bytes) -> HttpResponse {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let body = match RawObject::parse(entry.body.clone()) {
+    let body = match RawObject::parse(body.clone()) {
         Ok(object) if object.member("created").is_some() => {
             object.with(&[("created", itoa::Buffer::new().format(now))])
         }
-        _ => entry.body.clone(),
+        _ => body,
     };
     whole(body)
 }
 
 /// The head of a streamed response.
-pub fn event_stream() -> HttpResponse<()> {
+pub fn event_stream(is_array: bool) -> HttpResponse<()> {
     let mut response = HttpResponse::with_body(actix_web::http::StatusCode::OK, ());
-    response.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
+    response.headers_mut().insert(CONTENT_TYPE, if is_array { JSON } else { EVENT_STREAM });
     response.headers_mut().insert(CACHE_CONTROL, NO_CACHE);
     response
 }
 
 /// The body of a streamed response; the exchange lives in it.
 pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBody {
-    let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval().map(Watch::start);
+    let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval();
+    // An array has no comments.
+    let keepalive = keepalive.filter(|_| !call.is_array).map(Watch::start);
+    let hides_usage = call.stream_options == StreamOptions::Unset;
+    let held = Held::new(&exchange, exchange.stamp(call), call.is_array, hides_usage);
     let tally = Tally {
         model: call.model_json.clone(),
-        hides_usage: call.stream_options == StreamOptions::Unset,
-        prompt_tokens: call.prompt_tokens,
-        delivered_bytes: 0,
+        hides_usage,
+        prompt: Prompt::of(exchange.endpoint.dialect, call, true),
+        delivered: Delivered::new(events.dialect()),
         has_finished: false,
         is_over: false,
+        array: call.is_array.then_some(false),
         has_last_word: false,
         knows_model: false,
         exchange,
     };
-    StreamBody { events, out: BytesMut::new(), keepalive, tally }
+    StreamBody { events, out: BytesMut::new(), keepalive, held, tally }
 }
 
 /// The body of a streamed response. Dropping it drops the provider's stream and closes the exchange.
@@ -80,6 +86,8 @@ pub struct StreamBody {
     /// Frames on their way out: those that are already there go out in one write.
     out: BytesMut,
     keepalive: Option<Watch>,
+    /// What waits for guardrails.
+    held: Option<Held>,
     tally: Tally,
 }
 
@@ -89,11 +97,13 @@ struct Tally {
     model: Arc<str>,
     /// The caller did not ask for the usage chunk that the gateway asked for.
     hides_usage: bool,
-    prompt_tokens: u64,
-    delivered_bytes: u64,
+    prompt: Prompt,
+    delivered: Delivered,
     /// A choice has ended: the stream may close without `[DONE]`.
     has_finished: bool,
     is_over: bool,
+    /// Whether a stream that is a JSON array has begun; `None` for events.
+    array: Option<bool>,
     /// The provider has said its last word.
     has_last_word: bool,
     /// The first chunk has told what the provider calls the model.
@@ -109,7 +119,7 @@ impl Tally {
                 self.exchange.usage = usage.or(self.exchange.usage);
                 self.has_finished |= finish.is_some();
                 self.note(&pass, frame, finish);
-                self.delivered_bytes = self.delivered_bytes.saturating_add(text_bytes);
+                self.delivered.add(frame.bytes, text_bytes);
                 self.write(&pass, frame, out);
             }
             Chunk::Usage { pass, usage } => {
@@ -118,11 +128,11 @@ impl Tally {
                     self.write(&pass, frame, out);
                 }
             }
-            Chunk::Comment => self.write(&Pass::AsItIs, frame, out),
+            Chunk::Comment if self.array.is_none() => self.write(&Pass::AsItIs, frame, out),
             Chunk::Last { pass, usage, finish, text_bytes } => {
                 self.exchange.usage = usage.or(self.exchange.usage);
                 self.note(&pass, frame, finish);
-                self.delivered_bytes = self.delivered_bytes.saturating_add(text_bytes);
+                self.delivered.add(frame.bytes, text_bytes);
                 self.write(&pass, frame, out);
                 self.has_last_word = true;
             }
@@ -130,7 +140,8 @@ impl Tally {
                 self.write(&Pass::AsItIs, frame, out);
                 self.has_last_word = true;
             }
-            Chunk::Skipped => {}
+            // Held streams take these before they get here.
+            Chunk::Decoded(_) | Chunk::Skipped | Chunk::Comment => {}
             Chunk::Failed(error) => self.break_off(error.in_band(), out),
             Chunk::Malformed => {
                 self.exchange.malformed_events = self.exchange.malformed_events.saturating_add(1);
@@ -154,7 +165,7 @@ impl Tally {
         }
     }
 
-    fn write(&self, pass: &Pass, frame: Frame<'_>, out: &mut BytesMut) {
+    fn write(&mut self, pass: &Pass, frame: Frame<'_>, out: &mut BytesMut) {
         match pass {
             Pass::AsItIs => out.extend_from_slice(frame.bytes),
             Pass::Renamed(own) => {
@@ -162,11 +173,30 @@ impl Tally {
                     out.extend_from_slice(part);
                 }
             }
-            Pass::Rewritten(bytes) => return out.extend_from_slice(bytes),
+            Pass::Rewritten(bytes) => {
+                self.array = self.array.map(|has_begun| has_begun || !bytes.is_empty());
+                return out.extend_from_slice(bytes);
+            }
         }
         if frame.is_cut() {
             out.extend_from_slice(b"\n\n");
         }
+    }
+
+    /// Takes note of a frame that waits.
+    fn hear(&mut self, decoded: &Decoded, frame: Frame<'_>) {
+        self.exchange.usage = decoded.usage.or(self.exchange.usage);
+        self.has_finished |= decoded.finish.is_some();
+        self.has_last_word |= decoded.is_last;
+        self.delivered.add(frame.bytes, decoded.text_bytes);
+        self.note(decoded.pass.as_ref().unwrap_or(&Pass::AsItIs), frame, decoded.finish);
+    }
+
+    /// Ends the stream with an error of the gateway's own.
+    fn refuse(&mut self, error: &GatewayError, out: &mut BytesMut) {
+        self.is_over = true;
+        self.exchange.fail(error);
+        self.write_failure(error, out);
     }
 
     fn complete(&mut self) {
@@ -182,16 +212,38 @@ impl Tally {
         if let Some(engaged) = engaged {
             self.exchange.worker.actors.router.report(&engaged.candidate, failed(&error));
         }
-        let error = GatewayError::from(error);
-        self.exchange.fail(&error);
-        out.extend_from_slice(&self.exchange.endpoint.envelope.stream_frame(&error));
+        self.refuse(&GatewayError::from(error), out);
+    }
+
+    fn write_failure(&mut self, error: &GatewayError, out: &mut BytesMut) {
+        let envelope = self.exchange.endpoint.envelope;
+        match self.array {
+            None => out.extend_from_slice(&envelope.stream_frame(error)),
+            Some(has_begun) => {
+                out.extend_from_slice(if has_begun { b",\n" } else { b"[" });
+                out.extend_from_slice(&envelope.body(error));
+                out.extend_from_slice(b"]");
+            }
+        }
     }
 }
 
 impl StreamBody {
     fn fill(&mut self, context: &mut Context<'_>) {
         while !self.tally.is_over && self.out.len() < BATCH_BYTES {
+            if self.judge(context).is_pending() {
+                return;
+            }
+            if self.tally.is_over {
+                break;
+            }
             match self.events.poll_frame(context) {
+                Poll::Ready(Some((Chunk::Decoded(decoded), frame))) => {
+                    self.tally.hear(&decoded, frame);
+                    if let Some(held) = &mut self.held {
+                        held.push(frame, *decoded);
+                    }
+                }
                 Poll::Ready(Some((chunk, frame))) => self.tally.pass(chunk, frame, &mut self.out),
                 // Some providers never say that they are done.
                 Poll::Ready(None) if self.tally.has_finished => self.close(),
@@ -207,9 +259,33 @@ impl StreamBody {
         }
     }
 
+    /// The provider has said all. What waits for guardrails is judged first.
     fn close(&mut self) {
+        match &mut self.held {
+            Some(held) if !held.has_ended() => held.end(),
+            _ => self.finish(),
+        }
+    }
+
+    fn finish(&mut self) {
         self.events.close(self.tally.has_last_word, &mut self.out);
         self.tally.complete();
+    }
+
+    /// Lets guardrails judge what is held. Pending while one elsewhere is asked: the provider waits.
+    fn judge(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(held) = &mut self.held else { return Poll::Ready(()) };
+        match futures::ready!(held.poll(&mut self.tally.exchange, &mut self.out, context)) {
+            Verdict::More => {}
+            Verdict::Over => {
+                if self.events.is_written_anew() {
+                    held.close(&mut self.out);
+                }
+                self.finish();
+            }
+            Verdict::Blocked(blocked) => self.tally.refuse(&blocked.into(), &mut self.out),
+        }
+        Poll::Ready(())
     }
 }
 
@@ -242,12 +318,12 @@ impl MessageBody for StreamBody {
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
-        let Tally { exchange, prompt_tokens, delivered_bytes, .. } = &mut self.tally;
+        let Tally { exchange, prompt, delivered, .. } = &mut self.tally;
         if let Some(attempt) = exchange.attempts.last_mut() {
             attempt.first_event = self.events.first_event();
         }
         let counted = exchange.usage.unwrap_or_default();
-        exchange.usage = Some(counted.filled(*prompt_tokens, *delivered_bytes));
+        exchange.usage = Some(filled(counted, prompt, || delivered.tokens()));
     }
 }
 

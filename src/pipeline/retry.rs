@@ -90,7 +90,10 @@ impl<'a> Rules<'a> {
                 }
                 Fault::AllUnavailable { .. } | Fault::Panic => (false, false),
             },
-            GatewayError::Request(_) | GatewayError::Access(_) | GatewayError::Admin(_) => (false, false),
+            GatewayError::Request(_)
+            | GatewayError::Access(_)
+            | GatewayError::Policy(_)
+            | GatewayError::Admin(_) => (false, false),
         }
     }
 

@@ -4,6 +4,7 @@
 //! credential (§11.13). No dialect, no cache, no second try: nobody here knows what the request does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
@@ -18,10 +19,10 @@ use smallvec::SmallVec;
 use super::attempt::failed;
 use super::bytes::body;
 use super::engage::engage;
-use super::exchange::{Engaged, Exchange};
+use super::exchange::{Engaged, Exchange, Outcome};
 use super::headers;
 use super::patience::{Patience, within};
-use super::reserve;
+use super::{reserve, screen};
 use crate::config::snapshot::{ApiKey, Direct, Dispatch, Model, Resolved};
 use crate::dialect::raw::RawObject;
 use crate::dialect::{Body, Call};
@@ -109,8 +110,14 @@ pub async fn tunnel(
     caller: Arc<ApiKey>,
     call: Call,
 ) -> Result<HttpResponse, GatewayError> {
-    match ask(&mut exchange, &request, &caller, &call).await {
-        Ok((upstream, gap)) => {
+    match ask(&mut exchange, &request, &caller, call).await {
+        Ok(Asked::Judged(response)) => {
+            let settled = exchange.settle().await;
+            exchange.note_standing(settled.as_ref());
+            exchange.conclude(Outcome::Answered(response.status().as_u16()));
+            Ok(response)
+        }
+        Ok(Asked::Live(upstream, gap)) => {
             let response = head(&exchange, &upstream);
             let upstream = without_body(request.method(), upstream);
             Ok(response.map_body(|_, ()| body(exchange, upstream, gap)).map_into_boxed_body())
@@ -123,14 +130,41 @@ pub async fn tunnel(
     }
 }
 
-type Asked = (UpstreamResponse, Option<std::time::Duration>);
+/// A provider's answer.
+enum Asked {
+    /// Read and judged.
+    Judged(HttpResponse),
+    /// To be handed on as it comes, with the longest silence in it.
+    Live(UpstreamResponse, Option<Duration>),
+}
 
 async fn ask(
     exchange: &mut Exchange,
     request: &HttpRequest,
     caller: &ApiKey,
-    call: &Call,
+    mut call: Call,
 ) -> Result<Asked, GatewayError> {
+    screen::request(exchange, caller, &mut call).await?;
+    let (upstream, gap) = reach(exchange, request, caller, &call).await?;
+    if !screen::judges_answers(exchange) {
+        return Ok(Asked::Live(upstream, gap));
+    }
+    let response = head(exchange, &upstream);
+    let upstream = without_body(request.method(), upstream);
+    let limit = exchange.snapshot.settings.upstream.max_response_bytes;
+    let bytes = within(gap, upstream.body.read_all(limit)).await?;
+    screen::text(exchange, bytes.clone()).await?;
+    Ok(Asked::Judged(response.map_body(|_, ()| bytes).map_into_boxed_body()))
+}
+
+type Reached = (UpstreamResponse, Option<Duration>);
+
+async fn reach(
+    exchange: &mut Exchange,
+    request: &HttpRequest,
+    caller: &ApiKey,
+    call: &Call,
+) -> Result<Reached, GatewayError> {
     let model = exchange.named_model()?;
     let Dispatch::Direct(direct) = &model.dispatch else {
         return Err(Fault::ProviderUnavailable(call.model.clone()).into());
@@ -183,9 +217,10 @@ async fn send(
         base_url: &engaged.key.base_url,
         path: &path,
         tls: engaged.key.tls,
-        authorization: credential.and_then(|credential| direct.provider.authorize(credential)),
+        credential,
         extra_headers: &direct.default_headers,
         content_type: "",
+        handed_on: Vec::new(),
         forwarded: Some(forwarded(request.headers())),
         request_id: &exchange.request_id,
         is_stream: false,

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
-use super::{Provider, Way, root_of};
+use super::{Grant, Provider, Way, azure, root_of};
+use crate::dialect::openai_chat::neutral::Manners;
 
 /// How a credential travels.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,7 @@ pub(super) struct Row {
     pub(super) auth: Auth,
     pub(super) headers: &'static [(HeaderName, HeaderValue)],
     pub(super) ways: &'static [Way],
+    pub(super) manners: Manners,
     pub(super) root: Root,
 }
 
@@ -70,6 +72,7 @@ impl Row {
             auth: Auth::Bearer,
             headers: &[],
             ways,
+            manners: Manners::USUAL,
             root: Root::AsWritten,
         }
     }
@@ -88,8 +91,16 @@ impl Row {
             auth: Auth::Bearer,
             headers: &[],
             ways,
+            manners: Manners::USUAL,
             root: Root::AsWritten,
         }
+    }
+}
+
+impl Row {
+    /// With other manners.
+    pub(super) const fn with(self, manners: Manners) -> Self {
+        Self { manners, ..self }
     }
 }
 
@@ -126,6 +137,10 @@ impl Provider for Row {
         }
     }
 
+    fn manners(&self) -> Manners {
+        self.manners
+    }
+
     fn credential_env(&self) -> Option<&'static str> {
         self.credential_env
     }
@@ -136,6 +151,10 @@ impl Provider for Row {
 
     fn authorize(&self, credential: &str) -> Option<(HeaderName, HeaderValue)> {
         self.auth.header(credential)
+    }
+
+    fn grant(&self, credential: &str) -> Option<Grant> {
+        matches!(self.root, Root::Resource).then(|| azure::grant(credential)).flatten()
     }
 
     fn headers(&self) -> &'static [(HeaderName, HeaderValue)] {

@@ -4,7 +4,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::{configuration, families, gauges, sweep};
+use super::{configuration, families, gauges, guards, sweep};
 use crate::gateway::Gateway;
 
 /// The content type of the text.
@@ -14,7 +14,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
 pub type Section = fn(&Gateway, &mut Exposition);
 
 /// Everything that is told, in order.
-const SECTIONS: [Section; 3] = [families::write, gauges::write, configuration::write];
+const SECTIONS: [Section; 4] = [families::write, gauges::write, guards::write, configuration::write];
 
 /// All metrics of a gateway, as of now.
 #[must_use]

@@ -86,8 +86,9 @@ impl<const JSON: bool> Fields<'_, JSON> {
 
 // Not inlined: a request has a thousand other things to do, so what counts is how much code a line touches.
 
+/// Writes a whole number.
 #[inline(never)]
-fn push_number(out: &mut Vec<u8>, value: u64) {
+pub fn push_number(out: &mut Vec<u8>, value: u64) {
     match u8::try_from(value) {
         Ok(digit @ 0..=9) => out.push(b'0' + digit),
         _ => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),

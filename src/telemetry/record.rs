@@ -16,6 +16,7 @@ use crate::config::snapshot::{ApiKey, Model, Resolved};
 use crate::dialect::Usage;
 use crate::endpoints::{Answer, Endpoint};
 use crate::error::{GatewayError, Kind};
+use crate::guardrails::audit::Audit;
 
 /// One exchange, closed.
 #[derive(Clone, Copy)]
@@ -44,6 +45,8 @@ pub struct Record<'a> {
     pub malformed_events: u32,
     /// How the cache took part.
     pub cache: Option<&'a CacheUse>,
+    /// What guardrails did.
+    pub guard: Option<&'a Audit>,
     /// What admission decided; `None` where it was not asked.
     pub admission: Option<Admission>,
     /// What became of a body that was refused for its size.

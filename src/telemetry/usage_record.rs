@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::clock::Clock;
 use super::fields::{Fields, MAX_TAG_BYTES, name, quoted, tag};
+use super::guard_fields;
 use super::record::{Attempt, CacheStatus, Record};
 use super::series::{Labels, Text};
 
@@ -22,7 +23,6 @@ pub fn write_labels(record: &Record<'_>, labels: &Labels<'_>, out: &mut Vec<u8>)
     let text = |text: Text| -> &str { labels.texts[text as usize] };
     fields.text(name!("model_id"), text(Text::TargetId));
     fields.text(name!("api_key_id"), record.caller.map_or("", |caller| &caller.id));
-    fields.flag(name!("guardrail_blocked"), false);
     fields.text(name!("inbound_protocol"), record.endpoint.protocol());
     if !record.attempts.is_empty() {
         fields.text(name!("provider_kind"), text(Text::Provider));
@@ -70,6 +70,7 @@ impl UsageLine<'_> {
         self.write_tokens(&mut fields);
         self.write_times(&mut fields);
         self.write_answer(&mut fields);
+        guard_fields::write(self.record.guard.filter(|_| self.is_last()), &mut fields);
         self.write_client(&mut fields);
         out.extend_from_slice(b"}\n");
     }

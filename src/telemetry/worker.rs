@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::board::{Board, place_of};
 use super::client_type::Clients;
 use super::clock::Clock;
+use super::guards::Guards;
 use super::meters::{Meters, OwnRow};
 use super::queue::Refused;
 use super::record::{Attempt, AttemptKind, CacheStatus, Record};
@@ -40,6 +41,7 @@ struct Own {
     words: Words,
     meters: Meters,
     tallies: Tallies,
+    guards: Guards,
     clients: Clients,
     access: Buffer,
     usage: Buffer,
@@ -73,6 +75,7 @@ impl WorkerTelemetry {
             words: Words::default(),
             meters: Meters::new(Arc::clone(registry), Arc::clone(&shared.edges)),
             tallies: Tallies::new(Arc::clone(registry)),
+            guards: Guards::new(Arc::clone(&shared.guards)),
             clients: Clients::new(Arc::clone(&shared.client_rules)),
             access: Buffer::default(),
             usage: Buffer::default(),
@@ -166,6 +169,9 @@ impl Own {
         let row = self.place(record, last, marks);
         self.meters.count(row, record, now);
         self.count_tallies(record);
+        if let Some(audit) = record.guard {
+            self.guards.count(audit);
+        }
         self.write_access(row, record, marks);
         self.write_usage(row, record, last.map(|last| (count - 1, last)), marks);
     }

@@ -15,10 +15,11 @@ mod names;
 mod refusals;
 mod restarts;
 
-/// What asks administrators for their key.
-const ADMIN: &str = "[admin]\nadmin_keys = [\"sk-admin\"]\n";
+/// What asks administrators for their key, and a guardrail that never finds anything.
+const ADMIN: &str =
+    "[admin]\nadmin_keys = [\"sk-admin\"]\n[[guardrails]]\nname = \"g\"\nkind = \"keyword\"\n";
 
-/// A gateway with the provider key `up`, the model `m` and the key `sk-test` in its file.
+/// A gateway with the provider key `up`, the model `m`, the key `sk-test` and the guardrail `g` in its file.
 fn gateway(upstream: &Upstream) -> Gateway {
     gateway_over(upstream, ADMIN)
 }
@@ -33,6 +34,13 @@ fn body_of(kind: Kind, name: &str) -> Value {
         Kind::ApiKeys => json!({"display_name": name, "key": format!("sk-{name}"), "allowed_models": ["*"]}),
         Kind::Budgets => json!({"name": name, "scope": "org", "limit_usd": "5", "period": "day"}),
         Kind::CachePolicies => json!({"name": name}),
+        Kind::Guardrails => json!({
+            "name": name, "kind": "webhook", "url": "http://127.0.0.1:1", "enabled": false,
+            "headers": {"x-judge": format!("secret-of-{name}-0123456789abcdef")},
+        }),
+        Kind::GuardrailAttachments => {
+            json!({"name": name, "guardrail": "g", "scope_type": "model", "scope_ref": "m", "priority": 1})
+        }
     }
 }
 
@@ -44,6 +52,8 @@ fn change_of(kind: Kind) -> (&'static str, Value) {
         Kind::ApiKeys => ("team_id", json!("red")),
         Kind::Budgets => ("timezone", json!("Europe/Berlin")),
         Kind::CachePolicies => ("ttl_seconds", json!(60)),
+        Kind::Guardrails => ("timeout_ms", json!(70)),
+        Kind::GuardrailAttachments => ("enabled", json!(false)),
     }
 }
 

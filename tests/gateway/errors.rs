@@ -27,6 +27,7 @@ fn specified(kind: Kind) -> (u16, &'static str, Option<&'static str>) {
         Kind::RateLimitExceeded => (429, "rate_limit_exceeded", None),
         Kind::BudgetExceeded => (429, "billing_error", Some("budget_exceeded")),
         Kind::Unpriced => (429, "billing_error", Some("model_unpriced")),
+        Kind::ContentFilter => (422, "content_filter", None),
         Kind::UpstreamError => (502, "upstream_error", None),
         Kind::UpstreamInBandError => (502, "upstream_in_band_error", None),
         Kind::Timeout => (504, "timeout", None),
@@ -46,7 +47,7 @@ fn specified(kind: Kind) -> (u16, &'static str, Option<&'static str>) {
     }
 }
 
-const KINDS: [Kind; 31] = [
+const KINDS: [Kind; 32] = [
     Kind::AdminInvalid,
     Kind::AdminUnauthorized,
     Kind::ResourceNotFound,
@@ -68,6 +69,7 @@ const KINDS: [Kind; 31] = [
     Kind::RateLimitExceeded,
     Kind::BudgetExceeded,
     Kind::Unpriced,
+    Kind::ContentFilter,
     Kind::UpstreamError,
     Kind::UpstreamInBandError,
     Kind::Timeout,

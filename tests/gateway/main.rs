@@ -14,6 +14,7 @@ mod crashes;
 mod dialects;
 mod endpoints;
 mod errors;
+mod guardrails;
 mod harness;
 mod lifecycle;
 mod limits;

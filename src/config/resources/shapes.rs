@@ -12,9 +12,11 @@ use aisix_actors::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod guardrails;
 mod rules;
 mod words;
 
+pub(crate) use self::guardrails::{AttachmentShape, GuardrailKind, GuardrailShape, ScopeType};
 use self::{
     rules::{HEADER, NAME, adapters, by_key, by_routing, local, remote},
     words::{BudgetScopeShape, PeriodShape, StrategyShape, WhenAllUnavailableShape},
@@ -97,11 +99,15 @@ pub(crate) struct RequestShape {
     /// shown masked.
     #[schemars(extend("propertyNames" = { "pattern": HEADER }))]
     pub(crate) default_headers: BTreeMap<String, Plaintext>,
+    /// Names of callers' headers that are handed on, such as `anthropic-beta`; one `*` stands for any text. Credentials,
+    /// headers of the connection and of the body, and those of the gateway never are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) forward_client_headers: Vec<String>,
 }
 
 impl RequestShape {
     fn is_empty(&self) -> bool {
-        self.default_headers.is_empty()
+        self.default_headers.is_empty() && self.forward_client_headers.is_empty()
     }
 }
 

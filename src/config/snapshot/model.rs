@@ -6,7 +6,10 @@ use aisix_actors::{
     budget_ledger::Budget, candidate_router::Group, provider_pool::ProviderKey, rate_limiter::Scope,
 };
 
-use crate::{config::price::Price, providers::Provider};
+use crate::{
+    config::{glob::Glob, price::Price},
+    providers::Provider,
+};
 
 /// A name that callers send, and everything that follows from it.
 #[derive(Debug)]
@@ -71,6 +74,8 @@ pub struct Direct {
     pub price: Option<Price>,
     /// Headers that every request carries.
     pub default_headers: DefaultHeaders,
+    /// Names of callers' headers that are handed on.
+    pub forwarded_headers: Arc<[Glob]>,
 }
 
 impl Direct {

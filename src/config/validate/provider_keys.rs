@@ -11,6 +11,7 @@ use aisix_actors::{
 use super::budgets::BudgetIndex;
 use crate::{
     config::{
+        glob::Glob,
         headers,
         problem::{Place, Problems, did_you_mean},
         resources::{
@@ -34,6 +35,8 @@ pub(super) struct CheckedKey {
     pub(super) label: Arc<str>,
     /// Headers that every request carries.
     pub(super) default_headers: DefaultHeaders,
+    /// Names of callers' headers that are handed on.
+    pub(super) forwarded_headers: Arc<[Glob]>,
     /// Budgets of this key.
     pub(super) budgets: Vec<Arc<Budget>>,
 }
@@ -67,6 +70,7 @@ fn resolve_one(
         place.report("max_in_flight", "expected 1 or more; leave it out for no limit", problems);
     }
     let default_headers = default_headers(place, shape, problems);
+    let forwarded_headers = forwarded_headers(place, shape, problems);
     let provider = provider(place, shape, problems)?;
     let base_url = base_url(place, shape, provider, problems);
     let credential = credential(place, shape, provider, problems);
@@ -82,6 +86,7 @@ fn resolve_one(
         provider,
         label: shape.provider.as_deref().unwrap_or_else(|| provider.name()).into(),
         default_headers,
+        forwarded_headers,
         budgets: Vec::new(),
     })
 }
@@ -145,7 +150,7 @@ fn base_url(
 }
 
 /// Whether a text is an absolute HTTP address of a host, without a user, a query or a fragment.
-fn is_url(text: &str) -> bool {
+pub(super) fn is_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
@@ -195,6 +200,21 @@ fn default_headers(place: Place<'_>, shape: &ProviderKeyShape, problems: &mut Pr
         }
     }
     DefaultHeaders(headers)
+}
+
+fn forwarded_headers(place: Place<'_>, shape: &ProviderKeyShape, problems: &mut Problems) -> Arc<[Glob]> {
+    let mut globs = Vec::new();
+    for (index, written) in shape.request.forward_client_headers.iter().enumerate() {
+        let name = written.to_ascii_lowercase();
+        match Glob::parse(&name) {
+            Some(glob) if headers::is_name(&name) => globs.push(glob),
+            _ => {
+                let message = "expected the name of a header, with at most one \"*\"";
+                place.report(&format!("request.forward_client_headers[{index}]"), message, problems);
+            }
+        }
+    }
+    globs.into()
 }
 
 fn tls_profile(

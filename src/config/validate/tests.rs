@@ -5,6 +5,8 @@ use crate::config::{
     tests::{assert_refused, parse_plain},
 };
 
+mod guardrails;
+
 /// Two good entries of each kind that others refer to; eleven lines.
 const BASE: &str = r#"[[provider_keys]]
 display_name = "mock"

@@ -220,7 +220,7 @@ impl StreamReader {
     }
 }
 
-fn into_owned(citation: Citation<'_>) -> Citation<'static> {
+pub(super) fn into_owned(citation: Citation<'_>) -> Citation<'static> {
     Citation {
         url: citation.url.map(Text::into_owned),
         title: citation.title.map(Text::into_owned),

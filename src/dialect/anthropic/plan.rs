@@ -28,6 +28,8 @@ pub(super) enum Mode {
 pub(super) struct Plan<'a> {
     pub(super) mode: Option<Mode>,
     pub(super) effort: Option<Effort>,
+    /// Whether thoughts are to be seen, where that is not what the model does anyway.
+    pub(super) display: Option<&'static str>,
     pub(super) max_tokens: u64,
     pub(super) sampling: Sampling<'a>,
 }
@@ -51,7 +53,13 @@ impl<'a> Plan<'a> {
                 dropped.add("max_tokens");
             }
         }
-        let mut plan = Self { mode, effort, max_tokens, sampling: conversation.sampling };
+        // Older models show their thoughts, and other providers' models may not know the word.
+        let display = match conversation.shows_thoughts {
+            Some(true) if Generation::is_only_adaptive(generation) => Some("summarized"),
+            Some(false) => Some("omitted"),
+            _ => None,
+        };
+        let mut plan = Self { mode, effort, display, max_tokens, sampling: conversation.sampling };
         plan.choose_sampling(generation, dropped);
         plan
     }

@@ -11,9 +11,7 @@ pub fn read_error(status: u16, body: &[u8]) -> UpstreamRefusal {
     if !(400..=499).contains(&status) {
         return hidden(Some(status));
     }
-    let parsed: Option<ErrorBody<'_>> = serde_json::from_str(text.trim()).ok();
-    let said = parsed.and_then(|body| body.error.or(body.message.is_some().then_some(Json(text.trim()))));
-    let (message, code) = match said {
+    let (message, code) = match error_value(text.trim()) {
         Some(error) => {
             let (kind, message) = words(error);
             (message, kind.as_deref().and_then(code))
@@ -27,6 +25,17 @@ pub fn read_error(status: u16, body: &[u8]) -> UpstreamRefusal {
         code: code.map(str::to_owned),
         ..UpstreamRefusal::default()
     }
+}
+
+/// The part of an error body that speaks: `error`, or the object itself where its words lie bare; Google wraps either in
+/// an array.
+fn error_value(text: &str) -> Option<Json<'_>> {
+    if text.starts_with('[') {
+        let items: Vec<Json<'_>> = serde_json::from_str(text).ok()?;
+        return items.first().filter(|item| !item.0.starts_with('[')).and_then(|item| error_value(item.0));
+    }
+    let body: ErrorBody<'_> = serde_json::from_str(text).ok()?;
+    body.error.or(body.message.is_some().then_some(Json(text)))
 }
 
 /// An error where an answer belongs: its type tells the status. `error` is the member of that name.

@@ -33,7 +33,7 @@ pub fn write_request(
         w.raw_member("temperature", plan.sampling.temperature);
         w.raw_member("top_p", plan.sampling.top_p);
         w.raw_member("top_k", plan.sampling.top_k);
-        write_thinking(w, conversation.shows_thoughts, plan.mode);
+        write_thinking(w, &plan);
         write_output(w, &conversation.format, &plan, dropped);
         if let Some(user) = &conversation.user {
             w.name("metadata").object(|w| w.name("user_id").text(user));
@@ -161,8 +161,8 @@ fn write_stop(writer: &mut Writer<'_>, stop: &[Text<'_>], dropped: &mut Dropped)
     }
 }
 
-fn write_thinking(writer: &mut Writer<'_>, shows_thoughts: Option<bool>, mode: Option<Mode>) {
-    let Some(mode) = mode else { return };
+fn write_thinking(writer: &mut Writer<'_>, plan: &Plan<'_>) {
+    let Some(mode) = plan.mode else { return };
     writer.name("thinking").object(|w| {
         match mode {
             Mode::Disabled => return w.name("type").string("disabled"),
@@ -172,8 +172,8 @@ fn write_thinking(writer: &mut Writer<'_>, shows_thoughts: Option<bool>, mode: O
                 w.name("budget_tokens").number(budget);
             }
         }
-        if let Some(shows_thoughts) = shows_thoughts {
-            w.name("display").string(if shows_thoughts { "summarized" } else { "omitted" });
+        if let Some(display) = plan.display {
+            w.name("display").string(display);
         }
     });
 }

@@ -5,6 +5,7 @@
 //! the member; Gemini ties results to calls by name and order.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::dialect::chat::{Conversation, Dropped, Part, Role, Source, ToolResult, Words};
 use crate::dialect::json::{Text, Writer};
@@ -24,7 +25,7 @@ pub(super) fn write(
     dropped: &mut Dropped,
     w: &mut Writer<'_>,
 ) {
-    let mut scribe = Scribe { family, names: Vec::new(), dropped, is_empty: true };
+    let mut scribe = Scribe { family, names: HashMap::new(), dropped, is_empty: true };
     let mut turns = conversation.turns.as_slice();
     while let Some(first) = turns.first() {
         let is_model = first.role == Role::Assistant;
@@ -78,8 +79,8 @@ fn note_words(words: &Words<'_>, dropped: &mut Dropped) {
 
 struct Scribe<'c, 'd> {
     family: Family,
-    /// Ids and names of the calls so far.
-    names: Vec<(&'c Text<'c>, &'c Text<'c>)>,
+    /// Names of the calls so far, by their ids.
+    names: HashMap<&'c str, &'c Text<'c>>,
     dropped: &'d mut Dropped,
     is_empty: bool,
 }
@@ -107,7 +108,7 @@ impl<'c> Scribe<'c, '_> {
         parts.retain(|part| !matches!(part, Part::ToolResult(_)) && self.check(part));
         for part in &parts {
             if let Part::ToolCall(call) = part {
-                self.names.push((&call.id, &call.name));
+                self.names.insert(call.id.escaped(), &call.name);
             }
         }
         let mut pieces = pieces::for_google(parts);
@@ -166,7 +167,7 @@ impl<'c> Scribe<'c, '_> {
         if result.cache.is_some() {
             self.dropped.add("cache_control");
         }
-        let known = self.names.iter().rev().find(|(id, _)| **id == result.id).map(|(_, name)| *name);
+        let known = self.names.get(result.id.escaped()).copied();
         let unknown = Text::from_escaped("unknown");
         let name = result.name.as_ref().or(known).unwrap_or(&unknown);
         let mut files = Vec::new();
@@ -184,13 +185,14 @@ impl<'c> Scribe<'c, '_> {
             }
         }
         let said = match texts.as_slice() {
-            [only] => only.borrow(),
-            texts => Text::join(texts.iter().copied(), "\n"),
+            [] => None,
+            [only] => Some(only.borrow()),
+            texts => Some(Text::join(texts.iter().copied(), "\n")),
         };
         w.object(|w| {
             w.name("functionResponse").object(|w| {
                 w.name("name").text(name);
-                write_response(&said, result.is_error, w.name("response"));
+                write_response(said.as_ref(), result.is_error, w.name("response"));
                 if !files.is_empty() {
                     w.name("parts")
                         .array(|w| files.iter().for_each(|file| w.object(|w| media::write(file, w))));
@@ -201,7 +203,13 @@ impl<'c> Scribe<'c, '_> {
 }
 
 /// What a tool said, which has to be an object.
-fn write_response(said: &Text<'_>, is_error: bool, w: &mut Writer<'_>) {
+fn write_response(said: Option<&Text<'_>>, is_error: bool, w: &mut Writer<'_>) {
+    let empty = Text::default();
+    let said = match (said, is_error) {
+        (Some(said), _) => said,
+        (None, true) => &empty,
+        (None, false) => return w.object(|_| {}),
+    };
     let plain = said.decode();
     let plain = plain.trim();
     let is_object = plain.starts_with('{') && serde_json::from_str::<&RawValue>(plain).is_ok();

@@ -21,6 +21,7 @@ members! {
         "usageMetadata" => counts: Counts,
         "modelVersion" => model: Text<'a>,
         "responseId" => id: Text<'a>,
+        "createTime" => created: Text<'a>,
         "error" => error: Json<'a>,
     }
     /// One of the answers.
@@ -96,7 +97,9 @@ pub fn read_reply(body: &str) -> Result<Reply<'_>, UpstreamError> {
         let finish = if is_blocked { Finish::ContentFilter } else { Finish::Stop };
         answers.push(Answer { finish, ..Answer::default() });
     }
-    Ok(Reply { id: response.id, model: response.model, created: None, answers, usage })
+    let created = response.created.and_then(|time| time.decode().parse::<jiff::Timestamp>().ok());
+    let created = created.and_then(|time| u64::try_from(time.as_second()).ok());
+    Ok(Reply { id: response.id, model: response.model, created, answers, usage })
 }
 
 fn answer<'a>(candidate: Candidate<'a>, ids: &mut Ids) -> Answer<'a> {

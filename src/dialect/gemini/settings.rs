@@ -90,7 +90,7 @@ pub(super) fn read_generation<'a>(
     sampling.presence_penalty = text(generation.presence_penalty);
     sampling.frequency_penalty = text(generation.frequency_penalty);
     conversation.max_output_tokens = generation.max_output_tokens.map(|Whole(tokens)| tokens);
-    conversation.answers = generation.candidate_count.map(|Whole(count)| count).filter(|count| *count != 1);
+    conversation.answers = generation.candidate_count.map(|Whole(count)| count).filter(|count| *count > 1);
     conversation.stop = generation.stop.unwrap_or_default();
     if generation.wants_logprobs == Some(true) {
         conversation.logprobs = Some(generation.logprobs.map_or(0, |Whole(count)| count));

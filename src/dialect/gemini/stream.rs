@@ -114,6 +114,10 @@ impl StreamReader {
 
 impl Progress {
     fn part<'d>(&mut self, answer: u32, part: Part<'d>, ids: &mut Ids, events: &mut Events<'d>) {
+        // Tools that run at Google say nothing that a caller could use, and their signatures belong to nothing else.
+        if part.text.is_none() && part.call.is_none() {
+            return;
+        }
         let text = part.text.filter(|text| !text.is_empty());
         let signature = part.signature.filter(|text| !text.is_empty()).map(|text| {
             let (signature, is_redacted) = signature::read(text);

@@ -4,6 +4,7 @@
 //! conversation, which never changes as the conversation grows, and a result goes to the first open call of its name.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 
 use crate::dialect::chat::{Arguments, Dropped, Part, Role, Thought, ToolCall, ToolResult, Turn, Words};
 use crate::dialect::json::Text;
@@ -31,7 +32,7 @@ pub(super) fn read<'a>(raw: &'a str, dropped: &mut Dropped) -> Result<Vec<Turn<'
     if contents.is_empty() {
         return Err(RequestError::member("contents", "the member \"contents\" must not be empty"));
     }
-    let mut reader = Reader { calls: Vec::new(), made: 0, dropped };
+    let mut reader = Reader { calls: Vec::new(), by_id: HashMap::new(), by_name: HashMap::new(), dropped };
     contents.into_iter().enumerate().map(|(place, content)| reader.turn(place, content)).collect()
 }
 
@@ -50,16 +51,17 @@ fn complaint(raw: &str) -> RequestError {
     )
 }
 
-/// A call that waits for its result.
-struct OpenCall<'a> {
+/// A call, and whether it waits for its result.
+struct Call<'a> {
     id: Text<'a>,
-    name: Text<'a>,
     is_answered: bool,
 }
 
 struct Reader<'a, 'd> {
-    calls: Vec<OpenCall<'a>>,
-    made: usize,
+    calls: Vec<Call<'a>>,
+    /// Places of calls by their ids, and of those that may wait by their names: a body can hold very many.
+    by_id: HashMap<String, usize>,
+    by_name: HashMap<String, VecDeque<usize>>,
     dropped: &'d mut Dropped,
 }
 
@@ -125,13 +127,26 @@ impl<'a> Reader<'a, '_> {
                 RequestError::member("contents", message)
             })?,
         };
+        let place = self.calls.len();
         let id = match call.id.filter(|id| !id.is_empty()) {
             Some(id) => id,
-            None => Text::owned(&format!("call_{}", self.made)),
+            None => Text::owned(&format!("call_{place}")),
         };
-        self.made += 1;
-        self.calls.push(OpenCall { id: id.clone(), name: name.clone(), is_answered: false });
+        self.calls.push(Call { id: id.clone(), is_answered: false });
+        self.by_id.insert(id.escaped().to_owned(), place);
+        self.by_name.entry(name.escaped().to_owned()).or_default().push_back(place);
         Ok(ToolCall { id, name, arguments: Arguments::Object(Cow::Borrowed(arguments)), cache: None })
+    }
+
+    /// The first call of a function that waits.
+    fn first_open(&mut self, name: &Text<'_>) -> Option<usize> {
+        let waiting = self.by_name.get_mut(name.escaped())?;
+        while let Some(place) = waiting.pop_front() {
+            if self.calls.get(place).is_some_and(|call| !call.is_answered) {
+                return Some(place);
+            }
+        }
+        None
     }
 
     fn result(
@@ -143,12 +158,9 @@ impl<'a> Reader<'a, '_> {
             self.dropped.add(format!("contents.parts.functionResponse.{name}"));
         }
         let id = response.id.filter(|id| !id.is_empty());
-        let by_id = self.calls.iter().position(|call| Some(&call.id) == id.as_ref());
-        let by_name = || {
-            let is_it = |call: &OpenCall<'_>| !call.is_answered && Some(&call.name) == response.name.as_ref();
-            self.calls.iter().position(is_it)
-        };
-        let id = match by_id.or_else(by_name).and_then(|found| self.calls.get_mut(found)) {
+        let found = id.as_ref().and_then(|id| self.by_id.get(id.escaped()).copied());
+        let found = found.or_else(|| self.first_open(response.name.as_ref()?));
+        let id = match found.and_then(|found| self.calls.get_mut(found)) {
             Some(call) => {
                 call.is_answered = true;
                 call.id.clone()

@@ -1,6 +1,6 @@
 //! Pictures, files and sounds, both ways: the dialect has data URLs where others have a type and base64.
 
-use crate::dialect::chat::{Dropped, Media, MediaKind, Source};
+use crate::dialect::chat::{Media, MediaKind, Source};
 use crate::dialect::json::{Text, Writer};
 
 use super::shapes::{Audio, Piece};
@@ -60,12 +60,21 @@ fn address(raw: &str) -> Option<Source<'_>> {
     Some(Source::Url { url: Text::from_escaped(inside), media_type: None })
 }
 
-/// Writes a piece of media into the content of a user's message or of a tool's result.
-pub(super) fn write(w: &mut Writer<'_>, media: &Media<'_>, dropped: &mut Dropped) {
+/// The name of media that the dialect cannot say.
+pub(super) fn unsayable(media: &Media<'_>) -> Option<&'static str> {
     match (media.kind, &media.source) {
-        (MediaKind::Video, _) => dropped.add("messages.content.video"),
+        (MediaKind::Video, _) => Some("messages.content.video"),
+        (MediaKind::Audio, Source::Inline { .. }) => None,
+        (MediaKind::Audio, _) => Some("messages.content.input_audio"),
+        (MediaKind::Image | MediaKind::Document, _) => None,
+    }
+}
+
+/// Writes a piece of media into the content of a user's message or of a tool's result, unless it is unsayable.
+pub(super) fn write(w: &mut Writer<'_>, media: &Media<'_>) {
+    match (media.kind, &media.source) {
         (MediaKind::Audio, Source::Inline { media_type, data }) => write_audio(w, media_type, data),
-        (MediaKind::Audio, _) => dropped.add("messages.content.input_audio"),
+        (MediaKind::Video | MediaKind::Audio, _) => {}
         (_, Source::Plain(text)) => write_plain(w, media, text),
         (MediaKind::Image, source) => w.object(|w| {
             w.name("type").string("input_image");
@@ -77,6 +86,7 @@ pub(super) fn write(w: &mut Writer<'_>, media: &Media<'_>, dropped: &mut Dropped
         }),
         (MediaKind::Document, source) => w.object(|w| {
             w.name("type").string("input_file");
+            w.text_member("detail", media.detail.as_ref());
             match source {
                 Source::File(id) => w.name("file_id").text(id),
                 Source::Url { url, .. } => w.name("file_url").text(url),

@@ -54,6 +54,19 @@ pub(super) fn item_id(prefix: &str, stamp: &Stamp, index: usize) -> Text<'static
     Text::owned(&format!("{prefix}_{}_{index}", stamp.id))
 }
 
+/// The id of reasoning: the provider's, unless it gave none or gave it before in this answer.
+pub(super) fn reasoning_id(
+    own: Option<&str>,
+    used: &mut Vec<Text<'static>>,
+    stamp: &Stamp,
+    index: usize,
+) -> Text<'static> {
+    let own = own.map(Text::owned_escaped).filter(|own| !used.contains(own));
+    let id = own.unwrap_or_else(|| item_id("rs", stamp, index));
+    used.push(id.clone());
+    id
+}
+
 /// The id that ties a result to a call: the provider's, unless it gave none or gave it before in this answer.
 pub(super) fn call_id<'a>(given: &Text<'a>, used: &mut Vec<Text<'static>>, stamp: &Stamp) -> Text<'a> {
     let mut id = given.clone();

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::dialect::chat::{Origin, Signature, Thought};
+use crate::dialect::chat::{Origin, Signature};
 use crate::dialect::json::Text;
 
 /// What stands behind a signature that hides its thoughts.
@@ -54,9 +54,4 @@ pub(super) fn for_caller<'s>(signature: &'s Signature<'_>, is_redacted: bool, it
         }
         _ => signature.write(Some(Origin::OpenAi)),
     }
-}
-
-/// The id under which the provider knows a thought, escaped.
-pub(super) fn own_id<'s>(thought: &'s Thought<'_>) -> Option<&'s str> {
-    split(thought.signature.as_ref()?)?.0
 }

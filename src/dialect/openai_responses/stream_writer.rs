@@ -27,11 +27,13 @@ pub struct StreamWriter {
     /// Every item of the answer so far, in its place; empty while it is open.
     done: Vec<BytesMut>,
     reasoning: Option<Reasoning>,
-    message: Option<Message>,
+    message: Option<Box<Message>>,
     /// Calls that are open.
     calls: Vec<Call>,
-    /// How many calls there were, and by which ids.
+    /// The ids of the calls so far.
     call_ids: Vec<Text<'static>>,
+    /// The ids of reasoning so far.
+    reasoning_ids: Vec<Text<'static>>,
     /// Log probabilities of the words that are being said, raw.
     logprobs: BytesMut,
     has_refusal: bool,
@@ -52,6 +54,7 @@ impl StreamWriter {
             message: None,
             calls: Vec::new(),
             call_ids: Vec::new(),
+            reasoning_ids: Vec::new(),
             logprobs: BytesMut::new(),
             has_refusal: false,
             finish: Finish::Stop,
@@ -159,7 +162,7 @@ impl StreamWriter {
         if self.message.is_none() {
             let index = self.begin(out);
             let id = output::item_id("msg", &self.stamp, index);
-            self.message = Some(Message::open(index, id, &mut self.pen, out));
+            self.message = Some(Box::new(Message::open(index, id, &mut self.pen, out)));
         }
         if let Some(message) = &mut self.message {
             message.say(text, is_refusal, &mut self.logprobs, &mut self.pen, out);
@@ -173,7 +176,7 @@ impl StreamWriter {
         self.close_message(output::COMPLETED, out);
         if self.reasoning.is_none() {
             let index = self.begin(out);
-            let id = output::item_id("rs", &self.stamp, index);
+            let id = output::reasoning_id(None, &mut self.reasoning_ids, &self.stamp, index);
             self.reasoning = Some(Reasoning::open(index, id, &mut self.pen, out));
         }
         if let Some(reasoning) = &mut self.reasoning {
@@ -185,8 +188,8 @@ impl StreamWriter {
         self.close_message(output::COMPLETED, out);
         if self.reasoning.is_none() {
             let index = self.begin(out);
-            let own = reasoning::split(signature).and_then(|(id, _)| id).map(Text::owned_escaped);
-            let id = own.unwrap_or_else(|| output::item_id("rs", &self.stamp, index));
+            let own = reasoning::split(signature).and_then(|(id, _)| id);
+            let id = output::reasoning_id(own, &mut self.reasoning_ids, &self.stamp, index);
             self.reasoning = Some(Reasoning::open(index, id, &mut self.pen, out));
         }
         self.close_reasoning(Some((signature, is_redacted)), output::COMPLETED, out);

@@ -9,6 +9,11 @@ use super::{media, reasoning};
 
 /// Writes both members.
 pub(super) fn write(w: &mut Writer<'_>, conversation: &Conversation<'_>, dropped: &mut Dropped) {
+    if conversation.turns.is_empty() {
+        // Somebody must say something.
+        w.name("input").array(|w| write_message(w, "system", &conversation.system, dropped));
+        return;
+    }
     write_instructions(w, &conversation.system, dropped);
     w.name("input").array(|w| {
         for turn in &conversation.turns {
@@ -58,7 +63,13 @@ fn write_user(w: &mut Writer<'_>, turn: &Turn<'_>, dropped: &mut Dropped) {
 
 /// A message of the caller's side, unless nothing is in it.
 fn write_message(w: &mut Writer<'_>, role: &str, parts: &[Part<'_>], dropped: &mut Dropped) {
-    if !parts.iter().any(|part| matches!(part, Part::Text(_) | Part::Media(_))) {
+    let is_sayable = |part: &Part<'_>| match part {
+        Part::Text(_) | Part::Refusal(_) => true,
+        Part::Media(media) => media::unsayable(media).is_none(),
+        Part::Thought(_) | Part::ToolCall(_) | Part::ToolResult(_) => false,
+    };
+    if !parts.iter().any(is_sayable) {
+        parts.iter().for_each(|part| note_unsayable(part, dropped));
         return;
     }
     w.object(|w| {
@@ -73,6 +84,14 @@ fn write_message(w: &mut Writer<'_>, role: &str, parts: &[Part<'_>], dropped: &m
     });
 }
 
+fn note_unsayable(part: &Part<'_>, dropped: &mut Dropped) {
+    if let Part::Media(media) = part
+        && let Some(name) = media::unsayable(media)
+    {
+        dropped.add(name);
+    }
+}
+
 fn write_content(w: &mut Writer<'_>, parts: &[Part<'_>], dropped: &mut Dropped) {
     for part in parts {
         match part {
@@ -85,7 +104,8 @@ fn write_content(w: &mut Writer<'_>, parts: &[Part<'_>], dropped: &mut Dropped) 
             }
             Part::Media(piece) => {
                 note_cache(piece.cache.is_some(), dropped);
-                media::write(w, piece, dropped);
+                note_unsayable(part, dropped);
+                media::write(w, piece);
             }
             Part::Refusal(text) => w.object(|w| {
                 w.name("type").string("input_text");

@@ -30,7 +30,7 @@ fn write_items(w: &mut Writer<'_>, answer: &Answer<'_>, ending: Ending, stamp: &
         _ => false,
     };
     let mut logprobs = answer.logprobs.as_deref().map_or("", output::logprobs_of);
-    let mut used = Vec::new();
+    let (mut used, mut reasoning_ids) = (Vec::new(), Vec::new());
     let mut index = 0;
     let mut parts = answer.parts.as_slice();
     while let Some((first, rest)) = parts.split_first() {
@@ -44,7 +44,7 @@ fn write_items(w: &mut Writer<'_>, answer: &Answer<'_>, ending: Ending, stamp: &
         }
         parts = rest;
         let is_written = match first {
-            Part::Thought(thought) => write_thought(w, thought, index, ending, stamp),
+            Part::Thought(thought) => write_thought(w, thought, (&mut reasoning_ids, index), ending, stamp),
             Part::Media(media) => write_picture(w, media, index, stamp),
             Part::ToolCall(call) => {
                 let id = output::item_id("fc", stamp, index);
@@ -88,18 +88,16 @@ fn annotations(words: &Words<'_>) -> BytesMut {
 fn write_thought(
     w: &mut Writer<'_>,
     thought: &Thought<'_>,
-    index: usize,
+    (used, index): (&mut Vec<Text<'static>>, usize),
     ending: Ending,
     stamp: &Stamp,
 ) -> bool {
     if thought.text.is_empty() && thought.signature.is_none() {
         return false;
     }
-    let id = match reasoning::own_id(thought) {
-        Some(id) => Text::owned_escaped(id),
-        None => output::item_id("rs", stamp, index),
-    };
     let signature = thought.signature.as_ref();
+    let own = signature.and_then(reasoning::split).and_then(|(id, _)| id);
+    let id = output::reasoning_id(own, used, stamp, index);
     let encrypted = signature.map(|own| reasoning::for_caller(own, thought.is_redacted, id.escaped()));
     output::reasoning(w, &id, ending.status, thought.text.escaped(), encrypted.as_deref());
     true

@@ -2,11 +2,17 @@
 
 use super::*;
 
+/// The guardrail of the file, attached to everything.
+const ATTACHED: &str =
+    "[[guardrail_attachments]]\nname = \"a\"\nguardrail = \"g\"\nscope_type = \"env\"\npriority = 0\n";
+
 #[test]
 fn a_name_is_taken_once_over_the_file_and_the_store() {
     let upstream = Upstream::well();
-    let more =
-        ADMIN.to_owned() + &budget("b", "scope = \"org\"", "5", "") + "[[cache_policies]]\nname = \"c\"\n";
+    let more = ADMIN.to_owned()
+        + &budget("b", "scope = \"org\"", "5", "")
+        + "[[cache_policies]]\nname = \"c\"\n"
+        + ATTACHED;
     let gateway = gateway_over(&upstream, &more);
     let mut admin = gateway.admin();
     for kind in Kind::ALL.iter().copied() {
@@ -52,8 +58,10 @@ fn a_key_is_that_of_one_caller() {
 #[test]
 fn what_the_file_declares_is_read_only_and_the_file_is_named() {
     let upstream = Upstream::well();
-    let more =
-        ADMIN.to_owned() + &budget("b", "scope = \"org\"", "5", "") + "[[cache_policies]]\nname = \"c\"\n";
+    let more = ADMIN.to_owned()
+        + &budget("b", "scope = \"org\"", "5", "")
+        + "[[cache_policies]]\nname = \"c\"\n"
+        + ATTACHED;
     let gateway = gateway_over(&upstream, &more);
     let text = std::fs::read_to_string(gateway.folder.path().join("config.toml")).expect("a file");
     let mut admin = gateway.admin();
@@ -77,6 +85,17 @@ fn what_the_file_declares_is_read_only_and_the_file_is_named() {
     refused(&admin.ask("POST", &format!("/admin/v1/api_keys/{id}/rotate"), ""), 409, &["config.toml"]);
 }
 
+/// A body with further members.
+fn with(mut body: Value, more: &Value) -> Value {
+    body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    body
+}
+
+/// An attachment to a scope, of the guardrail that is referred to so.
+fn attachment(name: &str, scope: &str, scope_ref: &str, guardrail: &Value) -> Value {
+    with(json!({"name": name, "scope_type": scope, "scope_ref": scope_ref, "priority": 1}), guardrail)
+}
+
 #[test]
 fn what_others_refer_to_cannot_go_and_they_are_listed() {
     let upstream = Upstream::well();
@@ -87,8 +106,7 @@ fn what_others_refer_to_cannot_go_and_they_are_listed() {
     admin.put(Kind::ProviderKeys, "pk", &key).expect(201);
     for (id, reference) in [("m1", json!({"provider_key": "own"})), ("m2", json!({"provider_key_id": "pk"}))]
     {
-        let mut body = json!({"display_name": id, "model_name": "x"});
-        body.as_object_mut().expect("an object").extend(reference.as_object().expect("an object").clone());
+        let body = with(json!({"display_name": id, "model_name": "x"}), &reference);
         admin.put(Kind::Models, id, &body).expect(201);
     }
     admin
@@ -101,19 +119,29 @@ fn what_others_refer_to_cannot_go_and_they_are_listed() {
     let limit =
         json!({"name": "b", "scope": "api_key", "scope_ref": "caller", "limit_usd": 1, "period": "day"});
     admin.put(Kind::Budgets, "b", &limit).expect(201);
+    let guardrail = json!({"name": "own rule", "kind": "keyword"});
+    admin.put(Kind::Guardrails, "gr", &guardrail).expect(201);
+    let by_name = attachment("a1", "team", "red", &json!({"guardrail": "own rule"}));
+    admin.put(Kind::GuardrailAttachments, "a1", &by_name).expect(201);
+    let by_id = attachment("a2", "api_key", "caller", &json!({"guardrail_id": "gr"}));
+    admin.put(Kind::GuardrailAttachments, "a2", &by_id).expect(201);
     for (kind, id, referrers) in [
         (Kind::ProviderKeys, "pk", &["models/m1 (provider_key)", "models/m2 (provider_key_id)"][..]),
         (Kind::Models, "m1", &["models/r (routing.targets[0].model)"]),
         (Kind::Models, "m2", &["cache_policies/c (applies_to)"]),
-        (Kind::ApiKeys, "ak", &["budgets/b (scope_ref)"]),
+        (Kind::ApiKeys, "ak", &["budgets/b (scope_ref)", "guardrail_attachments/a2 (scope_ref)"]),
+        (Kind::Guardrails, "gr", &["guardrail_attachments/a1 (guardrail)", "attachments/a2 (guardrail_id)"]),
     ] {
         refused(&admin.delete(kind, id), 409, referrers);
         admin.get(kind, id).expect(200);
         // A new name is no better than none, where the reference is by name.
-        let renamed = admin.patch(kind, id, &json!({"display_name": "renamed"}));
+        let renamed = admin.patch(kind, id, &json!({kind.identity(): "renamed"}));
         refused(&renamed, 409, &referrers[..1]);
     }
     for (kind, id) in [
+        (Kind::GuardrailAttachments, "a1"),
+        (Kind::GuardrailAttachments, "a2"),
+        (Kind::Guardrails, "gr"),
         (Kind::Budgets, "b"),
         (Kind::ApiKeys, "ak"),
         (Kind::CachePolicies, "c"),

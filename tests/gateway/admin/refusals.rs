@@ -82,6 +82,11 @@ fn references_are_checked() {
             json!({"name": "one", "applies_to": "model:gpt-lage"}),
             ["at applies_to: ", "\"gpt-lage\"", "did you mean \"gpt-large\"?"],
         ),
+        (
+            Kind::GuardrailAttachments,
+            json!({"name": "one", "guardrail": "gg", "scope_type": "env", "priority": 1}),
+            ["at guardrail: ", "\"gg\"", "did you mean \"g\"?"],
+        ),
     ] {
         refused(&admin.post(kind, &body), 400, &parts);
         refused(&admin.put(kind, "x", &body), 400, &parts);

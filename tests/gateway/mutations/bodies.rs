@@ -41,7 +41,26 @@ fn whole(kind: Kind) -> Value {
             "name": "one", "enabled": false, "ttl_seconds": 60, "applies_to": "model:m", "scope": "env",
             "purge_generation": 3,
         }),
+        Kind::Guardrails => json!({
+            "name": "one", "enabled": false, "kind": "pii", "hook_point": "input", "fail_open": false, "mandatory": true,
+            "enforcement_mode": "monitor", "direction": "output", "created_at": "2030-01-31T12:00:00Z",
+            "detectors": [{"type": "email"}, {"type": "jwt", "action": "block"}], "default_action": "block",
+            "custom_patterns": [{"name": "badge", "regex": "b[0-9]", "action": "mask", "replacement": "-"}],
+            "stream_processing_mode": "window", "max_buffer_bytes": 4096, "on_buffer_exceeded": "fail_open",
+            "window_size": 300, "window_overlap": 20,
+        }),
+        Kind::GuardrailAttachments => json!({
+            "name": "one", "enabled": false, "guardrail": "g", "scope_type": "model", "scope_ref": "m", "priority": 7,
+        }),
     }
+}
+
+/// A judge over HTTP, which has members of its own.
+fn webhook() -> Value {
+    json!({
+        "name": "one", "kind": "webhook", "url": "http://h/judge", "headers": {"x-a": "b"}, "timeout_ms": 70,
+        "output_fail_open": true, "max_text_bytes": 5000, "hook_point": "output", "fail_open": false,
+    })
 }
 
 /// A routing model, which has members of its own.
@@ -155,7 +174,9 @@ fn put(book: &mut Book, kind: Kind, text: &str) -> Result<Snapshot, String> {
 
 fn judge(kind: Kind, body: &Value) {
     let folder = Folder::new();
-    let config = provider_key("up", "http://127.0.0.1:1") + &model("m", "up", "") + &model("n", "up", "");
+    let guardrail = "[[guardrails]]\nname = \"g\"\nkind = \"keyword\"\n";
+    let config =
+        provider_key("up", "http://127.0.0.1:1") + &model("m", "up", "") + &model("n", "up", "") + guardrail;
     let path = folder.write("config.toml", &config);
     let (mut book, _) = Book::load(Source::with_variables(path, &[])).expect("a good file");
     let original = Loaded::of(&put(&mut book, kind, &body.to_string()).expect("a good body"));
@@ -185,4 +206,5 @@ fn a_thousand_mutants_of_bodies_are_taken_as_they_are_or_refused() {
         judge(kind, &whole(kind));
     }
     judge(Kind::Models, &routing());
+    judge(Kind::Guardrails, &webhook());
 }

@@ -50,3 +50,45 @@ pub(super) fn by_routing() -> Value {
         },
     })
 }
+
+/// A guardrail of a kind: without members of other kinds, lists and others. A webhook says where it is.
+pub(super) fn of_guardrail(kind: &str, lists: &[&str], others: &[&str]) -> Value {
+    let mut properties = serde_json::Map::from_iter([("kind".to_owned(), json!({ "const": kind }))]);
+    properties.extend(lists.iter().map(|list| ((*list).to_owned(), json!({ "maxItems": 0 }))));
+    properties.extend(others.iter().map(|other| ((*other).to_owned(), json!({ "type": "null" }))));
+    let mut schema = json!({});
+    if kind == "webhook" {
+        properties.insert("url".to_owned(), json!({ "type": "string" }));
+        schema["required"] = json!(["url"]);
+    }
+    schema["properties"] = properties.into();
+    schema
+}
+
+/// Exactly one of two members that name the same thing.
+pub(super) fn either(name: &str, id: &str) -> Value {
+    let one = |is: &str, is_not: &str| json!({ "required": [is], "properties": { is: { "type": "string" }, is_not: { "type": "null" } } });
+    json!({ "oneOf": [one(name, id), one(id, name)] })
+}
+
+/// An attachment aims at everything, or names what it aims at in one of two ways.
+pub(super) fn scoped() -> Value {
+    let absent = json!({ "type": "null" });
+    let by = |is: &str, is_not: &str| {
+        json!({
+            "required": [is],
+            "properties": {
+                "scope_type": { "enum": ["model", "api_key", "team"] },
+                is: { "type": "string", "minLength": 1 },
+                is_not: absent,
+            },
+        })
+    };
+    json!({
+        "oneOf": [
+            { "properties": { "scope_type": { "const": "env" }, "scope_id": absent, "scope_ref": absent } },
+            by("scope_id", "scope_ref"),
+            by("scope_ref", "scope_id"),
+        ],
+    })
+}

@@ -56,6 +56,7 @@ pub(super) fn resolve(
         retries: shape.retries,
         price,
         default_headers: key.default_headers.clone(),
+        forwarded_headers: key.forwarded_headers.clone(),
     };
     Some(assemble(shape, group, Dispatch::Direct(direct), known))
 }

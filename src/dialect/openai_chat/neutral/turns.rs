@@ -3,21 +3,37 @@
 //! Written as it is understood most widely: content is a string wherever it is nothing but words of one speaker, and tool
 //! messages stand before the rest of the turn that brings them.
 
-use super::Manners;
 use super::part::join;
 use crate::dialect::chat::{
     Conversation, Dropped, Media, MediaKind, Part, Role, Source, ToolCall, ToolResult, Turn,
 };
 use crate::dialect::json::{Text, Writer};
 
+/// What a provider understands of messages.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::dialect) struct Accent {
+    /// The role of instructions.
+    pub(in crate::dialect) instructor: &'static str,
+    /// Whether a message says who speaks.
+    pub(in crate::dialect) takes_names: bool,
+    /// Whether it understands `file` parts.
+    pub(in crate::dialect) takes_files: bool,
+    /// Whether it understands sounds and films.
+    pub(in crate::dialect) takes_sound: bool,
+    /// Whether content that is not there is `null`, or left out.
+    pub(in crate::dialect) writes_null: bool,
+    /// Whether it wants earlier thoughts as `reasoning_content`.
+    pub(in crate::dialect) replays_reasoning: bool,
+}
+
 /// Writes all messages, as items of an array.
-pub(super) fn write(
+pub(in crate::dialect) fn write(
     conversation: &Conversation<'_>,
-    manners: &Manners,
+    accent: Accent,
     dropped: &mut Dropped,
     w: &mut Writer<'_>,
 ) {
-    let mut turns = Turns { manners, dropped };
+    let mut turns = Turns { accent, dropped };
     if !conversation.system.is_empty() {
         turns.instruct(&conversation.system, None, w);
     }
@@ -30,19 +46,18 @@ pub(super) fn write(
     }
 }
 
-struct Turns<'m, 'd> {
-    manners: &'m Manners,
+struct Turns<'d> {
+    accent: Accent,
     dropped: &'d mut Dropped,
 }
 
-impl Turns<'_, '_> {
+impl Turns<'_> {
     /// Instructions: their texts, a line each.
     fn instruct(&mut self, parts: &[Part<'_>], name: Option<&Text<'_>>, w: &mut Writer<'_>) {
         let texts = self.texts(parts);
-        let role = if self.manners.takes_developer { "developer" } else { "system" };
-        message(role, w, |w| {
+        message(self.accent.instructor, w, |w| {
             w.name("content").text(&lines(&texts));
-            w.text_member("name", name);
+            self.name(name, w);
         });
     }
 
@@ -69,6 +84,13 @@ impl Turns<'_, '_> {
             }
         }
         texts
+    }
+
+    fn name(&mut self, name: Option<&Text<'_>>, w: &mut Writer<'_>) {
+        match self.accent.takes_names {
+            true => w.text_member("name", name),
+            false => self.note(name.is_some(), "messages.name"),
+        }
     }
 
     fn note(&mut self, is_there: bool, name: &'static str) {
@@ -104,7 +126,7 @@ impl Turns<'_, '_> {
                 }
                 parts => w.name("content").array(|w| parts.iter().for_each(|part| self.part(part, w))),
             }
-            w.text_member("name", turn.name.as_ref());
+            self.name(turn.name.as_ref(), w);
         });
     }
 
@@ -127,7 +149,7 @@ impl Turns<'_, '_> {
             return write_text(text, w);
         }
         match (media.kind, &media.source) {
-            (MediaKind::Audio, Source::Inline { media_type, data }) => {
+            (MediaKind::Audio, Source::Inline { media_type, data }) if self.accent.takes_sound => {
                 let format = audio_format(&media_type.decode()).to_owned();
                 w.object(|w| {
                     w.name("type").string("input_audio");
@@ -140,15 +162,16 @@ impl Turns<'_, '_> {
             (MediaKind::Image, Source::Inline { .. } | Source::Url { .. }) => {
                 address("image_url", media, w);
             }
-            (MediaKind::Video, Source::Inline { .. } | Source::Url { .. }) => {
+            (MediaKind::Video, Source::Inline { .. } | Source::Url { .. }) if self.accent.takes_sound => {
                 address("video_url", media, w);
             }
             (MediaKind::Document, Source::Inline { .. }) | (_, Source::File(_))
-                if self.manners.takes_files =>
+                if self.accent.takes_files =>
             {
                 file(media, w);
             }
             (MediaKind::Audio, _) => self.dropped.add("messages.content.input_audio"),
+            (MediaKind::Video, _) => self.dropped.add("messages.content.video_url"),
             _ => self.dropped.add("messages.content.file"),
         }
     }
@@ -189,12 +212,13 @@ impl Turns<'_, '_> {
                 Part::Thought(_) | Part::ToolResult(_) => {}
             }
         }
-        let replays = self.manners.replays_reasoning && !thoughts.is_empty();
+        let replays = self.accent.replays_reasoning && !thoughts.is_empty();
         if calls.is_empty() && texts.is_empty() && !replays {
             return;
         }
         message("assistant", w, |w| {
             match texts.is_empty() && !calls.is_empty() {
+                true if !self.accent.writes_null => {}
                 true => w.name("content").null(),
                 false => w.name("content").text(&join(texts.into_iter())),
             }
@@ -202,9 +226,9 @@ impl Turns<'_, '_> {
                 w.name("reasoning_content").text(&join(thoughts.into_iter()));
             }
             if !calls.is_empty() {
-                w.name("tool_calls").array(|w| calls.iter().for_each(|call| write_call(call, None, w)));
+                w.name("tool_calls").array(|w| calls.iter().for_each(|call| write_call(call, w)));
             }
-            w.text_member("name", turn.name.as_ref());
+            self.name(turn.name.as_ref(), w);
         });
     }
 }
@@ -236,12 +260,9 @@ fn write_text(text: &Text<'_>, w: &mut Writer<'_>) {
     });
 }
 
-/// Writes a tool call; `index` is its place in a stream.
-pub(super) fn write_call(call: &ToolCall<'_>, index: Option<u64>, w: &mut Writer<'_>) {
+/// Writes a whole tool call.
+pub(super) fn write_call(call: &ToolCall<'_>, w: &mut Writer<'_>) {
     w.object(|w| {
-        if let Some(index) = index {
-            w.name("index").number(index);
-        }
         w.name("id").text(&call.id);
         w.name("type").string("function");
         w.name("function").object(|w| {

@@ -2,7 +2,8 @@
 
 use bytes::BytesMut;
 
-use super::{Manners, turns};
+use super::Manners;
+use super::turns::{self, Accent};
 use crate::dialect::chat::{Conversation, Dropped, Effort, Format, Thinking, Tool, ToolChoice};
 use crate::dialect::json::Writer;
 
@@ -16,7 +17,7 @@ pub fn write_request(
 ) {
     Writer::new(out).object(|w| {
         w.name("model").string(model);
-        w.name("messages").array(|w| turns::write(conversation, manners, dropped, w));
+        w.name("messages").array(|w| turns::write(conversation, accent(manners), dropped, w));
         tools(conversation, dropped, w);
         settings(conversation, manners, dropped, w);
         format(&conversation.format, manners, dropped, w);
@@ -28,6 +29,17 @@ pub fn write_request(
             w.name("stream_options").object(|w| w.name("include_usage").bool(true));
         }
     });
+}
+
+fn accent(manners: &Manners) -> Accent {
+    Accent {
+        instructor: if manners.takes_developer { "developer" } else { "system" },
+        takes_names: true,
+        takes_files: manners.takes_files,
+        takes_sound: true,
+        writes_null: true,
+        replays_reasoning: manners.replays_reasoning,
+    }
 }
 
 fn tools(conversation: &Conversation<'_>, dropped: &mut Dropped, w: &mut Writer<'_>) {

@@ -1,0 +1,108 @@
+//! Words and patterns that are not to occur. Compiled once per configuration; a text is searched once per kind.
+
+use regex::{Regex, RegexBuilder};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::passage::Passage;
+
+/// Most memory of all words of a guardrail, compiled, in bytes: they are one pattern.
+const WORDS_BYTES: usize = 32 << 20;
+
+/// How a pattern is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PatternKind {
+    /// As a part of the text, in letters of either case.
+    Literal,
+    /// As a regular expression, as written.
+    Regex,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Keywords {
+    literals: Option<Regex>,
+    patterns: Vec<Regex>,
+}
+
+impl Keywords {
+    /// Compiles patterns.
+    ///
+    /// # Errors
+    /// The literals together are too many.
+    pub fn new(literals: &[&str], patterns: Vec<Regex>) -> Result<Self, String> {
+        if literals.is_empty() {
+            return Ok(Self { literals: None, patterns });
+        }
+        let any = literals.iter().map(|literal| regex::escape(literal)).collect::<Vec<_>>().join("|");
+        let literals = RegexBuilder::new(&any).case_insensitive(true).size_limit(WORDS_BYTES).build();
+        match literals {
+            Ok(literals) => Ok(Self { literals: Some(literals), patterns }),
+            Err(_) => Err("these are too many literals for one guardrail".to_owned()),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Regex> {
+        self.literals.iter().chain(&self.patterns)
+    }
+
+    /// Whether a text has any of them.
+    #[must_use]
+    pub fn is_in(&self, text: &str) -> bool {
+        self.all().any(|pattern| pattern.is_match(text))
+    }
+
+    /// Whether a passage has any of them that was not judged before.
+    #[must_use]
+    pub fn is_new_in(&self, passage: &Passage) -> bool {
+        let is_new = |pattern: &Regex| {
+            pattern.find_iter(passage.original()).any(|found| found.end() > passage.seen || passage.seen == 0)
+        };
+        self.all().any(is_new)
+    }
+}
+
+/// Compiles a pattern of an operator.
+///
+/// # Errors
+/// In words, what is wrong with it.
+pub fn pattern(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
+        error => {
+            let words = error.to_string();
+            let last =
+                words.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
+            format!("not a regular expression: {last}")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_are_found_in_either_case_and_patterns_as_written() {
+        let keywords =
+            Keywords::new(&["Größe", "a.b"], vec![pattern("Secret[0-9]").expect("good")]).expect("good");
+        for (text, is_in) in [
+            ("die GRÖSSE", false),
+            ("die GRÖßE zählt", true),
+            ("xA.Bx", true),
+            ("aXb", false),
+            ("Secret7", true),
+            ("secret7", false),
+            ("", false),
+        ] {
+            assert_eq!(keywords.is_in(text), is_in, "{text}");
+        }
+        assert!(!Keywords::new(&[], Vec::new()).expect("good").is_in("anything"));
+    }
+
+    #[test]
+    fn a_bad_pattern_is_explained() {
+        assert_eq!(pattern("(").expect_err("bad"), "not a regular expression: unclosed group");
+    }
+}
