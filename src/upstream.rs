@@ -181,8 +181,7 @@ impl Upstream {
         if let Some((name, value)) = authorization {
             headers.insert(name, value);
         }
-        let sent = send_pieces(outgoing, request.body).await;
-        let response = sent.map_err(unreachable)?;
+        let response = send_pieces(outgoing, request.body).await.map_err(unreachable)?;
         if !is_head && UpstreamResponse::is_unmarked(&response) {
             let reason = "it has neither Content-Length nor chunks, only the end of the connection";
             return Err(UpstreamError::Undecodable { reason: reason.into() });
@@ -235,14 +234,6 @@ impl Kept {
     }
 }
 
-fn content_type(text: &str) -> HeaderValue {
-    match text {
-        "application/json" => JSON,
-        other => HeaderValue::try_from(other).unwrap_or(JSON),
-    }
-}
-
-/// Sends a body; one in pieces is not put together first.
 async fn send_pieces(
     outgoing: awc::ClientRequest,
     mut pieces: SmallVec<[Bytes; 3]>,
@@ -253,6 +244,13 @@ async fn send_pieces(
     let length = pieces.iter().map(|piece| piece.len() as u64).sum();
     let pieces = futures::stream::iter(pieces.into_iter().map(Ok::<_, Infallible>));
     outgoing.send_body(SizedStream::new(length, pieces)).await
+}
+
+fn content_type(text: &str) -> HeaderValue {
+    match text {
+        "application/json" => JSON,
+        other => HeaderValue::try_from(other).unwrap_or(JSON),
+    }
 }
 
 /// Answers are handed on byte for byte, so they must not be packed.

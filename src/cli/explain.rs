@@ -100,7 +100,11 @@ fn read(path: &std::path::Path) -> Result<Bytes, String> {
 
 /// The endpoint of a path, and the model in it; guessed from the members of the body without a path.
 fn endpoint(path: Option<&str>, body: &RawObject) -> Result<(&'static Endpoint, Option<String>), String> {
-    let path = path.unwrap_or_else(|| guess(body));
+    let Some(path) = path else {
+        let operation = guess(body);
+        let row = ENDPOINTS.iter().find(|row| row.operation == operation);
+        return row.map(|row| (row, None)).ok_or_else(|| format!("no endpoint answers {operation}"));
+    };
     let rows = ENDPOINTS.iter().filter(|row| row.intake == Intake::Json);
     for row in rows {
         if row.path == path {
@@ -116,24 +120,23 @@ fn endpoint(path: Option<&str>, body: &RawObject) -> Result<(&'static Endpoint, 
     Err(format!("no endpoint with a JSON body has the path {path:?}; there are {}", known.join(", ")))
 }
 
-/// The path that a body is most likely for.
-fn guess(body: &RawObject) -> &'static str {
-    let has = |names: &[&str]| names.iter().any(|name| body.member(name).is_some());
-    let operation = match () {
-        // Gemini names the model in the path, so this says what to give.
-        () if has(&["contents"]) => Operation::Generate,
-        () if has(&["messages"]) && has(&["system", "anthropic_version", "stop_sequences"]) => {
+fn guess(body: &RawObject) -> Operation {
+    let has = |name: &str| body.member(name).is_some();
+    match () {
+        () if has("contents") => Operation::Generate,
+        () if has("messages") && (has("system") || has("anthropic_version") || has("stop_sequences")) => {
             Operation::Messages
         }
-        () if has(&["messages"]) => Operation::Chat,
-        () if has(&["query"]) => Operation::Rerank,
-        () if has(&["voice"]) => Operation::Speak,
-        () if has(&["encoding_format", "dimensions"]) => Operation::Embed,
-        () if has(&["input"]) => Operation::Responses,
+        () if has("messages") => Operation::Chat,
+        () if has("query") => Operation::Rerank,
+        () if has("voice") => Operation::Speak,
+        () if has("instructions") || has("max_output_tokens") || has("previous_response_id") => {
+            Operation::Responses
+        }
+        () if has("encoding_format") || has("dimensions") => Operation::Embed,
+        () if has("input") => Operation::Responses,
         () => Operation::Complete,
-    };
-    let row = ENDPOINTS.iter().find(|row| row.operation == operation);
-    row.map_or("", |row| row.path)
+    }
 }
 
 fn caller(snapshot: &Snapshot, arguments: &ExplainArgs) -> Result<std::sync::Arc<ApiKey>, String> {
