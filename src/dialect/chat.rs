@@ -129,6 +129,16 @@ pub struct Citation<'a> {
     pub place: Option<(u64, u64)>,
 }
 
+impl Citation<'_> {
+    /// The same, kept beyond what it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Citation<'static> {
+        let keep = |text: Option<Text<'_>>| text.map(Text::into_owned);
+        let (url, title, quote) = (keep(self.url), keep(self.title), keep(self.quote));
+        Citation { url, title, quote, place: self.place }
+    }
+}
+
 /// Something other than words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Media<'a> {
