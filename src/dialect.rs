@@ -9,6 +9,7 @@ pub mod canonical;
 pub mod chat;
 pub mod codec;
 pub mod cohere;
+pub mod completions;
 pub mod form;
 pub mod gemini;
 pub mod json;

@@ -130,12 +130,15 @@ pub struct Citation<'a> {
 }
 
 impl Citation<'_> {
-    /// The same, kept beyond what it was read from.
+    /// The same source, kept beyond what it was read from.
     #[must_use]
     pub fn into_owned(self) -> Citation<'static> {
-        let keep = |text: Option<Text<'_>>| text.map(Text::into_owned);
-        let (url, title, quote) = (keep(self.url), keep(self.title), keep(self.quote));
-        Citation { url, title, quote, place: self.place }
+        Citation {
+            url: self.url.map(Text::into_owned),
+            title: self.title.map(Text::into_owned),
+            quote: self.quote.map(Text::into_owned),
+            place: self.place,
+        }
     }
 }
 

@@ -31,7 +31,16 @@ pub struct Reply {
     pub words: Option<String>,
 }
 
-/// Writes a caller's JSON request in another dialect. `model` is the provider's name for the model.
+/// Who is written to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The provider's name for the model.
+    pub model: &'a str,
+    /// What it understands of OpenAI's chat dialect.
+    pub manners: openai_chat::neutral::Manners,
+}
+
+/// Writes a caller's JSON request in another dialect.
 ///
 /// # Errors
 /// The request says what the caller's dialect does not have.
@@ -40,9 +49,10 @@ pub fn request(
     caller: Dialect,
     provider: Dialect,
     call: &Call,
-    model: &str,
+    target: &Target<'_>,
     dropped: &mut Dropped,
 ) -> Result<Bytes, RequestError> {
+    let model = target.model;
     let Some(body) = call.json() else {
         return Err(RequestError::invalid("this provider needs a JSON body"));
     };
@@ -55,7 +65,7 @@ pub fn request(
         _ => {
             let mut conversation = read_request(caller, body, dropped)?;
             conversation.is_stream = call.is_stream;
-            write_request(provider, &conversation, model, dropped, &mut out)?;
+            write_request(provider, &conversation, target, dropped, &mut out)?;
         }
     }
     Ok(out.freeze())
@@ -86,14 +96,14 @@ pub fn read_request<'a>(
 pub fn write_request(
     dialect: Dialect,
     conversation: &chat::Conversation<'_>,
-    model: &str,
+    target: &Target<'_>,
     dropped: &mut Dropped,
     out: &mut BytesMut,
 ) -> Result<(), RequestError> {
+    let model = target.model;
     match dialect {
         Dialect::OpenAiChat => {
-            let manners = openai_chat::neutral::Manners::default();
-            openai_chat::neutral::write_request(conversation, model, &manners, dropped, out);
+            openai_chat::neutral::write_request(conversation, model, &target.manners, dropped, out);
         }
         Dialect::OpenAiResponses => super::openai_responses::write_request(conversation, model, dropped, out),
         Dialect::Anthropic => super::anthropic::write_request(conversation, model, dropped, out),
@@ -271,8 +281,13 @@ fn plain_reply(body: Bytes) -> Result<Reply, UpstreamError> {
         return Err(openai_chat::in_band(raw));
     }
     let usage = object.member("usage").or_else(|| object.member("meta")).and_then(plain_usage);
+    let is_counted = usage.is_some_and(|usage| usage.completion > 0) || object.member("choices").is_none();
+    let words = match is_counted {
+        true => None,
+        false => std::str::from_utf8(object.bytes()).ok().and_then(super::completions::words),
+    };
     let model = object.member("model").map(|raw| raw.trim_matches('"').into());
-    Ok(Reply { body: object.bytes().clone(), usage, model, finish_reason: None, words: None })
+    Ok(Reply { body: object.bytes().clone(), usage, model, finish_reason: None, words })
 }
 
 /// Usage as the endpoints count it that are no conversations: OpenAI's two spellings, Jina's and Cohere's.
@@ -317,6 +332,10 @@ pub fn refusal(dialect: Dialect, status: u16, retry_after: Option<Duration>, bod
         Dialect::OpenAiChat | Dialect::OpenAi | Dialect::Voyage => {
             return openai_chat::read_error(status, retry_after, body);
         }
+        // Those whose reranking is like Cohere's have errors like OpenAI's.
+        Dialect::Cohere if has_error_object(body) => {
+            return openai_chat::read_error(status, retry_after, body);
+        }
         Dialect::OpenAiResponses => super::openai_responses::read_error,
         Dialect::Anthropic => super::anthropic::read_error,
         Dialect::Gemini => super::gemini::read_error,
@@ -329,6 +348,11 @@ pub fn refusal(dialect: Dialect, status: u16, retry_after: Option<Duration>, bod
     refusal.status = Some(status);
     refusal.retry_after = retry_after;
     UpstreamError::Refused(Box::new(refusal))
+}
+
+fn has_error_object(body: &[u8]) -> bool {
+    let object = RawObject::parse(Bytes::copy_from_slice(body));
+    object.is_ok_and(|object| object.member("error").is_some_and(|error| error.starts_with('{')))
 }
 
 /// Reads the events of a provider's stream.
@@ -344,6 +368,8 @@ pub enum Reader {
     Gemini(super::gemini::StreamReader),
     /// Cohere.
     Cohere(super::cohere::StreamReader),
+    /// OpenAI's text completions.
+    Completions,
     /// OpenAI's streams that are no conversations: pictures and transcripts.
     Plain,
 }
@@ -373,6 +399,7 @@ impl Reader {
             Self::Anthropic(reader) => reader.read(event, data),
             Self::Gemini(reader) => reader.read(event, data),
             Self::Cohere(reader) => reader.read(event, data),
+            Self::Completions => super::completions::read_event(data),
             Self::Plain => plain_event(event, data),
         }
     }
@@ -384,6 +411,8 @@ fn plain_event<'d>(event: Option<&[u8]>, data: &'d str) -> Result<Events<'d>, St
     struct Members<'a> {
         #[serde(borrow, default)]
         r#type: Option<Cow<'a, str>>,
+        #[serde(borrow, default)]
+        text: Option<super::json::shape::Json<'a>>,
         #[serde(borrow, default)]
         usage: Option<&'a serde_json::value::RawValue>,
         #[serde(borrow, default)]
@@ -401,6 +430,10 @@ fn plain_event<'d>(event: Option<&[u8]>, data: &'d str) -> Result<Events<'d>, St
     let mut events = Events::new();
     if let Some(text) = members.delta.and_then(|delta| super::json::Text::from_json(delta.0)) {
         events.push(Event::Text { answer: 0, text });
+    }
+    // All of a transcript again, where it is complete: other words than those before, to whoever judges.
+    if let Some(text) = members.text.and_then(|text| super::json::Text::from_json(text.0)) {
+        events.push(Event::Refusal { answer: 0, text });
     }
     if let Some(usage) = members.usage.and_then(|raw| plain_usage(raw.get())) {
         events.push(Event::Usage(usage));

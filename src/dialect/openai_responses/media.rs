@@ -88,6 +88,7 @@ pub(super) fn write(w: &mut Writer<'_>, media: &Media<'_>) {
         }),
         (MediaKind::Document, source) => w.object(|w| {
             w.name("type").string("input_file");
+            w.text_member("detail", media.detail.as_ref());
             match source {
                 Source::File(id) => w.name("file_id").text(id),
                 Source::Url { url, .. } => w.name("file_url").text(url),

@@ -30,7 +30,7 @@ pub struct StreamWriter {
     /// Every item of the answer so far, in its place; empty while it is open.
     done: Vec<BytesMut>,
     reasoning: Option<Reasoning>,
-    message: Option<Message>,
+    message: Option<Box<Message>>,
     /// Sources that came before the words they belong to, or when these were closed already.
     sources: Vec<Citation<'static>>,
     /// Calls that are open.
@@ -177,7 +177,7 @@ impl StreamWriter {
         if self.message.is_none() {
             let index = self.begin(out);
             let id = output::item_id("msg", &self.stamp, index);
-            self.message = Some(Message::open(index, id, &mut self.pen, out));
+            self.message = Some(Box::new(Message::open(index, id, &mut self.pen, out)));
         }
         if let Some(message) = &mut self.message {
             message.say(text, is_refusal, &mut self.logprobs, &mut self.pen, out);

@@ -9,6 +9,11 @@ use super::{media, reasoning};
 
 /// Writes both members.
 pub(super) fn write(w: &mut Writer<'_>, conversation: &Conversation<'_>, dropped: &mut Dropped) {
+    if conversation.turns.is_empty() {
+        // Somebody must say something.
+        w.name("input").array(|w| write_message(w, "system", &conversation.system, dropped));
+        return;
+    }
     write_instructions(w, &conversation.system, dropped);
     w.name("input").array(|w| {
         for turn in &conversation.turns {

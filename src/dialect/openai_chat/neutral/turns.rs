@@ -230,7 +230,7 @@ impl Turns<'_> {
                 w.name("reasoning_content").text(&join(thoughts.into_iter()));
             }
             if !calls.is_empty() {
-                w.name("tool_calls").array(|w| calls.iter().for_each(|call| write_call(call, None, w)));
+                w.name("tool_calls").array(|w| calls.iter().for_each(|call| write_call(call, w)));
             }
             self.name(turn.name.as_ref(), w);
         });
@@ -275,12 +275,9 @@ fn write_text(text: &Text<'_>, w: &mut Writer<'_>) {
     });
 }
 
-/// Writes a tool call; `index` is its place in a stream.
-pub(super) fn write_call(call: &ToolCall<'_>, index: Option<u64>, w: &mut Writer<'_>) {
+/// Writes a whole tool call.
+pub(super) fn write_call(call: &ToolCall<'_>, w: &mut Writer<'_>) {
     w.object(|w| {
-        if let Some(index) = index {
-            w.name("index").number(index);
-        }
         w.name("id").text(&call.id);
         w.name("type").string("function");
         w.name("function").object(|w| {

@@ -170,6 +170,21 @@ fn items_become_turns() {
 }
 
 #[test]
+fn instructions_alone_are_the_input() {
+    let (back, _) =
+        translated(&json!({"model": "m", "input": [{"role": "developer", "content": "x"}]})).expect("reads");
+    assert_eq!(
+        (&back["instructions"], &back["input"]),
+        (&Value::Null, &json!([{"role": "system", "content": "x"}]))
+    );
+    let (back, _) = translated(&with(json!({"instructions": "x"}))).expect("reads");
+    assert_eq!(
+        (&back["instructions"], &back["input"]),
+        (&json!("x"), &json!([{"role": "user", "content": "hi"}]))
+    );
+}
+
+#[test]
 fn media_are_written_as_the_dialect_has_them() {
     let media = |kind, source| {
         Part::Media(Box::new(Media { kind, source, name: Some(Text::plain("n")), detail: None, cache: None }))
@@ -212,6 +227,32 @@ fn media_are_written_as_the_dialect_has_them() {
     let mut dropped = Dropped::default();
     let back = written(&user(vec![media(MediaKind::Video, inline("video/mp4"))]), &mut dropped);
     assert_eq!((&back["input"], &*dropped.to_line()), (&json!([]), "messages.content.video"));
+}
+
+#[test]
+fn media_are_read_however_they_are_given() {
+    for (piece, back) in [
+        (json!({"type": "input_file", "detail": "high", "file_id": "f"}), None),
+        (json!({"type": "input_image", "detail": "auto", "file_id": "f"}), None),
+        (
+            json!({"type": "input_file", "filename": "n", "file_data": "QQ=="}),
+            Some(
+                json!({"type": "input_file", "filename": "n", "file_data": "data:application/pdf;base64,QQ=="}),
+            ),
+        ),
+        (
+            json!({"type": "input_image", "detail": "auto", "image_url": "data:image/png;x=y;base64,QQ=="}),
+            Some(json!({"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,QQ=="})),
+        ),
+        (json!({"type": "input_image", "detail": "auto", "image_url": "data:image/svg+xml,<svg>"}), None),
+        (json!({"type": "text", "text": "t"}), Some(json!({"type": "input_text", "text": "t"}))),
+    ] {
+        let other = json!({"type": "input_text", "text": "what is it?"});
+        let input = json!([{"role": "user", "content": [other, piece]}]);
+        let (written, dropped) = translated(&with(json!({"input": input}))).expect("reads");
+        assert_eq!(written["input"][0]["content"][1], back.unwrap_or(piece));
+        assert_eq!(dropped, "");
+    }
 }
 
 #[test]
