@@ -8,9 +8,9 @@ use aisix::dialect::openai_chat::{FrameReader, INCLUDE_USAGE, read_reply};
 use aisix::dialect::raw::RawObject;
 use aisix::dialect::sse::Reader;
 use aisix::dialect::stream::{Chunk, Frames, Pass};
-use aisix::dialect::{Dialect, canonical};
-use aisix::mock::{Hints, MockBody, answer};
-use aisix::operation::Task;
+use aisix::dialect::{Body, Call, Dialect, canonical};
+use aisix::mock::{Hints, MockBody, MockRequest, answer};
+use aisix::operation::{Operation, Task};
 use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -38,8 +38,9 @@ fn requests(criterion: &mut Criterion) {
         group.bench_function("read and patch", |bencher| {
             bencher.iter(|| {
                 let object = RawObject::parse(body.clone()).expect("an object");
-                let call = Dialect::OpenAiChat.read_call(object).expect("a call");
-                black_box(call.body.with(&[("model", "\"upstream-name\""), INCLUDE_USAGE]))
+                let body = Body::Json(object);
+                let call = Call::read(Operation::Chat, Dialect::OpenAiChat, body, None).expect("a call");
+                black_box(call.json().expect("JSON").with(&[("model", "\"upstream-name\""), INCLUDE_USAGE]))
             });
         });
         group.bench_function("through serde_json::Value, for comparison", |bencher| {
@@ -62,7 +63,10 @@ fn requests(criterion: &mut Criterion) {
 }
 
 fn replies(criterion: &mut Criterion) {
-    let ask = |body: &str| answer("/chat/completions", body.as_bytes(), &Hints::default()).body;
+    let ask = |body: &str| {
+        let (target, body) = ("/chat/completions", body.as_bytes());
+        answer(&MockRequest { method: "POST", target, content_type: "", body }, &Hints::default()).body
+    };
     let MockBody::Full(reply) = ask(r#"{"model":"bench","messages":[{"role":"user","content":"x"}]}"#) else {
         return;
     };
@@ -158,11 +162,13 @@ fn translated_streams(criterion: &mut Criterion) {
 }
 
 fn answered(body: &str) -> Bytes {
-    match answer("/chat/completions", body.as_bytes(), &Hints::default()).body {
+    let (target, body) = ("/chat/completions", body.as_bytes());
+    match answer(&MockRequest { method: "POST", target, content_type: "", body }, &Hints::default()).body {
         MockBody::Full(bytes) => bytes,
         MockBody::Stream(frames) => {
             frames.iter().flat_map(|frame| frame.bytes.to_vec()).collect::<Vec<u8>>().into()
         }
+        MockBody::Stall | MockBody::Reset => Bytes::new(),
     }
 }
 

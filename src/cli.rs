@@ -1,4 +1,4 @@
-//! The command line: serve, check, export, import, load, mock.
+//! The command line: serve, check, explain, export, import, load, mock.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,12 +8,13 @@ use clap::{Parser, Subcommand};
 use crate::config::Source;
 
 mod check;
+mod explain;
 mod export;
 mod load;
 mod mock;
 mod serve;
 
-/// A standalone AI gateway: applications call it with OpenAI's or Anthropic's own SDKs.
+/// A standalone AI gateway: applications call it with the SDKs of OpenAI, Anthropic or Google.
 #[derive(Parser)]
 #[command(name = "aisix", version, about)]
 struct Arguments {
@@ -33,6 +34,9 @@ enum Command {
     Serve,
     /// Check the configuration without starting: exit 0, or 1 with every problem, its line and its path.
     Check,
+    /// Show what would become of a request, without sending it: key, limits, guardrails, route, and what each target
+    /// would be sent.
+    Explain(explain::ExplainArgs),
     /// Write one configuration file of everything: the file, and what was created over the Admin API.
     Export(export::ExportArgs),
     /// Take the resources of a file into the store, all or none.
@@ -51,6 +55,7 @@ pub fn run() -> ExitCode {
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&source),
         Command::Check => check::run(&source),
+        Command::Explain(arguments) => explain::run(&source, &arguments),
         Command::Export(arguments) => export::export(&source, &arguments),
         Command::Import(arguments) => export::import(&source, &arguments),
         Command::Load(load) => load::run(load),

@@ -3,16 +3,19 @@
 //! Same dialect on both sides: the bytes are patched and everything that the gateway does not know survives.
 
 pub mod anthropic;
+mod base64;
 pub mod call;
 pub mod canonical;
 pub mod chat;
 pub mod codec;
 pub mod cohere;
+pub mod completions;
 pub mod form;
 pub mod gemini;
 pub mod json;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod plain;
 pub mod raw;
 pub mod sse;
 pub mod stream;

@@ -22,6 +22,11 @@ pub enum Answer {
     Tunnel,
 }
 
+/// What an endpoint of any method answers. Not `TRACE`, whose answer repeats the request with its credential, and not
+/// `CONNECT`, which is no request for a resource.
+pub static METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
 /// What a request's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intake {
@@ -38,7 +43,7 @@ pub enum Intake {
 /// One row of the API.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The method that it answers; `None` is every method.
+    /// The method that it answers; `None` is every one of [`METHODS`].
     pub method: Option<Method>,
     /// The path; what stands in braces is the caller's.
     pub path: &'static str,
@@ -103,7 +108,7 @@ const fn any(path: &'static str, operation: Operation) -> Endpoint {
 }
 
 /// Every endpoint of the proxy listener.
-pub static ENDPOINTS: [Endpoint; 20] = {
+pub static ENDPOINTS: [Endpoint; 23] = {
     use {Answer as A, Dialect as D, Envelope as E, Operation as O};
     [
         get("/livez", O::Livez, A::Probe),
@@ -116,6 +121,10 @@ pub static ENDPOINTS: [Endpoint; 20] = {
         post("/v1beta/models/{model}:generateContent", O::Generate, D::Gemini, E::Google),
         post("/v1beta/models/{model}:streamGenerateContent", O::StreamGenerate, D::Gemini, E::Google),
         post("/v1beta/models/{model}:countTokens", O::CountTokens, D::Gemini, E::Google),
+        // Where Google's clients ask since their third version.
+        post("/v1/models/{model}:generateContent", O::Generate, D::Gemini, E::Google),
+        post("/v1/models/{model}:streamGenerateContent", O::StreamGenerate, D::Gemini, E::Google),
+        post("/v1/models/{model}:countTokens", O::CountTokens, D::Gemini, E::Google),
         post("/v1/completions", O::Complete, D::OpenAi, E::OpenAi),
         post("/v1/embeddings", O::Embed, D::OpenAi, E::OpenAi),
         post("/v1/rerank", O::Rerank, D::Cohere, E::OpenAi),
@@ -140,6 +149,34 @@ impl Endpoint {
     #[must_use]
     pub fn method_name(&self) -> &str {
         self.method.as_ref().map_or("ANY", Method::as_str)
+    }
+
+    /// The methods that it answers.
+    pub fn methods(&self) -> impl Iterator<Item = &Method> {
+        let any: &[Method] = if self.method.is_none() { &METHODS } else { &[] };
+        self.method.iter().chain(any)
+    }
+
+    /// The name of the protocol in metrics and records (§13.1).
+    #[must_use]
+    pub const fn protocol(&self) -> &'static str {
+        match (self.answer, self.dialect) {
+            (Answer::Tunnel, _) => "passthrough",
+            // Reranking is counted with OpenAI's endpoints, whoever defined it.
+            (_, Dialect::Cohere) => Dialect::OpenAi.protocol(),
+            (_, dialect) => dialect.protocol(),
+        }
+    }
+
+    /// The version of the API, as the path begins.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        self.path.split('/').nth(1).unwrap_or_default()
+    }
+
+    /// The part of the path behind the model, by which rows are told apart that have their models in one place.
+    fn behind_model(&self) -> Option<&'static str> {
+        self.path.split_once("{model}").map(|(_, behind)| behind)
     }
 
     /// The part of the path before what the caller chooses.
@@ -171,7 +208,9 @@ pub fn envelope_of(path: &str) -> Envelope {
     let under = |row: &&Endpoint| {
         path.strip_prefix(row.fixed_path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    ENDPOINTS.iter().find(under).map_or(Envelope::OpenAi, |row| row.envelope)
+    let is_named = |row: &&Endpoint| row.behind_model().is_some_and(|behind| path.contains(behind));
+    let named = ENDPOINTS.iter().filter(under).find(is_named);
+    named.or_else(|| ENDPOINTS.iter().find(under)).map_or(Envelope::OpenAi, |row| row.envelope)
 }
 
 #[cfg(test)]
@@ -193,6 +232,8 @@ mod tests {
             ("/v1/messages/batches", Envelope::Anthropic),
             ("/v1/messagesx", Envelope::OpenAi),
             ("/v1beta/models/m:embedContent", Envelope::Google),
+            ("/v1/models/m:countTokens/", Envelope::Google),
+            ("/v1/models/m", Envelope::OpenAi),
             ("/v1/chat/completions/", Envelope::OpenAi),
             ("/", Envelope::OpenAi),
         ] {

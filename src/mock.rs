@@ -1,20 +1,35 @@
-//! The mock provider: an OpenAI-shaped answer to any request, without a network, a key or a clock.
+//! The mock provider: an answer to any request in the dialect of the request, without a network, a key or a clock.
 //!
 //! It stands behind the shipped configuration, the tests and the load tests. An answer follows from the request and
 //! the [`Hints`] alone, so the same question always gets the same answer. The name of the model chooses the
 //! behaviour (see [`Character`]); a [`Fault`] makes any model fail. Everything is pure but [`server`], which speaks
 //! HTTP.
+//!
+//! There is one mind, that of [`speech`], and it thinks in OpenAI's chat dialect; [`converse`] puts its words into the
+//! others.
 
 mod bench;
 mod character;
 mod chat;
+mod cohere;
+mod complete;
+mod converse;
+mod draft;
 mod embeddings;
+mod endpoints;
 mod error;
 mod fault;
+mod images;
+mod moderations;
+mod plain;
 mod request;
+mod rerank;
 mod schema;
 pub mod server;
+mod silence;
+mod speak;
 mod speech;
+mod transcribe;
 mod wire;
 
 use std::time::Duration;
@@ -22,9 +37,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::character::{CHARACTERS, Character};
-pub use self::error::unknown_fault;
 pub use self::fault::{FAULTS, Fault, FaultPlan, UnknownFault};
-pub use self::wire::models;
+
+use crate::dialect::Dialect;
 
 /// The media type of an unstreamed answer.
 pub(crate) const JSON: &str = "application/json";
@@ -90,33 +105,45 @@ pub enum Then {
     Hang,
 }
 
+/// A request to the mock provider.
+#[derive(Clone, Copy, Debug)]
+pub struct MockRequest<'a> {
+    /// `POST`, as a rule.
+    pub method: &'a str,
+    /// The path, with or without its query. Only its end counts, so that any base path works.
+    pub target: &'a str,
+    /// What the body says that it is; only forms need it.
+    pub content_type: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl MockRequest<'_> {
+    fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+}
+
 /// Answers one request.
-///
-/// Only the end of `operation_path` counts, so that any base path works: `/chat/completions`, `/embeddings`.
-pub fn answer(operation_path: &str, request_body: &[u8], hints: &Hints) -> MockReply {
-    if operation_path.ends_with("/chat/completions") {
-        if hints.fault.is_none() && bench::is_wanted(request_body) {
-            return bench::reply(request_body, hints);
-        }
-        return chat::answer(request_body, hints);
+pub fn answer(request: &MockRequest<'_>, hints: &Hints) -> MockReply {
+    endpoints::answer(request, hints)
+}
+
+/// The 400 for the name of a fault that does not exist.
+pub(crate) fn unknown_fault(unknown: &UnknownFault) -> MockReply {
+    error::Failure::from(error::unknown_fault(unknown)).reply(Dialect::OpenAi)
+}
+
+impl Hints {
+    /// What is to go wrong with the answer of a model.
+    fn fault_of(&self, model: &str) -> Option<Fault> {
+        self.fault.or(Character::of(model).fault())
     }
-    if operation_path.ends_with("/embeddings") {
-        return embeddings::answer(request_body, hints);
-    }
-    error::unknown_path(operation_path)
 }
 
 impl MockReply {
     fn full(status: u16, body: impl Into<Bytes>) -> Self {
         Self { status, headers: vec![("content-type", JSON.into())], body: MockBody::Full(body.into()) }
-    }
-
-    fn stream(frames: Vec<MockFrame>) -> Self {
-        Self {
-            status: 200,
-            headers: vec![("content-type", EVENT_STREAM.into())],
-            body: MockBody::Stream(frames),
-        }
     }
 
     fn without_head(body: MockBody) -> Self {

@@ -31,6 +31,7 @@ mod estimate;
 mod events;
 pub mod exchange;
 pub mod headers;
+mod held;
 pub mod own;
 mod patience;
 pub mod prepare;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
 use crate::dialect::Dialect;
+use crate::dialect::openai_chat::neutral::Manners;
 use crate::operation::{Operation, Task};
 
 mod azure;
@@ -56,6 +57,11 @@ pub trait Provider: Send + Sync + 'static {
     /// How a credential is exchanged for a token first; `None` where it authenticates by itself.
     fn grant(&self, _credential: &str) -> Option<Grant> {
         None
+    }
+
+    /// What it understands of OpenAI's chat dialect, for requests that are written in it.
+    fn manners(&self) -> Manners {
+        Manners::USUAL
     }
 
     /// Further headers of every request.

@@ -16,7 +16,7 @@ use actix_web::http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     TRANSFER_ENCODING, USER_AGENT,
 };
-use actix_web::http::{Method, Version};
+use actix_web::http::{Method, StatusCode, Version};
 use aisix_actors::provider_pool::TlsProfileId;
 use awc::error::{PayloadError, SendRequestError};
 use bytes::{Bytes, BytesMut};
@@ -35,6 +35,7 @@ mod in_process;
 pub mod tls;
 mod token;
 pub mod webhook;
+mod wire;
 
 pub(crate) use connector::without_delay;
 use in_process::InProcess;
@@ -113,6 +114,8 @@ pub enum UpstreamBody {
     InProcess(InProcess),
     /// Nothing more.
     Ended,
+    /// Nothing more, although there was more to come.
+    Cut,
 }
 
 /// The clients of one worker.
@@ -150,6 +153,7 @@ impl Upstream {
         let mut url = String::with_capacity(request.base_url.len() + request.path.len());
         url.push_str(request.base_url);
         url.push_str(request.path);
+        let is_head = request.method == Method::HEAD;
         let mut outgoing = client.request(request.method, url).no_decompress();
         let headers = outgoing.headers_mut();
         match request.forwarded {
@@ -177,17 +181,8 @@ impl Upstream {
         if let Some((name, value)) = authorization {
             headers.insert(name, value);
         }
-        let mut pieces = request.body;
-        let sent = match pieces.len() {
-            0 | 1 => outgoing.send_body(pieces.pop().unwrap_or_default()).await,
-            _ => {
-                let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-                let pieces = futures::stream::iter(pieces.into_iter().map(Ok::<_, Infallible>));
-                outgoing.send_body(SizedStream::new(length, pieces)).await
-            }
-        };
-        let response = sent.map_err(unreachable)?;
-        if UpstreamResponse::is_unmarked(&response) {
+        let response = send_pieces(outgoing, request.body).await.map_err(unreachable)?;
+        if !is_head && UpstreamResponse::is_unmarked(&response) {
             let reason = "it has neither Content-Length nor chunks, only the end of the connection";
             return Err(UpstreamError::Undecodable { reason: reason.into() });
         }
@@ -239,6 +234,18 @@ impl Kept {
     }
 }
 
+async fn send_pieces(
+    outgoing: awc::ClientRequest,
+    mut pieces: SmallVec<[Bytes; 3]>,
+) -> Result<awc::ClientResponse, SendRequestError> {
+    if pieces.len() < 2 {
+        return outgoing.send_body(pieces.pop().unwrap_or_default()).await;
+    }
+    let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let pieces = futures::stream::iter(pieces.into_iter().map(Ok::<_, Infallible>));
+    outgoing.send_body(SizedStream::new(length, pieces)).await
+}
+
 fn content_type(text: &str) -> HeaderValue {
     match text {
         "application/json" => JSON,
@@ -277,7 +284,8 @@ impl UpstreamResponse {
     fn is_unmarked(response: &awc::ClientResponse) -> bool {
         let headers = response.headers();
         let is_marked = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
-        response.version() == Version::HTTP_11 && response.status().is_success() && !is_marked
+        let has_body = response.status().is_success() && response.status() != StatusCode::NO_CONTENT;
+        response.version() == Version::HTTP_11 && has_body && !is_marked
     }
 
     /// All headers, of an answer from the network.
@@ -285,7 +293,7 @@ impl UpstreamResponse {
     pub fn headers(&self) -> Option<&HeaderMap> {
         match &self.body {
             UpstreamBody::Wire(response, _) => Some(response.headers()),
-            UpstreamBody::InProcess(_) | UpstreamBody::Ended => None,
+            UpstreamBody::InProcess(_) | UpstreamBody::Ended | UpstreamBody::Cut => None,
         }
     }
 
@@ -309,18 +317,24 @@ impl UpstreamBody {
     /// # Errors
     /// The connection broke, or the body is larger than `limit` bytes.
     pub async fn read_all(mut self, limit: u64) -> Result<Bytes, UpstreamError> {
-        let Some(first) = self.next().await.transpose()? else { return Ok(Bytes::new()) };
-        let Some(second) = self.next().await.transpose()? else { return within(first, limit) };
+        let Some(first) = self.next_or_cut().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.next_or_cut().await? else { return within(first, limit) };
         let mut whole = BytesMut::with_capacity((first.len() + second.len()).next_power_of_two());
         whole.extend_from_slice(&first);
         whole.extend_from_slice(&second);
-        while let Some(chunk) = self.next().await.transpose()? {
+        while let Some(chunk) = self.next_or_cut().await? {
             if (whole.len() + chunk.len()) as u64 > limit {
                 return Err(too_large());
             }
             whole.extend_from_slice(&chunk);
         }
         within(whole.freeze(), limit)
+    }
+
+    /// The next chunk of a body that is of no use unless it is whole.
+    async fn next_or_cut(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let chunk = self.next().await.transpose()?;
+        if matches!(self, Self::Cut) { Err(UpstreamError::BrokeOff) } else { Ok(chunk) }
     }
 }
 
@@ -337,11 +351,24 @@ impl Stream for UpstreamBody {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut *self {
-            Self::Wire(response, rest) => response.poll_next_unpin(context).map(|chunk| read(chunk, rest)),
+            Self::Wire(response, rest) => {
+                let chunk = futures::ready!(response.poll_next_unpin(context));
+                if rest.is_none() && chunk.as_ref().is_some_and(has_lost_its_connection) {
+                    // What is in no chunks lasts as long as its connection.
+                    let is_cut = response.headers().contains_key(TRANSFER_ENCODING);
+                    *self = if is_cut { Self::Cut } else { Self::Ended };
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(read(chunk, rest))
+            }
             Self::InProcess(body) => body.poll_next_unpin(context),
-            Self::Ended => Poll::Ready(None),
+            Self::Ended | Self::Cut => Poll::Ready(None),
         }
     }
+}
+
+fn has_lost_its_connection(chunk: &Result<Bytes, PayloadError>) -> bool {
+    matches!(chunk, Err(PayloadError::Incomplete(Some(error))) if wire::is_end(error))
 }
 
 /// A chunk as it counts towards the declared length; a body that ends before it has broken off.

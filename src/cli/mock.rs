@@ -11,7 +11,7 @@ use clap::Args;
 use crate::mock::server::{MockOptions, serve};
 use crate::mock::{CHARACTERS, FAULTS, Fault, FaultPlan};
 
-/// Run a mock provider that speaks OpenAI's chat dialect.
+/// Run a mock provider that speaks OpenAI's, Anthropic's, Gemini's and Cohere's dialects.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = names())]
 pub(super) struct MockArgs {
@@ -49,7 +49,7 @@ pub(super) fn run(args: MockArgs) -> ExitCode {
     let options = args.options();
     let mut stderr = io::stderr();
     // There is nobody to tell when standard error is closed.
-    let _ = writeln!(stderr, "mock provider on http://{}/v1, {} worker(s)", options.addr, options.workers);
+    let _ = writeln!(stderr, "mock provider on http://{}, {} worker(s)", options.addr, options.workers);
     match actix_web::rt::System::new().block_on(serve(options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

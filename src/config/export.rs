@@ -253,6 +253,7 @@ mod tests {
                 Kind::Models,
                 json!({"display_name": "m", "cost": {"input_per_1k": 0.5}, "model_name": "a$b"}),
             ),
+            body(Kind::Guardrails, json!({"name": "judge", "headers": {"authorization": "Bearer sk-3"}})),
         ];
         let export = export(text, &stored, &Resources::default(), false).unwrap();
         for part in [
@@ -265,11 +266,12 @@ mod tests {
             "api_key = \"${AISIX_SECRET_MY_KEY_API_KEY_2}\"",
             "cost = { input_per_1k = 0.5 }",
             "model_name = \"a$$b\"",
+            "headers = { authorization = \"${AISIX_SECRET_JUDGE_AUTHORIZATION}\" }",
             "#   AISIX_SECRET_MY_KEY_API_KEY_2\n",
         ] {
             assert!(export.text.contains(part), "{part} is not in\n{}", export.text);
         }
-        for secret in ["sk-1", "sk-2", "\"abc\"", "\"top\"", "\"h\"", "api_base"] {
+        for secret in ["sk-1", "sk-2", "sk-3", "\"abc\"", "\"top\"", "\"h\"", "api_base"] {
             assert!(!export.text.contains(secret), "{secret} is in\n{}", export.text);
         }
     }

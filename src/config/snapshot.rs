@@ -117,6 +117,11 @@ impl Snapshot {
         until.is_none_or(|until| now <= until).then_some(key)
     }
 
+    /// Every API key, in no order, without those that another has taken the place of.
+    pub fn api_keys(&self) -> impl Iterator<Item = &Arc<ApiKey>> {
+        self.api_keys.values().filter(|(_, until)| until.is_none()).map(|(key, _)| key)
+    }
+
     /// The model that a name stands for: the exact name first, then the wildcard with the longest literal
     /// part.
     pub fn resolve(&self, name: &str) -> Option<Resolved> {

@@ -129,6 +129,19 @@ pub struct Citation<'a> {
     pub place: Option<(u64, u64)>,
 }
 
+impl Citation<'_> {
+    /// The same source, kept beyond what it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Citation<'static> {
+        Citation {
+            url: self.url.map(Text::into_owned),
+            title: self.title.map(Text::into_owned),
+            quote: self.quote.map(Text::into_owned),
+            place: self.place,
+        }
+    }
+}
+
 /// Something other than words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Media<'a> {

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use serde::Deserialize;
 
 use super::call::Call;
-use super::chat::{Dropped, Event, Events, Finish, Part, Stamp, StreamFault};
+use super::chat::{Dropped, Event, Events, Part, Stamp, StreamFault};
+use super::openai_responses::is_promise;
 use super::raw::RawObject;
 use super::{Dialect, Usage, chat, openai_chat};
 use crate::error::{RequestError, UpstreamError, UpstreamRefusal};
@@ -30,7 +30,16 @@ pub struct Reply {
     pub words: Option<String>,
 }
 
-/// Writes a caller's JSON request in another dialect. `model` is the provider's name for the model.
+/// Who is written to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The provider's name for the model.
+    pub model: &'a str,
+    /// What it understands of OpenAI's chat dialect.
+    pub manners: openai_chat::neutral::Manners,
+}
+
+/// Writes a caller's JSON request in another dialect.
 ///
 /// # Errors
 /// The request says what the caller's dialect does not have.
@@ -39,9 +48,10 @@ pub fn request(
     caller: Dialect,
     provider: Dialect,
     call: &Call,
-    model: &str,
+    target: &Target<'_>,
     dropped: &mut Dropped,
 ) -> Result<Bytes, RequestError> {
+    let model = target.model;
     let Some(body) = call.json() else {
         return Err(RequestError::invalid("this provider needs a JSON body"));
     };
@@ -54,7 +64,7 @@ pub fn request(
         _ => {
             let mut conversation = read_request(caller, body, dropped)?;
             conversation.is_stream = call.is_stream;
-            write_request(provider, &conversation, model, dropped, &mut out)?;
+            write_request(provider, &conversation, target, dropped, &mut out)?;
         }
     }
     Ok(out.freeze())
@@ -85,14 +95,14 @@ pub fn read_request<'a>(
 pub fn write_request(
     dialect: Dialect,
     conversation: &chat::Conversation<'_>,
-    model: &str,
+    target: &Target<'_>,
     dropped: &mut Dropped,
     out: &mut BytesMut,
 ) -> Result<(), RequestError> {
+    let model = target.model;
     match dialect {
         Dialect::OpenAiChat => {
-            let manners = openai_chat::neutral::Manners::default();
-            openai_chat::neutral::write_request(conversation, model, &manners, dropped, out);
+            openai_chat::neutral::write_request(conversation, model, &target.manners, dropped, out);
         }
         Dialect::OpenAiResponses => super::openai_responses::write_request(conversation, model, dropped, out),
         Dialect::Anthropic => super::anthropic::write_request(conversation, model, dropped, out),
@@ -145,14 +155,19 @@ pub fn own_reply(task: Task, dialect: Dialect, body: Bytes, model: &str) -> Resu
         (Task::Converse, Dialect::OpenAiChat) => openai_chat::read_reply(body, model),
         (Task::Converse, Dialect::OpenAiResponses | Dialect::Anthropic | Dialect::Gemini) => {
             let text = text_of(&body)?;
-            let known = About::of(&read_reply(dialect, text)?);
+            let known = match read_reply(dialect, text) {
+                Ok(reply) => About::of(&reply),
+                // In its own dialect a caller may ask for an answer later, and is told so now.
+                Err(_) if dialect == Dialect::OpenAiResponses && is_promise(text) => About::nothing(),
+                Err(error) => return Err(error),
+            };
             let body = match dialect {
                 Dialect::Anthropic => renamed(&body, model),
                 _ => body,
             };
             Ok(known.with(body))
         }
-        _ => plain_reply(body),
+        _ => super::plain::read_reply(body),
     }
 }
 
@@ -212,6 +227,11 @@ impl About {
         }
     }
 
+    /// What there is to know of an answer that is still to come.
+    fn nothing() -> Self {
+        Self { usage: None, model: None, finish_reason: None, words: Some(String::new()) }
+    }
+
     fn with(self, body: Bytes) -> Reply {
         let Self { usage, model, finish_reason, words } = self;
         Reply { body, usage, model, finish_reason, words }
@@ -251,46 +271,6 @@ fn renamed(body: &Bytes, model: &str) -> Bytes {
     }
 }
 
-/// An answer that is no conversation: handed on as it is, read for what was counted.
-fn plain_reply(body: Bytes) -> Result<Reply, UpstreamError> {
-    let object = RawObject::parse(body).map_err(|_| undecodable("it is not a JSON object"))?;
-    if let Some(raw) = object.member("error").filter(|raw| *raw != "null")
-        && object.members().count() == 1
-    {
-        return Err(openai_chat::in_band(raw));
-    }
-    let usage = object.member("usage").or_else(|| object.member("meta")).and_then(plain_usage);
-    let model = object.member("model").map(|raw| raw.trim_matches('"').into());
-    Ok(Reply { body: object.bytes().clone(), usage, model, finish_reason: None, words: None })
-}
-
-/// Usage as the endpoints count it that are no conversations: OpenAI's two spellings, Jina's and Cohere's.
-pub(super) fn plain_usage(raw: &str) -> Option<Usage> {
-    #[derive(Deserialize, Default)]
-    struct Billed {
-        input_tokens: Option<f64>,
-        output_tokens: Option<f64>,
-    }
-    #[derive(Deserialize, Default)]
-    struct Members {
-        prompt_tokens: Option<u64>,
-        completion_tokens: Option<u64>,
-        input_tokens: Option<u64>,
-        output_tokens: Option<u64>,
-        total_tokens: Option<u64>,
-        billed_units: Option<Billed>,
-    }
-    let members: Members = serde_json::from_str(raw).ok()?;
-    let billed = members.billed_units.unwrap_or_default();
-    let whole = |number: Option<f64>| number.map(|number| number.max(0.0) as u64);
-    let completion = members.completion_tokens.or(members.output_tokens).or(whole(billed.output_tokens));
-    let completion = completion.unwrap_or(0);
-    let prompt = members.prompt_tokens.or(members.input_tokens).or(whole(billed.input_tokens));
-    let prompt = prompt.or(members.total_tokens.map(|total| total.saturating_sub(completion))).unwrap_or(0);
-    let total = members.total_tokens.unwrap_or(0).max(prompt.saturating_add(completion));
-    (total > 0).then_some(Usage { prompt, completion, total, ..Usage::default() })
-}
-
 fn text_of(body: &Bytes) -> Result<&str, UpstreamError> {
     std::str::from_utf8(body).map_err(|_| undecodable("it is not valid UTF-8"))
 }
@@ -304,6 +284,10 @@ fn undecodable(reason: &'static str) -> UpstreamError {
 pub fn refusal(dialect: Dialect, status: u16, retry_after: Option<Duration>, body: &[u8]) -> UpstreamError {
     let read: fn(u16, &[u8]) -> UpstreamRefusal = match dialect {
         Dialect::OpenAiChat | Dialect::OpenAi | Dialect::Voyage => {
+            return openai_chat::read_error(status, retry_after, body);
+        }
+        // Those whose reranking is like Cohere's have errors like OpenAI's.
+        Dialect::Cohere if has_error_object(body) => {
             return openai_chat::read_error(status, retry_after, body);
         }
         Dialect::OpenAiResponses => super::openai_responses::read_error,
@@ -320,6 +304,11 @@ pub fn refusal(dialect: Dialect, status: u16, retry_after: Option<Duration>, bod
     UpstreamError::Refused(Box::new(refusal))
 }
 
+fn has_error_object(body: &[u8]) -> bool {
+    let object = RawObject::parse(Bytes::copy_from_slice(body));
+    object.is_ok_and(|object| object.member("error").is_some_and(|error| error.starts_with('{')))
+}
+
 /// Reads the events of a provider's stream.
 #[derive(Debug)]
 pub enum Reader {
@@ -333,6 +322,8 @@ pub enum Reader {
     Gemini(super::gemini::StreamReader),
     /// Cohere.
     Cohere(super::cohere::StreamReader),
+    /// OpenAI's text completions.
+    Completions,
     /// OpenAI's streams that are no conversations: pictures and transcripts.
     Plain,
 }
@@ -362,46 +353,10 @@ impl Reader {
             Self::Anthropic(reader) => reader.read(event, data),
             Self::Gemini(reader) => reader.read(event, data),
             Self::Cohere(reader) => reader.read(event, data),
-            Self::Plain => plain_event(event, data),
+            Self::Completions => super::completions::read_event(data),
+            Self::Plain => super::plain::read_event(event, data),
         }
     }
-}
-
-/// OpenAI API reference: `image_generation.completed`, `transcript.text.done`, each with usage.
-fn plain_event<'d>(event: Option<&[u8]>, data: &'d str) -> Result<Events<'d>, StreamFault> {
-    #[derive(Deserialize)]
-    struct Members<'a> {
-        #[serde(borrow, default)]
-        r#type: Option<Cow<'a, str>>,
-        #[serde(borrow, default)]
-        usage: Option<&'a serde_json::value::RawValue>,
-        #[serde(borrow, default)]
-        error: Option<&'a serde_json::value::RawValue>,
-        #[serde(borrow, default)]
-        delta: Option<super::json::shape::Json<'a>>,
-    }
-    let members: Members<'d> = serde_json::from_str(data).map_err(|_| StreamFault::Malformed)?;
-    if let Some(error) = members.error {
-        return Err(StreamFault::Failed(openai_chat::in_band(error.get())));
-    }
-    if event == Some(b"error") || members.r#type.as_deref() == Some("error") {
-        return Err(StreamFault::Failed(openai_chat::in_band(data)));
-    }
-    let mut events = Events::new();
-    if let Some(text) = members.delta.and_then(|delta| super::json::Text::from_json(delta.0)) {
-        events.push(Event::Text { answer: 0, text });
-    }
-    if let Some(usage) = members.usage.and_then(|raw| plain_usage(raw.get())) {
-        events.push(Event::Usage(usage));
-    }
-    if members.r#type.is_some_and(|kind| kind.ends_with(".done") || kind.ends_with(".completed")) {
-        events.push(Event::Finish { answer: 0, reason: Finish::Stop });
-    }
-    if events.is_empty() {
-        // Part of an answer all the same: a picture that is not finished.
-        events.push(Event::Start { id: None, model: None });
-    }
-    Ok(events)
 }
 
 /// Writes a stream for a caller.

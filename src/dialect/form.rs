@@ -102,6 +102,13 @@ impl Form {
         self.parts.iter().any(|part| part.is_file && part.name.trim_end_matches("[]") == name)
     }
 
+    /// The first file under this name.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&[u8]> {
+        let part = self.parts.iter().find(|part| part.is_file && *part.name == *name)?;
+        self.bytes.get(part.value.clone())
+    }
+
     /// The bytes as they came.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
@@ -196,6 +203,7 @@ mod tests {
         assert_eq!(form.text("model"), Ok(Some("whisper")));
         assert_eq!(form.text("file"), Ok(Some("\r\n--xY\r\n")));
         assert_eq!(form.text("image[]"), Ok(Some("")));
+        assert_eq!((form.file("file"), form.file("model")), (Some(&b"\r\n--xY\r\n"[..]), None));
         assert_eq!(form.text("prompt"), Ok(None));
         assert!(form.has_file("file") && form.has_file("image") && !form.has_file("model"));
         assert_eq!(form.with("model", "new").concat(), BODY.replace("whisper", "new").as_bytes());

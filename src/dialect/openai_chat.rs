@@ -115,6 +115,8 @@ pub enum Chunk {
         /// Bytes of text in it.
         text_bytes: u64,
     },
+    /// To be judged before it goes out.
+    Decoded(Box<super::stream::Decoded>),
     /// Something that this caller's dialect does not have.
     Skipped,
     /// The provider gave up.

@@ -4,6 +4,7 @@
 //! what of it goes to the caller; what closes a stream is written by it too.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::BytesMut;
 
@@ -11,7 +12,6 @@ pub use super::openai_chat::{Chunk, Pass};
 
 use super::chat::{Event, Events, Stamp, StreamFault};
 use super::codec::{Reader, Writer};
-use super::json::Text;
 use super::openai_chat::FrameReader;
 use super::sse::Frame;
 use super::{Dialect, Usage};
@@ -37,6 +37,29 @@ enum Kind {
     Native { reader: Reader, stamp: Stamp, last_word: &'static [u8] },
     /// Another dialect for the caller.
     Translated { reader: Reader, writer: Box<Writer> },
+    /// Decoded for somebody who judges before anything goes out; `own` tells how a frame would go out as it is.
+    Decoded { reader: Reader, own: Option<Box<Frames>> },
+}
+
+/// A frame that is to be judged before it goes out.
+#[derive(Debug)]
+pub struct Decoded {
+    /// What it says.
+    pub events: Vec<Event<'static>>,
+    /// How the frame would go out; nothing where its events are to be written instead.
+    pub pass: Option<Pass>,
+    /// Where the words of each event stand in the frame; nothing where they do not stand there as they are.
+    pub places: Vec<Option<Range<usize>>>,
+    /// Only usage: for callers who asked for it.
+    pub is_usage_only: bool,
+    /// What the provider counted so far.
+    pub usage: Option<Usage>,
+    /// The reason to finish that it carried.
+    pub finish: Option<&'static str>,
+    /// Bytes of text in it.
+    pub text_bytes: u64,
+    /// Whether it is the provider's last word.
+    pub is_last: bool,
 }
 
 impl Frames {
@@ -67,6 +90,23 @@ impl Frames {
         Self { dialect: provider, kind: Kind::Translated { reader: Reader::of(provider), writer } }
     }
 
+    /// Frames for somebody who judges before anything goes out. Where `may_mask` and the stream is a conversation, or where
+    /// the dialects differ, what goes out has to be written anew; otherwise the frames stay.
+    #[must_use]
+    pub fn decoded(task: Task, provider: Dialect, caller: Dialect, stamp: Stamp, may_mask: bool) -> Self {
+        let is_written = task == Task::Converse && (may_mask || provider != caller);
+        let own = (!is_written).then(|| Box::new(Self::new(task, provider, caller, stamp)));
+        let reader = if task == Task::Complete { Reader::Completions } else { Reader::of(provider) };
+        let dialect = if task == Task::Complete { Dialect::OpenAiChat } else { provider };
+        Self { dialect, kind: Kind::Decoded { reader, own } }
+    }
+
+    /// Whether what goes out has to be written from the events.
+    #[must_use]
+    pub fn is_written_anew(&self) -> bool {
+        matches!(self.kind, Kind::Decoded { own: None, .. })
+    }
+
     /// The provider's dialect.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
@@ -79,6 +119,7 @@ impl Frames {
         let reader = match &mut self.kind {
             Kind::Patched(frames) => return frames.read(frame),
             Kind::Native { reader, .. } | Kind::Translated { reader, .. } => reader,
+            Kind::Decoded { reader, own } => return decode(reader, own.as_deref_mut(), frame),
         };
         let Some(data) = frame.data() else { return Chunk::Comment };
         let Ok(text) = std::str::from_utf8(&data) else { return Chunk::Malformed };
@@ -86,7 +127,9 @@ impl Frames {
             return self.last(Meaning::default());
         }
         if text.trim_ascii().is_empty() {
-            return Chunk::Comment;
+            // An event of another dialect, even an empty one, would be read as the caller's own.
+            let is_translated = matches!(self.kind, Kind::Translated { .. });
+            return if is_translated { Chunk::Skipped } else { Chunk::Comment };
         }
         match reader.read(frame.event(), text) {
             Ok(events) => {
@@ -113,7 +156,7 @@ impl Frames {
             }
             Kind::Native { stamp, .. } if !events.is_empty() => renamed(events, text, start, &stamp.model),
             // A ping, or what only this dialect has.
-            Kind::Native { .. } | Kind::Patched(_) => return Chunk::Comment,
+            Kind::Native { .. } | Kind::Patched(_) | Kind::Decoded { .. } => return Chunk::Comment,
         };
         match meaning.is_last {
             true => self.last(Meaning { pass, ..meaning }),
@@ -141,8 +184,59 @@ impl Frames {
             Kind::Native { last_word, .. } if !has_last_word => out.extend_from_slice(last_word),
             Kind::Patched(_) | Kind::Native { .. } => {}
             Kind::Translated { writer, .. } => writer.close(out),
+            Kind::Decoded { own: Some(own), .. } => own.close(has_last_word, out),
+            // Whoever writes the events closes them.
+            Kind::Decoded { own: None, .. } => {}
         }
     }
+}
+
+/// Reads a frame for somebody who judges.
+fn decode(reader: &mut Reader, own: Option<&mut Frames>, frame: &Frame<'_>) -> Chunk {
+    let Some(data) = frame.data() else { return Chunk::Skipped };
+    let Ok(text) = std::str::from_utf8(&data) else { return Chunk::Malformed };
+    let (mut pass, mut is_usage_only) = (None, false);
+    if let Some(own) = own {
+        pass = Some(match own.read(frame) {
+            Chunk::Content { pass, .. } | Chunk::Last { pass, .. } => pass,
+            Chunk::Usage { pass, .. } => {
+                is_usage_only = true;
+                pass
+            }
+            Chunk::Comment | Chunk::Done | Chunk::Skipped | Chunk::Decoded(_) => Pass::AsItIs,
+            chunk @ (Chunk::Failed(_) | Chunk::Malformed) => return chunk,
+        });
+    }
+    let events = match text.trim_ascii() {
+        "" => return Chunk::Skipped,
+        "[DONE]" => Events::from_iter([Event::End]),
+        _ => match reader.read(frame.event(), text) {
+            Ok(events) => events,
+            Err(StreamFault::Malformed) => return Chunk::Malformed,
+            Err(StreamFault::Failed(error)) => return Chunk::Failed(error),
+        },
+    };
+    let start = matches!(data, Cow::Borrowed(_)).then(|| offset_in(frame.bytes, &data));
+    let place = |event: &Event<'_>| {
+        let words = event.words()?.escaped();
+        let at = offset_in(text.as_bytes(), words.as_bytes());
+        let is_there = at.checked_add(words.len()).is_some_and(|end| end <= text.len());
+        let start = start.filter(|_| is_there)?;
+        Some(start + at..start + at + words.len())
+    };
+    let places = events.iter().map(place).collect();
+    let Meaning { usage, finish, text_bytes, is_last, .. } = Meaning::of(&events);
+    let events = events.into_iter().map(Event::into_owned).collect();
+    Chunk::Decoded(Box::new(Decoded {
+        events,
+        pass,
+        places,
+        is_usage_only,
+        usage,
+        finish,
+        text_bytes,
+        is_last,
+    }))
 }
 
 /// What the events of one frame mean for the exchange.
@@ -163,17 +257,8 @@ impl Default for Meaning {
 impl Meaning {
     fn of(events: &Events<'_>) -> Self {
         let mut meaning = Self::default();
-        let mut said = |text: &Text<'_>| meaning.text_bytes += text.escaped().len() as u64;
         for event in events {
-            match event {
-                Event::Text { text, .. }
-                | Event::Thought { text, .. }
-                | Event::Refusal { text, .. }
-                | Event::Arguments { fragment: text, .. } => said(text),
-                _ => {}
-            }
-        }
-        for event in events {
+            meaning.text_bytes += event.words().map_or(0, |words| words.escaped().len() as u64);
             match event {
                 Event::Usage(usage) => meaning.usage = Some(*usage),
                 Event::Finish { reason, .. } => meaning.finish = Some(reason.label()),

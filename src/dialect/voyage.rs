@@ -133,3 +133,63 @@ pub fn read_reply(body: &str, model_json: &str, out: &mut BytesMut) -> Result<Op
     });
     Ok((tokens > 0).then(|| Usage { prompt: tokens, total: tokens, ..Usage::default() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn asked(body: &Value) -> Result<(Value, String), String> {
+        let object = RawObject::parse(Bytes::from(body.to_string())).expect("an object");
+        let (mut out, mut dropped) = (BytesMut::new(), Dropped::default());
+        write_request(&object, "own", &mut dropped, &mut out).map_err(|error| error.to_string())?;
+        Ok((serde_json::from_slice(&out).expect("JSON"), dropped.to_line()))
+    }
+
+    #[test]
+    fn a_request_has_the_providers_names() {
+        let body = json!({"model": "m", "query": "q", "documents": ["a\"", {"text": "b", "title": "t"}], "top_n": 2,
+            "return_documents": true, "max_chunks_per_doc": 3, "rank_fields": null});
+        let wanted = json!({"model": "own", "query": "q", "documents": ["a\"", "b"], "top_k": 2,
+            "return_documents": true});
+        assert_eq!(asked(&body), Ok((wanted, "max_chunks_per_doc".to_owned())));
+    }
+
+    #[test]
+    fn what_cannot_be_ranked_is_refused() {
+        for (body, words) in [
+            (json!({"documents": []}), "\"query\" is missing"),
+            (json!({"query": "q"}), "\"documents\" is missing"),
+            (json!({"query": "q", "documents": [1]}), "\"documents\" must be an array"),
+            (json!({"query": "q", "documents": [{"title": "t"}]}), "\"documents\" must be an array"),
+            (json!({"query": "q", "documents": [], "top_n": -1}), "\"top_n\" must be a whole number"),
+        ] {
+            let error = asked(&body).expect_err("refused");
+            assert!(error.contains(words), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_reply_has_the_callers_names() {
+        // The recorded answer, and a document as the provider gives it back.
+        let body = r#"{"object":"list","data":[{"relevance_score":0.69140625,"index":0,"document":"a"},
+            {"relevance_score":0.494140625,"index":2}],"model":"rerank-2-lite","usage":{"total_tokens":43}}"#;
+        let mut out = BytesMut::new();
+        let usage = read_reply(body, "\"mine\"", &mut out).expect("reads");
+        assert_eq!(usage, Some(Usage { prompt: 43, total: 43, ..Usage::default() }));
+        let wanted = json!({"model": "mine", "results": [
+                {"index": 0, "relevance_score": 0.691_406_25, "document": {"text": "a"}},
+                {"index": 2, "relevance_score": 0.494_140_625},
+            ], "meta": {"tokens": {"input_tokens": 43}}, "usage": {"total_tokens": 43}});
+        assert_eq!(serde_json::from_slice::<Value>(&out).expect("JSON"), wanted);
+        for body in
+            ["", "[]", "{}", r#"{"data":[{"index":0}]}"#, r#"{"data":[{"index":-1,"relevance_score":1}]}"#]
+        {
+            assert!(read_reply(body, "\"m\"", &mut out).is_err(), "{body}");
+        }
+        let refusal = read_error(400, br#"{"detail":"no such model"}"#);
+        assert_eq!(refusal.message, "no such model");
+    }
+}

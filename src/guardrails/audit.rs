@@ -15,8 +15,6 @@ pub struct Audit {
     pub is_blocked: bool,
     /// Why the first one that was passed over gave no opinion.
     pub bypassed: Option<Failure>,
-    /// What was masked, by what found it.
-    pub redacted: Counts,
     /// The kinds that judged, each once for a hook.
     pub applied: Vec<(&'static str, Hook)>,
     /// What each said, in order.
@@ -143,9 +141,14 @@ impl Audit {
         if self.is_blocked {
             self.verdicts.retain(|verdict| verdict.hook != hook || verdict.outcome != Outcome::Masked);
         }
-        self.redacted.clear();
-        for verdict in self.verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Masked) {
-            pii::add(&mut self.redacted, &verdict.counts);
-        }
+    }
+
+    /// What was masked, by what found it.
+    #[must_use]
+    pub fn redacted(&self) -> Counts {
+        let mut all = Counts::new();
+        let masked = self.verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Masked);
+        masked.for_each(|verdict| pii::add(&mut all, &verdict.counts));
+        all
     }
 }

@@ -1,15 +1,15 @@
 //! Holding a stream back until it is judged (§10.6).
 //!
 //! A stream is fed in frames: an opaque payload, and the pieces of text in it, each under the key of the text that it
-//! goes on. [`HoldBack::next`] says what to do: ask a judge, note an opinion, send frames on with what is masked in them,
+//! goes on. [`HoldBack::need`] says what to do: ask a judge, note an opinion, send frames on with what is masked in them,
 //! break off, or feed more. Nothing goes out that was not judged, and no mask is cut in two.
 //!
 //! For whoever relays a stream:
 //!
 //! ```text
 //! let Some(mut held) = HoldBack::new(&guard.chain) else { relay as ever };
-//! for each event { held.push(frame, pieces); loop over held.next() until Need::More }
-//! at the provider's end { held.end(); loop over held.next() until Need::Over }
+//! for each event { held.push(frame, pieces); loop over held.need() until Need::More }
+//! at the provider's end { held.end(); loop over held.need() until Need::Over }
 //!
 //! Need::Ask(member, texts)   ask it (screen::ask), then held.take(opinion); let the provider wait meanwhile
 //! Need::Judged(finding)      guard.audit.note(&finding, Hook::Output, took)
@@ -167,7 +167,7 @@ impl<F> HoldBack<F> {
     }
 
     /// What is to be done next; to be asked until it needs more, or is over.
-    pub fn next(&mut self) -> Need<F> {
+    pub fn need(&mut self) -> Need<F> {
         loop {
             if let Some((screening, _)) = &mut self.look {
                 match screening.step() {

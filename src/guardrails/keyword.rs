@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::passage::Passage;
 
-/// Most memory of one compiled pattern, in bytes; a long list of words is one pattern.
-pub(super) const PATTERN_BYTES: usize = 32 << 20;
+/// Most memory of all words of a guardrail, compiled, in bytes: they are one pattern.
+const WORDS_BYTES: usize = 32 << 20;
 
 /// How a pattern is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -36,7 +36,7 @@ impl Keywords {
             return Ok(Self { literals: None, patterns });
         }
         let any = literals.iter().map(|literal| regex::escape(literal)).collect::<Vec<_>>().join("|");
-        let literals = RegexBuilder::new(&any).case_insensitive(true).size_limit(PATTERN_BYTES).build();
+        let literals = RegexBuilder::new(&any).case_insensitive(true).size_limit(WORDS_BYTES).build();
         match literals {
             Ok(literals) => Ok(Self { literals: Some(literals), patterns }),
             Err(_) => Err("these are too many literals for one guardrail".to_owned()),
@@ -68,7 +68,7 @@ impl Keywords {
 /// # Errors
 /// In words, what is wrong with it.
 pub fn pattern(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text).size_limit(PATTERN_BYTES).build().map_err(|error| match error {
+    Regex::new(text).map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
         error => {
             let words = error.to_string();

@@ -12,6 +12,8 @@ pub struct Passage {
     pub seen: usize,
     /// Bytes at the front in which everything was counted before.
     pub counted: usize,
+    /// Whether words are looked for in it and nothing else: its parts are passages of their own.
+    pub is_whole: bool,
 }
 
 /// A part of the original that something else stands for. Edits of a passage are in order and do not overlap.
@@ -27,7 +29,20 @@ impl Passage {
     /// A text as it came.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self { current: text.clone(), original: text, edits: Vec::new(), seen: 0, counted: 0 }
+        Self {
+            current: text.clone(),
+            original: text,
+            edits: Vec::new(),
+            seen: 0,
+            counted: 0,
+            is_whole: false,
+        }
+    }
+
+    /// A text whose parts are passages of their own.
+    #[must_use]
+    pub fn whole(text: String) -> Self {
+        Self { is_whole: true, ..Self::new(text) }
     }
 
     /// As it came.

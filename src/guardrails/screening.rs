@@ -83,7 +83,7 @@ impl Screening {
         };
         let result = match &member.judge {
             Judge::Webhook(webhook) => {
-                let bytes: usize = self.passages.iter().map(|passage| passage.current().len()).sum();
+                let bytes: usize = self.parts().map(|passage| passage.current().len()).sum();
                 if (1..=webhook.max_text_bytes).contains(&bytes) {
                     return Step::Ask(member);
                 }
@@ -103,7 +103,7 @@ impl Screening {
                 } else {
                     let mut counts = Counts::new();
                     let applies = !member.is_monitor();
-                    self.passages.iter_mut().for_each(|passage| pii.mask(passage, &mut counts, applies));
+                    self.parts_mut().for_each(|passage| pii.mask(passage, &mut counts, applies));
                     masked(&member, counts)
                 }
             }
@@ -114,7 +114,15 @@ impl Screening {
     /// The texts as they stand, for a judge that is elsewhere.
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
-        self.passages.iter().map(|passage| passage.current().to_owned()).collect()
+        self.parts().map(|passage| passage.current().to_owned()).collect()
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Passage> {
+        self.passages.iter().filter(|passage| !passage.is_whole)
+    }
+
+    fn parts_mut(&mut self) -> impl Iterator<Item = &mut Passage> {
+        self.passages.iter_mut().filter(|passage| !passage.is_whole)
     }
 
     /// Takes the opinion of the member that was to be asked; nothing where none was.
@@ -168,10 +176,10 @@ impl Screening {
     }
 
     fn replace(&mut self, member: &Guardrail, texts: &[String]) -> Result {
-        let pairs = || self.passages.iter().zip(texts);
-        let changed = pairs().filter(|(passage, text)| passage.current() != *text).count() as u64;
+        let changed =
+            self.parts().zip(texts).filter(|(passage, text)| passage.current() != *text).count() as u64;
         if !member.is_monitor() {
-            for (passage, text) in self.passages.iter_mut().zip(texts) {
+            for (passage, text) in self.parts_mut().zip(texts) {
                 passage.replace_whole(text);
             }
         }

@@ -46,6 +46,8 @@ enum Place {
     Number(Range<usize>),
     /// One of the texts in the JSON in a string; the range is that of the string.
     Nested(Range<usize>, Box<Place>),
+    /// Arguments as they are written, for patterns that look beyond one value.
+    Whole,
 }
 
 /// The texts of a body.
@@ -88,7 +90,11 @@ impl Slots {
     /// The texts, ready to be judged.
     #[must_use]
     pub fn passages(&mut self) -> Vec<Passage> {
-        std::mem::take(&mut self.texts).into_iter().map(Passage::new).collect()
+        let passage = |(text, place): (String, &Place)| match place.is_whole() {
+            true => Passage::whole(text),
+            false => Passage::new(text),
+        };
+        std::mem::take(&mut self.texts).into_iter().zip(&self.places).map(passage).collect()
     }
 
     /// The body with what became of its texts; nothing where nothing did.
@@ -130,7 +136,17 @@ impl Slots {
 fn nested(place: &Place) -> Option<&Place> {
     match place {
         Place::Nested(_, inner) => Some(inner),
-        Place::String(_) | Place::Number(_) => None,
+        Place::String(_) | Place::Number(_) | Place::Whole => None,
+    }
+}
+
+impl Place {
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Nested(_, inner) => inner.is_whole(),
+            Self::String(_) | Self::Number(_) => false,
+        }
     }
 }
 
@@ -142,7 +158,7 @@ fn change(place: &Place, passage: &Passage) -> Option<(Range<usize>, String)> {
     Some(match place {
         Place::String(range) => (range.clone(), text.escaped().to_owned()),
         Place::Number(range) => (range.clone(), format!("\"{}\"", text.escaped())),
-        Place::Nested(..) => return None,
+        Place::Nested(..) | Place::Whole => return None,
     })
 }
 
@@ -158,7 +174,7 @@ pub fn in_arguments(json: &str) -> Option<Vec<(Range<usize>, bool, String)>> {
     let flat = found.places.into_iter().zip(found.texts).filter_map(|(place, text)| match place {
         Place::String(range) => Some((range, false, text)),
         Place::Number(range) => Some((range, true, text)),
-        Place::Nested(..) => None,
+        Place::Nested(..) | Place::Whole => None,
     });
     Some(flat.collect())
 }

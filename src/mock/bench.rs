@@ -10,7 +10,11 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::{Hints, MockBody, MockFrame, MockReply, Then, chat};
+use super::draft::Draft;
+use super::error::Failure;
+use super::request::Request;
+use super::{EVENT_STREAM, Hints, MockBody, MockFrame, MockReply, Then, chat};
+use crate::dialect::Dialect;
 
 /// The request behind the prepared answers: its 19 words with role, finish and `[DONE]` make 22 events.
 const REQUEST: &str = r#"{"model":"words-19","messages":[{"role":"user","content":"bench"}]"#;
@@ -28,7 +32,10 @@ static EVENTS: LazyLock<Vec<Bytes>> = LazyLock::new(|| match prepare(true).body 
 });
 
 fn prepare(stream: bool) -> MockReply {
-    chat::answer(format!("{REQUEST},\"stream\":{stream}}}").as_bytes(), &Hints::default())
+    let body = format!("{REQUEST},\"stream\":{stream}}}");
+    let request = Request::read(body.as_bytes()).map_err(Failure::from);
+    let draft = request.and_then(|request| chat::draft(&request, body.as_bytes(), &Hints::default()));
+    draft.map_or_else(|failure| failure.reply(Dialect::OpenAiChat), Draft::reply)
 }
 
 /// Whether a request is for the model `bench`.
@@ -43,7 +50,11 @@ pub(super) fn reply(body: &[u8], hints: &Hints) -> MockReply {
     }
     let frame =
         |bytes: &Bytes| MockFrame { delay: hints.chunk_gap, bytes: bytes.clone(), then: Then::Continue };
-    MockReply::stream(EVENTS.iter().map(frame).collect())
+    MockReply {
+        status: 200,
+        headers: vec![("content-type", EVENT_STREAM.into())],
+        body: MockBody::Stream(EVENTS.iter().map(frame).collect()),
+    }
 }
 
 /// Looks for `name : value` without parsing.

@@ -4,45 +4,46 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::draft::{Draft, Events, Written};
+use super::endpoints::Ask;
+use super::error::Failure;
 use super::request::Request;
 use super::speech::{Call, Content, Speech};
 use super::wire::{Choice, ChunkWriter, Completion, Delta, Head, Message, ToolCall, Usage, pieces, slices};
-use super::{Character, Fault, Hints, MockFrame, MockReply, fingerprint};
+use super::{Character, Fault, Hints, JSON, MockFrame, MockReply, bench, fingerprint};
 
 /// The bytes of tool arguments that go into one chunk.
 const ARGUMENT_PIECE: usize = 8;
 
 /// Answers a chat request.
-pub(super) fn answer(body: &[u8], hints: &Hints) -> MockReply {
-    let request = match Request::read(body) {
-        Ok(request) => request,
-        Err(refused) => return refused,
-    };
-    let character = Character::of(&request.model);
-    let fault = hints.fault.or(character.fault());
-    if let Some(reply) = fault.and_then(|fault| fault.instead(&request)) {
-        return reply;
+pub(super) fn answer(ask: &Ask<'_>) -> Result<MockReply, Failure> {
+    let body = ask.request.body;
+    if ask.hints.fault.is_none() && bench::is_wanted(body) {
+        return Ok(bench::reply(body, ask.hints));
     }
-    let mut speech = Speech::to(&request, body, character);
+    Ok(draft(&Request::read(body)?, body, ask.hints)?.reply())
+}
+
+/// Writes the answer to a request that came as `body`, perhaps in another dialect.
+pub(super) fn draft(request: &Request, body: &[u8], hints: &Hints) -> Result<Draft, Failure> {
+    let character = Character::of(&request.model);
+    let fault = hints.fault_of(&request.model);
+    let has_prefill = request.prefill().is_some();
+    if let Some(failure) = fault.and_then(|fault| fault.instead(request.prompt_tokens, has_prefill)) {
+        return Err(failure);
+    }
+    let mut speech = Speech::to(request, body, character);
     if fault == Some(Fault::ContentFilter) {
         speech = speech.filtered();
     }
-    let answer =
-        Answer { hash: fingerprint(hints.seed, body), created: hints.created, request: &request, speech };
-    if !request.stream {
-        let mut reply = MockReply::full(200, answer.completion());
-        if let (Some(fault), super::MockBody::Full(body)) = (fault, reply.body.clone()) {
-            reply.body = fault.spoil_body(body);
-        }
-        return reply;
-    }
-    let (mut frames, content) = answer.chunks();
-    let gap = character.gap(hints.chunk_gap);
-    frames.iter_mut().skip(1).for_each(|frame| frame.delay = gap);
-    if let Some(fault) = fault {
-        fault.spoil_stream(&mut frames, content);
-    }
-    MockReply::stream(frames)
+    let answer = Answer { hash: fingerprint(hints.seed, body), created: hints.created, request, speech };
+    let written = if request.stream {
+        let (frames, content) = answer.chunks();
+        Written::Events(Events { frames, content, has_last_word: true })
+    } else {
+        Written::Whole { media_type: JSON, body: answer.completion() }
+    };
+    Ok(Draft { written, fault, gap: character.gap(hints.chunk_gap) })
 }
 
 /// A decided answer, to be written in one of two forms.

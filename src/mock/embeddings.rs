@@ -4,8 +4,11 @@
 
 use serde_json::{Value, json};
 
+use super::endpoints::Ask;
+use super::error::{self, Failure};
+use super::plain::Plain;
 use super::request::tokens;
-use super::{Hints, MockBody, MockReply, error, fingerprint};
+use super::{MockReply, fingerprint};
 
 const DEFAULT_DIMENSIONS: usize = 64;
 const MAX_DIMENSIONS: u64 = 4096;
@@ -13,24 +16,15 @@ const MAX_DIMENSIONS: u64 = 4096;
 const MAX_INPUTS: usize = 2048;
 
 /// Answers an embeddings request.
-pub(super) fn answer(body: &[u8], hints: &Hints) -> MockReply {
-    match hints.fault {
-        Some(super::Fault::Status(status)) => return error::with_status(status),
-        Some(super::Fault::Stall) => return MockReply::without_head(MockBody::Stall),
-        Some(super::Fault::Reset) => return MockReply::without_head(MockBody::Reset),
-        _ => {}
-    }
-    let Ok(request) = serde_json::from_slice::<Value>(body) else {
-        return error::unreadable();
-    };
-    let inputs = inputs(&request["input"]);
+pub(super) fn answer(ask: &Ask<'_>) -> Result<MockReply, Failure> {
+    let request = Plain::read(ask, &[])?;
+    let inputs = request.members.get("input").map(inputs).unwrap_or_default();
     if inputs.is_empty() || inputs.len() > MAX_INPUTS {
         let message = "'input' must be a string, or an array of 1 to 2048 strings or token lists.";
-        return error::invalid("input", "invalid_value", message);
+        return Err(error::invalid("input", "invalid_value", message).into());
     }
-    let dimensions =
-        request["dimensions"].as_u64().map_or(DEFAULT_DIMENSIONS, |n| n.clamp(1, MAX_DIMENSIONS) as usize);
-    let as_base64 = request["encoding_format"] == "base64";
+    let dimensions = dimensions(request.members.get("dimensions"));
+    let as_base64 = request.text("encoding_format") == "base64";
     let row = |(index, input): (usize, &String)| {
         let vector = vector(input, dimensions);
         let embedding = if as_base64 { json!(base64(&vector)) } else { json!(vector) };
@@ -39,8 +33,14 @@ pub(super) fn answer(body: &[u8], hints: &Hints) -> MockReply {
     let data: Vec<_> = inputs.iter().enumerate().map(row).collect();
     let used: u64 = inputs.iter().map(|input| tokens(input.len())).sum();
     let usage = json!({"prompt_tokens": used, "total_tokens": used});
-    let list = json!({"object": "list", "data": data, "model": request["model"], "usage": usage});
-    MockReply::full(200, list.to_string())
+    let model = request.members.get("model");
+    let list = json!({"object": "list", "data": data, "model": model, "usage": usage});
+    Ok(request.json(&list))
+}
+
+/// The size of vectors that is wanted.
+pub(super) fn dimensions(wanted: Option<&Value>) -> usize {
+    wanted.and_then(Value::as_u64).map_or(DEFAULT_DIMENSIONS, |n| n.clamp(1, MAX_DIMENSIONS) as usize)
 }
 
 /// The texts to embed; a list of tokens stands for itself as text.
@@ -54,7 +54,8 @@ fn inputs(input: &Value) -> Vec<String> {
     }
 }
 
-fn vector(text: &str, dimensions: usize) -> Vec<f32> {
+/// The vector of a text.
+pub(super) fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     let component =
         |at: usize| (fingerprint(at as u64, text.as_bytes()) >> 40) as f32 / (1 << 24) as f32 - 0.5;
     let raw: Vec<f32> = (0..dimensions).map(component).collect();
@@ -63,7 +64,7 @@ fn vector(text: &str, dimensions: usize) -> Vec<f32> {
 }
 
 /// Little-endian floats in base64, as the official clients ask for them.
-fn base64(vector: &[f32]) -> String {
+pub(super) fn base64(vector: &[f32]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -81,9 +82,13 @@ fn base64(vector: &[f32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mock::{Hints, MockBody, MockRequest};
 
     fn reply(request: Value) -> Value {
-        match answer(request.to_string().as_bytes(), &Hints::default()).body {
+        let body = request.to_string();
+        let asked =
+            MockRequest { method: "POST", target: "/embeddings", content_type: "", body: body.as_bytes() };
+        match crate::mock::answer(&asked, &Hints::default()).body {
             MockBody::Full(body) => serde_json::from_slice(&body).expect("JSON"),
             other => panic!("{other:?}"),
         }

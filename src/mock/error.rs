@@ -1,55 +1,104 @@
-//! Error answers of the mock, in the provider's words.
+//! Failures of the mock, in its provider's words.
 //!
-//! These are an upstream's errors, what a gateway has to understand; they never pass for the gateway's own.
+//! These are an upstream's errors, what a gateway has to understand; they never pass for the gateway's own. What went
+//! wrong is decided first, and put into the words and the shape of a dialect afterwards ([`shape`]).
 
-use serde::Serialize;
+mod shape;
 
-use super::{MockReply, UnknownFault};
+use std::borrow::Cow;
+
+use super::{MockBody, MockReply, UnknownFault};
+use crate::dialect::Dialect;
 
 const INVALID_REQUEST: &str = "invalid_request_error";
 
-#[derive(Serialize)]
-struct Body<'a> {
-    error: Detail<'a>,
+/// Why there is no answer.
+pub(super) enum Failure {
+    /// An error answer.
+    Refused(Refusal),
+    /// Nothing is ever sent.
+    Stall,
+    /// The connection closes.
+    Reset,
 }
 
-#[derive(Serialize)]
-struct Detail<'a> {
-    message: &'a str,
-    r#type: &'a str,
-    param: Option<&'a str>,
-    code: Option<&'a str>,
+/// An error answer before it has a shape; its words and names are OpenAI's.
+pub(super) struct Refusal {
+    status: u16,
+    message: Cow<'static, str>,
+    r#type: &'static str,
+    param: Option<&'static str>,
+    code: Option<&'static str>,
 }
 
-fn reply(status: u16, detail: Detail<'_>) -> MockReply {
-    let body = serde_json::to_vec(&Body { error: detail }).unwrap_or_default();
-    MockReply::full(status, body)
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Failure {
+    /// The answer, or the absence of one, in a dialect.
+    pub(super) fn reply(self, dialect: Dialect) -> MockReply {
+        match self {
+            Self::Refused(refusal) => refusal.reply(dialect),
+            Self::Stall => MockReply::without_head(MockBody::Stall),
+            Self::Reset => MockReply::without_head(MockBody::Reset),
+        }
+    }
+}
+
+impl Refusal {
+    /// The answer in a dialect; 429 asks to wait one second.
+    fn reply(self, dialect: Dialect) -> MockReply {
+        let mut answer = MockReply::full(self.status, shape::body(&self, dialect).to_string());
+        if self.status == 429 {
+            answer.headers.push(("retry-after", "1".into()));
+        }
+        answer
+    }
+}
+
+fn invalid_request(message: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal { status: 400, message: message.into(), r#type: INVALID_REQUEST, param: None, code: None }
 }
 
 /// A 400 about one member of the request.
-pub(super) fn invalid(param: &str, code: &str, message: &str) -> MockReply {
-    reply(400, Detail { message, r#type: INVALID_REQUEST, param: Some(param), code: Some(code) })
+pub(super) fn invalid(
+    param: &'static str,
+    code: &'static str,
+    message: impl Into<Cow<'static, str>>,
+) -> Refusal {
+    Refusal { param: Some(param), code: Some(code), ..invalid_request(message) }
+}
+
+/// A 400 about a member that is not there.
+pub(super) fn missing(param: &'static str) -> Refusal {
+    invalid(param, "missing_required_parameter", format!("Missing required parameter: '{param}'."))
 }
 
 /// A 400 about a body that is not a JSON object.
-pub(super) fn unreadable() -> MockReply {
-    let message = "We could not parse the JSON body of your request. The API expects a JSON object.";
-    reply(400, Detail { message, r#type: INVALID_REQUEST, param: None, code: None })
+pub(super) fn unreadable() -> Refusal {
+    invalid_request("We could not parse the JSON body of your request. The API expects a JSON object.")
+}
+
+/// A 400 about a body that is not what its dialect has.
+pub(super) fn unfitting(message: String) -> Refusal {
+    invalid_request(message)
 }
 
 /// The 404 for an operation that the mock does not have.
-pub(super) fn unknown_path(path: &str) -> MockReply {
-    let message = format!("Invalid URL (POST {path})");
-    reply(404, Detail { message: &message, r#type: INVALID_REQUEST, param: None, code: None })
+pub(super) fn unknown_path(method: &str, path: &str) -> Refusal {
+    Refusal { status: 404, ..invalid_request(format!("Invalid URL ({method} {path})")) }
 }
 
 /// The 400 for the name of a fault that does not exist.
-pub fn unknown_fault(unknown: &UnknownFault) -> MockReply {
-    invalid("x-mock-fault", "unknown_fault", &unknown.to_string())
+pub(super) fn unknown_fault(unknown: &UnknownFault) -> Refusal {
+    invalid("x-mock-fault", "unknown_fault", unknown.to_string())
 }
 
-/// The error that goes with a status; 429 asks to wait one second.
-pub(super) fn with_status(status: u16) -> MockReply {
+/// The error that goes with a status.
+pub(super) fn with_status(status: u16) -> Refusal {
     let (r#type, code, message) = match status {
         401 => (INVALID_REQUEST, Some("invalid_api_key"), "Incorrect API key provided: mock."),
         403 => (INVALID_REQUEST, None, "You are not allowed to sample from this model"),
@@ -69,24 +118,20 @@ pub(super) fn with_status(status: u16) -> MockReply {
             ("server_error", None, "The server had an error while processing your request. Sorry about that!")
         }
     };
-    let mut answer = reply(status, Detail { message, r#type, param: None, code });
-    if status == 429 {
-        answer.headers.push(("retry-after", "1".into()));
-    }
-    answer
+    Refusal { status, message: message.into(), r#type, param: None, code }
 }
 
 /// The 400 for a prompt longer than the model's context.
-pub(super) fn context_length(prompt_tokens: u64) -> MockReply {
+pub(super) fn context_length(prompt_tokens: u64) -> Refusal {
     let message = format!(
         "This model's maximum context length is 16 tokens. However, your messages resulted in {prompt_tokens} tokens. \
          Please reduce the length of the messages."
     );
-    invalid("messages", "context_length_exceeded", &message)
+    invalid("messages", shape::CONTEXT_LENGTH, message)
 }
 
 /// The 400 for a prompt that a content policy refuses.
-pub(super) fn prompt_filter() -> MockReply {
+pub(super) fn prompt_filter() -> Refusal {
     invalid(
         "prompt",
         "content_filter",
@@ -95,7 +140,7 @@ pub(super) fn prompt_filter() -> MockReply {
 }
 
 /// The 400 of a model that does not continue an answer that was begun for it.
-pub(super) fn no_prefill() -> MockReply {
+pub(super) fn no_prefill() -> Refusal {
     let message = "This model does not support assistant message prefill. \
                    The conversation must end with a user message.";
     invalid("messages", "invalid_value", message)

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::request::Request;
-use super::{MockBody, MockFrame, MockReply, Then, error, fingerprint};
+use super::draft::Events;
+use super::error::{self, Failure};
+use super::{MockBody, MockFrame, Then, fingerprint};
 
 /// The number of content events before a stream breaks, where the name does not say it.
 const EVENTS_BEFORE_BREAK: usize = 5;
@@ -26,7 +27,7 @@ pub const FAULTS: &[(&str, &str)] = &[
     ("cut[-<n>]", "breaks the connection after n content events (5)"),
     ("hang[-<n>]", "falls silent after n content events (5)"),
     ("garbage", "one malformed event in the middle of a stream"),
-    ("no-done", "ends a stream without [DONE]"),
+    ("no-done", "ends a stream without its last word, such as [DONE]"),
     ("no-finish", "ends a stream before the finish reason"),
     ("context-length", "400: the prompt is too long"),
     ("prompt-filter", "400: the prompt is against the content policy"),
@@ -51,7 +52,7 @@ pub enum Fault {
     Hang(usize),
     /// One malformed event.
     Garbage,
-    /// No `[DONE]`.
+    /// No last word: no `[DONE]`, no `message_stop`.
     NoDone,
     /// The stream ends, properly for HTTP, before the finish reason.
     NoFinish,
@@ -111,15 +112,15 @@ impl FromStr for Fault {
 }
 
 impl Fault {
-    /// The answer, when the fault leaves no other.
-    pub(super) fn instead(self, request: &Request) -> Option<MockReply> {
+    /// The failure, when the fault leaves no answer. `has_prefill` tells whether the caller has begun the answer.
+    pub(super) fn instead(self, prompt_tokens: u64, has_prefill: bool) -> Option<Failure> {
         match self {
-            Self::Status(status) => Some(error::with_status(status)),
-            Self::Reset => Some(MockReply::without_head(MockBody::Reset)),
-            Self::Stall => Some(MockReply::without_head(MockBody::Stall)),
-            Self::ContextLength => Some(error::context_length(request.prompt_tokens)),
-            Self::PromptFilter => Some(error::prompt_filter()),
-            Self::NoPrefill => request.prefill().map(|_| error::no_prefill()),
+            Self::Status(status) => Some(error::with_status(status).into()),
+            Self::Reset => Some(Failure::Reset),
+            Self::Stall => Some(Failure::Stall),
+            Self::ContextLength => Some(error::context_length(prompt_tokens).into()),
+            Self::PromptFilter => Some(error::prompt_filter().into()),
+            Self::NoPrefill => has_prefill.then(|| error::no_prefill().into()),
             Self::Late(_)
             | Self::Cut(_)
             | Self::Hang(_)
@@ -130,8 +131,9 @@ impl Fault {
         }
     }
 
-    /// Spoils a stream of which `content` says where the content events are.
-    pub(super) fn spoil_stream(self, frames: &mut Vec<MockFrame>, content: std::ops::Range<usize>) {
+    /// Spoils a stream.
+    pub(super) fn spoil_stream(self, events: &mut Events) {
+        let Events { frames, content, has_last_word } = events;
         let breaks_at = |after: usize| (content.start + after).min(content.end).saturating_sub(1);
         match self {
             Self::Late(delay) => frames.iter_mut().take(1).for_each(|frame| frame.delay = delay),
@@ -141,9 +143,10 @@ impl Fault {
                 let broken = MockFrame::new("data: {\"id\":\"chatcmpl-mock\",\"object\":\"chat.comple\n\n");
                 frames.insert((content.start + content.end) / 2, broken);
             }
-            Self::NoDone => drop(frames.pop()),
+            Self::NoDone if *has_last_word => drop(frames.pop()),
             Self::NoFinish => frames.truncate(content.end),
-            Self::Status(_)
+            Self::NoDone
+            | Self::Status(_)
             | Self::Reset
             | Self::Stall
             | Self::ContextLength

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{MockReply, error};
+use super::error::{self, Refusal};
 
 /// What the mock uses of a chat request.
 pub(super) struct Request {
@@ -56,10 +56,15 @@ pub(super) enum Format {
 
 impl Request {
     /// Reads a request body; the error is the provider's answer to it.
-    pub(super) fn read(body: &[u8]) -> Result<Self, MockReply> {
-        let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
-            return Err(error::unreadable());
-        };
+    pub(super) fn read(body: &[u8]) -> Result<Self, Refusal> {
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(members)) => Self::of(members),
+            _ => Err(error::unreadable()),
+        }
+    }
+
+    /// Reads the members of a request.
+    pub(super) fn of(members: Map<String, Value>) -> Result<Self, Refusal> {
         let model = members.get("model").and_then(Value::as_str).ok_or_else(|| {
             error::invalid("model", "missing_required_parameter", "you must provide a model parameter")
         })?;
@@ -103,10 +108,9 @@ pub(super) fn tokens(bytes: usize) -> u64 {
     bytes.div_ceil(4) as u64
 }
 
-fn turns(members: &Map<String, Value>) -> Result<Vec<Turn>, MockReply> {
-    let messages = members.get("messages").and_then(Value::as_array).ok_or_else(|| {
-        error::invalid("messages", "missing_required_parameter", "Missing required parameter: 'messages'.")
-    })?;
+fn turns(members: &Map<String, Value>) -> Result<Vec<Turn>, Refusal> {
+    let messages =
+        members.get("messages").and_then(Value::as_array).ok_or_else(|| error::missing("messages"))?;
     if messages.is_empty() {
         let message = "Invalid 'messages': empty array. Expected an array with minimum length 1, \
                        but got an empty array instead.";
@@ -160,7 +164,7 @@ fn stop(members: &Map<String, Value>) -> Vec<String> {
     texts.into_iter().filter(|text| !text.is_empty()).collect()
 }
 
-fn positive(members: &Map<String, Value>, name: &str) -> Result<Option<usize>, MockReply> {
+pub(super) fn positive(members: &Map<String, Value>, name: &'static str) -> Result<Option<usize>, Refusal> {
     match members.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_u64() {
@@ -168,7 +172,7 @@ fn positive(members: &Map<String, Value>, name: &str) -> Result<Option<usize>, M
             _ => {
                 let message =
                     format!("Invalid '{name}': expected an integer of at least 1, but got {value} instead.");
-                Err(error::invalid(name, "invalid_value", &message))
+                Err(error::invalid(name, "invalid_value", message))
             }
         },
     }

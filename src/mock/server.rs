@@ -15,17 +15,20 @@ use std::{future, io, panic};
 
 use actix_web::dev::{Extensions, Server, ServerHandle};
 use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use self::body::FrameBody;
+use self::body::{FrameBody, Streams};
 use super::{
-    Fault, FaultPlan, Hints, JSON, MockBody, MockReply, UnknownFault, answer, models, unknown_fault,
+    Fault, FaultPlan, Hints, JSON, MockBody, MockReply, MockRequest, UnknownFault, answer, unknown_fault,
 };
 
 /// The largest request body: images arrive as text in it.
 const MAX_BODY_BYTES: usize = 64 << 20;
+/// Where the server tells how its streams stand.
+const STREAMS: &str = "/mock/streams";
 
 /// How the mock server behaves.
 #[derive(Clone, Debug)]
@@ -105,11 +108,12 @@ struct Shared {
     options: MockOptions,
     /// The number of requests so far.
     requests: AtomicU64,
+    streams: Arc<Streams>,
 }
 
 fn bind(options: MockOptions, signals: bool) -> io::Result<(SocketAddr, Server)> {
     let (addr, workers) = (options.addr, options.workers.max(1));
-    let shared = web::Data::new(Shared { options, requests: AtomicU64::new(0) });
+    let shared = web::Data::new(Shared { options, requests: AtomicU64::new(0), streams: Arc::default() });
     let app = move || {
         App::new()
             .app_data(shared.clone())
@@ -131,32 +135,49 @@ fn bind(options: MockOptions, signals: bool) -> io::Result<(SocketAddr, Server)>
 }
 
 async fn handle(request: HttpRequest, body: Bytes, shared: web::Data<Shared>) -> HttpResponse {
-    if request.method() == "GET" && request.path().ends_with("/models") {
-        return HttpResponse::Ok().content_type(JSON).body(models());
+    if request.method() == "GET" && request.path() == STREAMS {
+        return HttpResponse::Ok().content_type(JSON).body(standing(&shared.streams));
     }
     let options = &shared.options;
-    let number = shared.requests.fetch_add(1, Ordering::Relaxed);
+    let is_counted = request.method() == "POST";
+    let number = shared.requests.fetch_add(u64::from(is_counted), Ordering::Relaxed);
     let fault = match asked_fault(&request) {
         Some(Ok(fault)) => Some(fault),
-        Some(Err(unknown)) => return respond(unknown_fault(&unknown), &request).await,
-        None => options.faults.as_ref().and_then(|plan| plan.at(number)),
+        Some(Err(unknown)) => return respond(unknown_fault(&unknown), &request, &shared).await,
+        None => options.faults.as_ref().filter(|_| is_counted).and_then(|plan| plan.at(number)),
     };
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let seed = options.seed.wrapping_add(number);
-    let reply = answer(request.path(), &body, &Hints { seed, created, chunk_gap: options.chunk_gap, fault });
+    let asked = MockRequest {
+        method: request.method().as_str(),
+        target: request.path(),
+        content_type: header(&request, CONTENT_TYPE.as_str()).unwrap_or_default(),
+        body: &body,
+    };
+    let reply = answer(&asked, &Hints { seed, created, chunk_gap: options.chunk_gap, fault });
     if !options.latency.is_zero() {
         actix_rt::time::sleep(options.latency).await;
     }
-    respond(reply, &request).await
+    respond(reply, &request, &shared).await
+}
+
+/// How the streams stand, for a test that leaves one in the middle.
+fn standing(streams: &Streams) -> String {
+    let [open, left] = [&streams.open, &streams.left].map(|count| count.load(Ordering::Relaxed));
+    format!(r#"{{"open":{open},"left":{left}}}"#)
 }
 
 /// The fault that a request asks for by its header.
 fn asked_fault(request: &HttpRequest) -> Option<Result<Fault, UnknownFault>> {
-    let name = request.headers().get("x-mock-fault")?;
-    Some(name.to_str().unwrap_or_default().parse())
+    Some(header(request, "x-mock-fault")?.parse())
 }
 
-async fn respond(reply: MockReply, request: &HttpRequest) -> HttpResponse {
+/// A header's text; one that is no text says nothing.
+fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    Some(request.headers().get(name)?.to_str().unwrap_or_default())
+}
+
+async fn respond(reply: MockReply, request: &HttpRequest, shared: &Shared) -> HttpResponse {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     for header in reply.headers {
@@ -164,7 +185,7 @@ async fn respond(reply: MockReply, request: &HttpRequest) -> HttpResponse {
     }
     match reply.body {
         MockBody::Full(bytes) => response.body(bytes),
-        MockBody::Stream(frames) => response.body(FrameBody::new(frames)),
+        MockBody::Stream(frames) => response.body(FrameBody::new(frames, Arc::clone(&shared.streams))),
         MockBody::Stall => future::pending().await,
         MockBody::Reset => reset(request),
     }

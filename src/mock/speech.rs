@@ -55,7 +55,11 @@ impl Speech {
     /// Decides the answer to `request`, whose bytes were `body`.
     pub(super) fn to(request: &Request, body: &[u8], character: Character) -> Self {
         let text = match character {
-            Character::Echo => String::from_utf8_lossy(body).into_owned(),
+            // As it came: a stop sequence that the request names would cut it.
+            Character::Echo => {
+                let content = Content::Text(String::from_utf8_lossy(body).into_owned());
+                return Self { content, finish: Finish::Stop };
+            }
             Character::Words(count) => words(count),
             Character::Fat(bytes) => filler(bytes),
             Character::Demo | Character::Slow | Character::Faulty(_) => match demo(request) {

@@ -4,12 +4,19 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod dialects;
+mod endpoints;
+
 fn ask(mut request: Value, more: Value) -> MockReply {
     let members = request.as_object_mut().expect("an object");
     members.entry("model").or_insert_with(|| json!("demo"));
     members.entry("messages").or_insert_with(|| json!([{"role": "user", "content": "Hello there"}]));
     members.extend(more.as_object().cloned().unwrap_or_default());
-    answer("/v1/chat/completions", request.to_string().as_bytes(), &Hints::default())
+    post("/v1/chat/completions", request.to_string().as_bytes(), &Hints::default())
+}
+
+fn post(target: &str, body: &[u8], hints: &Hints) -> MockReply {
+    answer(&MockRequest { method: "POST", target, content_type: JSON, body }, hints)
 }
 
 fn body(reply: MockReply) -> Value {
@@ -206,7 +213,7 @@ fn a_begun_answer_is_continued() {
 #[test]
 fn a_bad_request_is_refused_in_the_providers_words() {
     let check = |request: &[u8], param: Value| {
-        let reply = answer("/chat/completions", request, &Hints::default());
+        let reply = post("/chat/completions", request, &Hints::default());
         assert_eq!(reply.status, 400);
         let error = body(reply)["error"].clone();
         assert_eq!(names(&error), ["code", "message", "param", "type"]);
@@ -217,7 +224,7 @@ fn a_bad_request_is_refused_in_the_providers_words() {
     check(br#"{"model":"demo"}"#, json!("messages"));
     check(br#"{"model":"demo","messages":[]}"#, json!("messages"));
     check(br#"{"model":"demo","messages":[{}],"n":0}"#, json!("n"));
-    assert_eq!(answer("/v1/nothing", b"{}", &Hints::default()).status, 404);
+    assert_eq!(post("/v1/nothing", b"{}", &Hints::default()).status, 404);
 }
 
 #[test]
@@ -231,7 +238,7 @@ fn names_choose_the_behaviour() {
     assert_eq!(said(ask(json!({"model": "fat-1000"}), json!({}))).len(), 1000);
     assert_eq!(said(ask(json!({"model": "words-3"}), json!({}))), "word1 word2 word3");
     let request = r#"{"model":"echo","messages":[{"role":"user"}],"x": 1.50}"#;
-    assert_eq!(said(answer("/chat/completions", request.as_bytes(), &Hints::default())), request);
+    assert_eq!(said(post("/chat/completions", request.as_bytes(), &Hints::default())), request);
     let slow = frames(ask(json!({"model": "slow", "stream": true}), json!({})));
     assert!(slow[0].delay.is_zero() && slow[1..].iter().all(|frame| frame.delay.as_millis() == 50));
 }
@@ -260,7 +267,7 @@ fn faults_spoil_a_stream_where_they_say() {
 fn an_answer_repeats_for_equal_hints_and_gets_its_own_id_otherwise() {
     let id = |seed| {
         let request = br#"{"model":"demo","messages":[{"role":"user","content":"a"}]}"#;
-        body(answer("/chat/completions", request, &Hints { seed, ..Hints::default() }))["id"].clone()
+        body(post("/chat/completions", request, &Hints { seed, ..Hints::default() }))["id"].clone()
     };
     assert_eq!(id(1), id(1));
     assert_ne!(id(1), id(2));

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
+use super::endpoints::Ask;
+use super::error::Failure;
 use super::speech::Call;
-use super::{CHARACTERS, MockFrame, boundary};
+use super::{CHARACTERS, MockFrame, MockReply, boundary};
 
 /// The most content chunks of one choice; longer texts go out in larger pieces.
 const MAX_PIECES: usize = 4096;
@@ -171,7 +173,7 @@ impl<'a> ChunkWriter<'a> {
 }
 
 /// One SSE event with `value` as its data.
-fn event(value: &impl Serialize) -> Bytes {
+pub(super) fn event(value: &impl Serialize) -> Bytes {
     let mut bytes = b"data: ".to_vec();
     // Writing plain structs into memory cannot fail.
     let _ = serde_json::to_writer(&mut bytes, value);
@@ -225,10 +227,10 @@ fn split_at(text: &str, cuts: impl Iterator<Item = usize>) -> Vec<&str> {
     parts
 }
 
-/// The body of the list of models.
-pub fn models() -> Bytes {
+/// The list of models.
+pub(super) fn list_models(_ask: &Ask<'_>) -> Result<MockReply, Failure> {
     let plain = CHARACTERS.iter().map(|(name, _)| *name).filter(|name| !name.contains('<'));
     let model = |id: &str| json!({"id": id, "object": "model", "created": 0, "owned_by": "mock"});
     let list = json!({"object": "list", "data": plain.map(model).collect::<Vec<_>>()});
-    list.to_string().into()
+    Ok(MockReply::full(200, list.to_string()))
 }

@@ -1,6 +1,5 @@
 //! The document of the proxy: a loop over the table of endpoints.
 
-use actix_web::http::Method;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
@@ -25,11 +24,16 @@ pub fn proxy(server: String) -> Bytes {
     let mut document = Document::new("AISIX Proxy API", DESCRIPTION, &[server]).with_request_id();
     for endpoint in &ENDPOINTS {
         let label = endpoint.operation.label();
-        // An operation of several dialects has a row in each.
-        let is_first = ENDPOINTS.iter().find(|row| row.operation == endpoint.operation);
-        let id = match is_first.is_some_and(|first| std::ptr::eq(first, endpoint)) {
-            true => label.to_owned(),
-            false => format!("{label}_{}", endpoint.dialect.protocol()),
+        let is_before = |row: &&Endpoint| !std::ptr::eq(*row, endpoint);
+        let earlier =
+            ENDPOINTS.iter().take_while(is_before).filter(|row| row.operation == endpoint.operation);
+        // An operation of several dialects has a row in each, and a dialect of two versions a row for both.
+        let protocols: Vec<_> = earlier.map(Endpoint::protocol).collect();
+        let protocol = endpoint.protocol();
+        let id = match protocols.contains(&protocol) {
+            _ if protocols.is_empty() => label.to_owned(),
+            true => format!("{label}_{protocol}_{}", endpoint.version()),
+            false => format!("{label}_{protocol}"),
         };
         describe(&mut document, endpoint, endpoint.path, &id);
     }
@@ -60,15 +64,13 @@ pub fn describe(document: &mut Document, endpoint: &Endpoint, path: &str, id: &s
         answers,
         stages,
     };
-    let any = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
-    let Some(method) = &endpoint.method else {
-        for method in &any {
-            let id = format!("{}_{}", described.id, method.as_str().to_ascii_lowercase());
-            document.add(method, path, Described { id, ..described.clone() });
-        }
-        return;
-    };
-    document.add(method, path, described);
+    for method in endpoint.methods() {
+        let id = match &endpoint.method {
+            Some(_) => described.id.clone(),
+            None => format!("{}_{}", described.id, method.as_str().to_ascii_lowercase()),
+        };
+        document.add(method, path, Described { id, ..described.clone() });
+    }
 }
 
 fn tag(answer: Answer) -> &'static str {

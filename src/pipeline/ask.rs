@@ -11,6 +11,7 @@ use super::events::Events;
 use super::exchange::{Engaged, Exchange};
 use super::patience::{Patience, within};
 use super::prepare::Prepared;
+use super::screen;
 use crate::config::headers::is_forwardable;
 use crate::config::snapshot::Direct;
 use crate::dialect::codec::{self, Reply};
@@ -92,9 +93,13 @@ impl Ask<'_> {
         }
         let way = self.prepared.way;
         let stamp = self.exchange.stamp(self.call);
-        let frames = match self.call.is_array {
-            true => Frames::as_array(way.dialect, stamp),
-            false => Frames::new(way.task, way.dialect, self.caller(), stamp),
+        let frames = if screen::judges_answers(self.exchange) {
+            let may_mask = screen::may_mask(self.exchange) || self.call.is_array;
+            Frames::decoded(way.task, way.dialect, self.caller(), stamp, may_mask)
+        } else if self.call.is_array {
+            Frames::as_array(way.dialect, stamp)
+        } else {
+            Frames::new(way.task, way.dialect, self.caller(), stamp)
         };
         let mut events = Box::new(Events::new(response.body, frames, patience));
         let first = within(patience.first_event, events.wait_for_first());

@@ -12,9 +12,9 @@ use super::count;
 use super::engage::engage;
 use super::exchange::Exchange;
 use super::patience::Patience;
-use super::prepare::prepare;
+use super::prepare::{Prepared, prepare};
 use super::retry::{Rules, Step};
-use crate::config::snapshot::{Dispatch, Model};
+use crate::config::snapshot::{Direct, Dispatch, Model};
 use crate::dialect::Call;
 use crate::error::{Fault, GatewayError, UpstreamError};
 use crate::telemetry::record::{Attempt, AttemptKind};
@@ -90,6 +90,22 @@ struct Request<'a> {
     call: &'a Call,
 }
 
+/// What a target is sent, where nothing is lost that must not be.
+fn prepare_for(
+    exchange: &Exchange,
+    call: &Call,
+    direct: &Direct,
+    is_strict: bool,
+) -> Result<Prepared, GatewayError> {
+    let capture = exchange.model.as_ref().and_then(|model| model.capture.as_deref());
+    let (operation, dialect) = (exchange.endpoint.operation, exchange.endpoint.dialect);
+    let prepared = prepare(operation, dialect, call, direct, capture)?;
+    if is_strict {
+        prepared.refuse_loss()?;
+    }
+    Ok(prepared)
+}
+
 async fn try_once(
     exchange: &mut Exchange,
     Request { headers, call }: Request<'_>,
@@ -104,12 +120,7 @@ async fn try_once(
     if count::is_ours(exchange, direct) {
         return count::estimate(exchange, call).map(Answer::Whole);
     }
-    let capture = exchange.model.as_ref().and_then(|model| model.capture.clone());
-    let prepared =
-        prepare(exchange.endpoint.operation, exchange.endpoint.dialect, call, direct, capture.as_deref())?;
-    if model.is_strict || target.is_strict {
-        prepared.refuse_loss()?;
-    }
+    let prepared = prepare_for(exchange, call, direct, model.is_strict || target.is_strict)?;
     let engaged = engage(exchange, call, target, direct, candidate).await?;
     let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
     let started = Instant::now();

@@ -28,8 +28,17 @@ pub fn head(upstream: &UpstreamResponse) -> HttpResponse<()> {
 }
 
 /// The body of the response; the exchange lives in it. `gap` is the longest silence that is waited for.
-pub fn body(exchange: Exchange, upstream: UpstreamResponse, gap: Option<Duration>) -> ByteBody {
-    let size = upstream.content_length.map_or(BodySize::Stream, BodySize::Sized);
+pub fn body(mut exchange: Exchange, upstream: UpstreamResponse, gap: Option<Duration>) -> ByteBody {
+    let size = match (upstream.content_length, &upstream.body) {
+        (Some(length), _) => BodySize::Sized(length),
+        // Not so much as the end of a stream may follow an answer that has no body by its nature.
+        (None, UpstreamBody::Ended) => BodySize::None,
+        (None, _) => BodySize::Stream,
+    };
+    if matches!(size, BodySize::None | BodySize::Sized(0)) {
+        // Nobody will ask for it.
+        exchange.conclude(Outcome::Answered(upstream.status));
+    }
     ByteBody { status: upstream.status, body: upstream.body, size, gap: gap.map(Watch::start), exchange }
 }
 
@@ -75,6 +84,9 @@ impl MessageBody for ByteBody {
                 Poll::Ready(Some(Ok(bytes)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.break_off(error)))),
+            Poll::Ready(None) if matches!(this.body, UpstreamBody::Cut) => {
+                Poll::Ready(Some(Err(this.break_off(UpstreamError::BrokeOff))))
+            }
             Poll::Ready(None) => {
                 this.exchange.conclude(Outcome::Answered(this.status));
                 Poll::Ready(None)

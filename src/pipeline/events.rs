@@ -96,6 +96,12 @@ impl Events {
         self.poll_fresh(context)
     }
 
+    /// Whether the frames are held back and written anew.
+    #[must_use]
+    pub fn is_written_anew(&self) -> bool {
+        self.frames.is_written_anew()
+    }
+
     /// The provider's dialect.
     #[must_use]
     pub fn dialect(&self) -> Dialect {

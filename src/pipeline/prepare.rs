@@ -7,7 +7,8 @@ use smallvec::SmallVec;
 
 use crate::config::snapshot::Direct;
 use crate::dialect::chat::Dropped;
-use crate::dialect::{Body, Call, Dialect, StreamOptions, codec, openai_chat};
+use crate::dialect::codec::{self, Target};
+use crate::dialect::{Body, Call, Dialect, StreamOptions, openai_chat};
 use crate::error::{Fault, GatewayError, RequestError};
 use crate::operation::{Operation, Task};
 use crate::providers::{self, Way};
@@ -63,7 +64,8 @@ pub fn prepare(
     let mut dropped = Dropped::default();
     let (body, content_type) = match &call.body {
         _ if way.dialect != caller => {
-            let body = codec::request(way.task, caller, way.dialect, call, &model, &mut dropped)?;
+            let target = Target { model: &model, manners: direct.provider.manners() };
+            let body = codec::request(way.task, caller, way.dialect, call, &target, &mut dropped)?;
             (Pieces::from_iter([body]), JSON)
         }
         Body::Json(object) => {

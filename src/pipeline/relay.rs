@@ -15,10 +15,11 @@ use super::attempt::failed;
 use super::estimate::{Delivered, Prompt, filled};
 use super::events::Events;
 use super::exchange::{Engaged, Exchange, Outcome};
+use super::held::{Held, Verdict};
 use super::patience::Watch;
 use crate::dialect::raw::RawObject;
 use crate::dialect::sse::Frame;
-use crate::dialect::stream::{Chunk, Pass};
+use crate::dialect::stream::{Chunk, Decoded, Pass};
 use crate::dialect::{Call, StreamOptions};
 use crate::envelope::JSON;
 use crate::error::{GatewayError, UpstreamError};
@@ -62,9 +63,11 @@ pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBod
     let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval();
     // An array has no comments.
     let keepalive = keepalive.filter(|_| !call.is_array).map(Watch::start);
+    let hides_usage = call.stream_options == StreamOptions::Unset;
+    let held = Held::new(&exchange, exchange.stamp(call), call.is_array, hides_usage);
     let tally = Tally {
         model: call.model_json.clone(),
-        hides_usage: call.stream_options == StreamOptions::Unset,
+        hides_usage,
         prompt: Prompt::of(exchange.endpoint.dialect, call, true),
         delivered: Delivered::new(events.dialect()),
         has_finished: false,
@@ -74,7 +77,7 @@ pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBod
         knows_model: false,
         exchange,
     };
-    StreamBody { events, out: BytesMut::new(), keepalive, tally }
+    StreamBody { events, out: BytesMut::new(), keepalive, held, tally }
 }
 
 /// The body of a streamed response. Dropping it drops the provider's stream and closes the exchange.
@@ -83,6 +86,8 @@ pub struct StreamBody {
     /// Frames on their way out: those that are already there go out in one write.
     out: BytesMut,
     keepalive: Option<Watch>,
+    /// What waits for guardrails.
+    held: Option<Held>,
     tally: Tally,
 }
 
@@ -135,7 +140,8 @@ impl Tally {
                 self.write(&Pass::AsItIs, frame, out);
                 self.has_last_word = true;
             }
-            Chunk::Skipped | Chunk::Comment => {}
+            // Held streams take these before they get here.
+            Chunk::Decoded(_) | Chunk::Skipped | Chunk::Comment => {}
             Chunk::Failed(error) => self.break_off(error.in_band(), out),
             Chunk::Malformed => {
                 self.exchange.malformed_events = self.exchange.malformed_events.saturating_add(1);
@@ -177,6 +183,22 @@ impl Tally {
         }
     }
 
+    /// Takes note of a frame that waits.
+    fn hear(&mut self, decoded: &Decoded, frame: Frame<'_>) {
+        self.exchange.usage = decoded.usage.or(self.exchange.usage);
+        self.has_finished |= decoded.finish.is_some();
+        self.has_last_word |= decoded.is_last;
+        self.delivered.add(frame.bytes, decoded.text_bytes);
+        self.note(decoded.pass.as_ref().unwrap_or(&Pass::AsItIs), frame, decoded.finish);
+    }
+
+    /// Ends the stream with an error of the gateway's own.
+    fn refuse(&mut self, error: &GatewayError, out: &mut BytesMut) {
+        self.is_over = true;
+        self.exchange.fail(error);
+        self.write_failure(error, out);
+    }
+
     fn complete(&mut self) {
         self.is_over = true;
         self.exchange.conclude(Outcome::Answered(200));
@@ -190,14 +212,16 @@ impl Tally {
         if let Some(engaged) = engaged {
             self.exchange.worker.actors.router.report(&engaged.candidate, failed(&error));
         }
-        let error = GatewayError::from(error);
-        self.exchange.fail(&error);
+        self.refuse(&GatewayError::from(error), out);
+    }
+
+    fn write_failure(&mut self, error: &GatewayError, out: &mut BytesMut) {
         let envelope = self.exchange.endpoint.envelope;
         match self.array {
-            None => out.extend_from_slice(&envelope.stream_frame(&error)),
+            None => out.extend_from_slice(&envelope.stream_frame(error)),
             Some(has_begun) => {
                 out.extend_from_slice(if has_begun { b",\n" } else { b"[" });
-                out.extend_from_slice(&envelope.body(&error));
+                out.extend_from_slice(&envelope.body(error));
                 out.extend_from_slice(b"]");
             }
         }
@@ -207,7 +231,19 @@ impl Tally {
 impl StreamBody {
     fn fill(&mut self, context: &mut Context<'_>) {
         while !self.tally.is_over && self.out.len() < BATCH_BYTES {
+            if self.judge(context).is_pending() {
+                return;
+            }
+            if self.tally.is_over {
+                break;
+            }
             match self.events.poll_frame(context) {
+                Poll::Ready(Some((Chunk::Decoded(decoded), frame))) => {
+                    self.tally.hear(&decoded, frame);
+                    if let Some(held) = &mut self.held {
+                        held.push(frame, *decoded);
+                    }
+                }
                 Poll::Ready(Some((chunk, frame))) => self.tally.pass(chunk, frame, &mut self.out),
                 // Some providers never say that they are done.
                 Poll::Ready(None) if self.tally.has_finished => self.close(),
@@ -223,9 +259,33 @@ impl StreamBody {
         }
     }
 
+    /// The provider has said all. What waits for guardrails is judged first.
     fn close(&mut self) {
+        match &mut self.held {
+            Some(held) if !held.has_ended() => held.end(),
+            _ => self.finish(),
+        }
+    }
+
+    fn finish(&mut self) {
         self.events.close(self.tally.has_last_word, &mut self.out);
         self.tally.complete();
+    }
+
+    /// Lets guardrails judge what is held. Pending while one elsewhere is asked: the provider waits.
+    fn judge(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(held) = &mut self.held else { return Poll::Ready(()) };
+        match futures::ready!(held.poll(&mut self.tally.exchange, &mut self.out, context)) {
+            Verdict::More => {}
+            Verdict::Over => {
+                if self.events.is_written_anew() {
+                    held.close(&mut self.out);
+                }
+                self.finish();
+            }
+            Verdict::Blocked(blocked) => self.tally.refuse(&blocked.into(), &mut self.out),
+        }
+        Poll::Ready(())
     }
 }
 

@@ -5,16 +5,19 @@
 //! spent whatever it says, and before it is remembered. One from the cache is screened again: it was fit when it was
 //! stored, perhaps for another caller and by other rules.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::http::header::HeaderValue;
 use bytes::Bytes;
 
 use super::exchange::Exchange;
-use crate::config::snapshot::ApiKey;
+use crate::config::snapshot::{ApiKey, Snapshot};
 use crate::dialect::form::Form;
 use crate::dialect::raw::RawObject;
 use crate::dialect::{Body, Call};
 use crate::error::{Fault, GatewayError, UpstreamError};
+use crate::gateway::Worker;
 use crate::guardrails::audit::Audit;
 use crate::guardrails::chain::Subject;
 use crate::guardrails::passage::Passage;
@@ -92,6 +95,15 @@ pub async fn text(exchange: &mut Exchange, body: Bytes) -> Result<Bytes, Gateway
     let passages = screen(exchange, Hook::Output, passages).await?;
     let changed = passages.first().filter(|passage| passage.is_changed());
     Ok(changed.map_or(body, |passage| Bytes::copy_from_slice(passage.current().as_bytes())))
+}
+
+/// Whether what is judged may go out in other words.
+#[must_use]
+pub fn may_mask(exchange: &Exchange) -> bool {
+    let masks = |member: &Arc<Guardrail>| {
+        !member.is_monitor() && matches!(member.judge, Judge::Pii(_) | Judge::Webhook(_))
+    };
+    exchange.guard.as_ref().is_some_and(|guard| guard.chain.at(Hook::Output).any(masks))
 }
 
 /// Whether an answer is judged before it goes out.
@@ -172,7 +184,13 @@ pub fn log_refusal(exchange: &Exchange, blocked: &Blocked) {
 
 /// Asks a judge that is elsewhere.
 pub async fn ask(exchange: &Exchange, member: &Guardrail, hook: Hook, texts: &[String]) -> Opinion {
-    let Judge::Webhook(webhook) = &member.judge else { return Opinion::Allow };
+    let body = question(exchange, member, hook, texts);
+    put(&exchange.worker, &exchange.snapshot, &exchange.request_id, member, body, texts.len()).await
+}
+
+/// The body of a question.
+#[must_use]
+pub fn question(exchange: &Exchange, member: &Guardrail, hook: Hook, texts: &[String]) -> Vec<u8> {
     let caller = exchange.caller.as_deref();
     let question = webhook::Question {
         hook: hook.as_str(),
@@ -183,8 +201,19 @@ pub async fn ask(exchange: &Exchange, member: &Guardrail, hook: Hook, texts: &[S
         request_id: exchange.request_id.to_str().unwrap_or_default(),
         texts,
     };
-    let worker = &exchange.worker;
-    let question =
-        Question { webhook, request_id: &exchange.request_id, body: question.to_json(), texts: texts.len() };
-    worker.upstream.ask_judge(&exchange.snapshot, &worker.gateway.tls, question).await
+    question.to_json()
+}
+
+/// Puts a question about so many texts to a judge.
+pub async fn put(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    request_id: &HeaderValue,
+    member: &Guardrail,
+    body: Vec<u8>,
+    texts: usize,
+) -> Opinion {
+    let Judge::Webhook(webhook) = &member.judge else { return Opinion::Allow };
+    let question = Question { webhook, request_id, body, texts };
+    worker.upstream.ask_judge(snapshot, &worker.gateway.tls, question).await
 }

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use aisix_actors::candidate_router::AttemptOutcome;
 use bytes::Bytes;
-use serde::Deserialize;
 use smallvec::SmallVec;
 
 use super::attempt::failed;
@@ -25,9 +24,10 @@ use super::headers;
 use super::patience::{Patience, within};
 use super::{reserve, screen};
 use crate::config::snapshot::{ApiKey, Direct, Dispatch, Model, Resolved};
+use crate::dialect::raw::RawObject;
 use crate::dialect::{Body, Call};
 use crate::envelope::REQUEST_ID;
-use crate::error::{AccessError, Fault, GatewayError, UpstreamError};
+use crate::error::{AccessError, Fault, GatewayError, RequestError, UpstreamError};
 use crate::telemetry::record::{Attempt, AttemptKind};
 use crate::upstream::{UpstreamBody, UpstreamRequest, UpstreamResponse};
 
@@ -57,13 +57,16 @@ const OF_THE_CALLER: [HeaderName; 5] = [
 /// Finds the model whose provider key is lent to a request, and makes a call of it.
 ///
 /// # Errors
-/// 404 where no model of the provider is configured, 403 where the key may use none of them.
+/// 400 for a path that leads upwards; 404 where no model of the provider is configured, 403 where the key may use none of them.
 pub fn receive(
     exchange: &mut Exchange,
     request: &HttpRequest,
     bytes: Bytes,
     caller: &ApiKey,
 ) -> Result<Call, GatewayError> {
+    if has_dots(request.uri().path()) {
+        return Err(RequestError::invalid("the path must not lead upwards").into());
+    }
     let provider = request.match_info().get("provider").unwrap_or_default();
     let is_its = |model: &&Arc<Model>| match &model.dispatch {
         Dispatch::Direct(direct) => direct.provider_label.eq_ignore_ascii_case(provider),
@@ -87,13 +90,10 @@ pub fn receive(
 }
 
 /// The model that a body names, where it is an object that does.
-fn named_model(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        model: String,
-    }
-    body.first().filter(|byte| **byte == b'{')?;
-    serde_json::from_slice::<Named>(body).ok().map(|named| named.model)
+fn named_model(body: &Bytes) -> Option<String> {
+    body.trim_ascii_start().first().filter(|byte| **byte == b'{')?;
+    let object = RawObject::parse(body.clone()).ok()?;
+    serde_json::from_str(object.member("model")?).ok()
 }
 
 fn shown(name: &str) -> Box<str> {
@@ -244,17 +244,31 @@ fn path(base_url: &str, request: &HttpRequest) -> String {
     format!("/{rest}{query}")
 }
 
+/// Whether a path holds `.` or `..`, however written: the provider's root may be one tenant's among others.
+fn has_dots(path: &str) -> bool {
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    decoded.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."))
+}
+
 fn is_version(segment: &str) -> bool {
     segment
         .strip_prefix('v')
         .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What a provider gets of a caller's headers.
+/// Whether a header is about one connection: by its nature, or because `Connection` names it.
+fn is_of_the_connection(name: &HeaderName, headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONNECTION).filter_map(|value| value.to_str().ok());
+    let is_named = |value: &str| value.split(',').any(|own| own.trim().eq_ignore_ascii_case(name.as_str()));
+    OF_THE_CONNECTION.contains(name) || values.any(is_named)
+}
+
+/// What a provider gets of a caller's headers. That it waits for permission to send is over when all of it is here.
 fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
-        let is_own = OF_THE_CONNECTION.contains(name) || OF_THE_CALLER.contains(name) || *name == REQUEST_ID;
+        let is_own = is_of_the_connection(name, headers) || OF_THE_CALLER.contains(name);
+        let is_own = is_own || [REQUEST_ID, EXPECT].contains(name);
         if !is_own {
             kept.append(name.clone(), value.clone());
         }
@@ -266,9 +280,10 @@ fn forwarded(headers: &HeaderMap) -> HeaderMap {
 fn head(exchange: &Exchange, upstream: &UpstreamResponse) -> HttpResponse<()> {
     let status = StatusCode::from_u16(upstream.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut response = HttpResponse::with_body(status, ());
-    let own = upstream.headers().into_iter().flatten();
-    for (name, value) in own.filter(|(name, _)| !OF_THE_CONNECTION.contains(name)) {
-        response.headers_mut().append(name.clone(), value.clone());
+    if let Some(own) = upstream.headers() {
+        for (name, value) in own.iter().filter(|(name, _)| !is_of_the_connection(name, own)) {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
     }
     if let Some(content_type) = upstream.content_type.clone().filter(|_| upstream.headers().is_none()) {
         response.headers_mut().insert(actix_web::http::header::CONTENT_TYPE, content_type);
@@ -277,11 +292,12 @@ fn head(exchange: &Exchange, upstream: &UpstreamResponse) -> HttpResponse<()> {
     response
 }
 
-/// Answers that have no body by their nature, whatever length they declare.
+/// Answers that have no body by their nature, whatever length they declare; to `HEAD` it is that of another's.
 fn without_body(method: &Method, mut upstream: UpstreamResponse) -> UpstreamResponse {
-    if method == Method::HEAD || matches!(upstream.status, 204 | 304) {
+    let is_empty = matches!(upstream.status, 204 | 304);
+    if method == Method::HEAD || is_empty {
         upstream.body = UpstreamBody::Ended;
-        upstream.content_length = None;
+        upstream.content_length = upstream.content_length.filter(|_| !is_empty);
     }
     upstream
 }
@@ -326,9 +342,11 @@ mod tests {
 
     #[test]
     fn a_model_is_named_by_an_object_only() {
-        assert_eq!(named_model(br#"{"a":1,"model":"m"}"#).as_deref(), Some("m"));
+        let named = |body: &'static [u8]| named_model(&Bytes::from_static(body));
+        assert_eq!(named(br#"{"a":1,"model":"m"}"#).as_deref(), Some("m"));
+        assert_eq!(named(b"\n { \"model\" : \"m\" } ").as_deref(), Some("m"));
         for body in [&b""[..], b"[]", b"{\"model\":1}", b"{broken", b"\xff"] {
-            assert_eq!(named_model(body), None);
+            assert_eq!(named(body), None);
         }
     }
 }

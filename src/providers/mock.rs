@@ -4,9 +4,18 @@ use super::{Provider, Way};
 use crate::dialect::Dialect;
 use crate::operation::Task;
 
+/// Conversations only in OpenAI's chat: callers in other dialects see translation at work.
 const WAYS: &[Way] = &[
     Way::new(Task::Converse, Dialect::OpenAiChat, "/chat/completions"),
+    Way::new(Task::Complete, Dialect::OpenAi, "/completions"),
     Way::new(Task::Embed, Dialect::OpenAi, "/embeddings"),
+    Way::new(Task::Rerank, Dialect::Cohere, "/rerank"),
+    Way::new(Task::Image, Dialect::OpenAi, "/images/generations"),
+    Way::new(Task::EditImage, Dialect::OpenAi, "/images/edits"),
+    Way::new(Task::Transcribe, Dialect::OpenAi, "/audio/transcriptions"),
+    Way::new(Task::Translate, Dialect::OpenAi, "/audio/translations"),
+    Way::new(Task::Speak, Dialect::OpenAi, "/audio/speech"),
+    Way::new(Task::Moderate, Dialect::OpenAi, "/moderations"),
 ];
 
 /// The mock, as configuration names it: `provider = "mock"`.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::{Grant, Provider, Way, azure, root_of};
+use crate::dialect::openai_chat::neutral::Manners;
 
 /// How a credential travels.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,7 @@ pub(super) struct Row {
     pub(super) auth: Auth,
     pub(super) headers: &'static [(HeaderName, HeaderValue)],
     pub(super) ways: &'static [Way],
+    pub(super) manners: Manners,
     pub(super) root: Root,
 }
 
@@ -70,6 +72,7 @@ impl Row {
             auth: Auth::Bearer,
             headers: &[],
             ways,
+            manners: Manners::USUAL,
             root: Root::AsWritten,
         }
     }
@@ -88,8 +91,16 @@ impl Row {
             auth: Auth::Bearer,
             headers: &[],
             ways,
+            manners: Manners::USUAL,
             root: Root::AsWritten,
         }
+    }
+}
+
+impl Row {
+    /// With other manners.
+    pub(super) const fn with(self, manners: Manners) -> Self {
+        Self { manners, ..self }
     }
 }
 
@@ -124,6 +135,10 @@ impl Provider for Row {
                 None => format!("https://{root}.openai.azure.com").into(),
             },
         }
+    }
+
+    fn manners(&self) -> Manners {
+        self.manners
     }
 
     fn credential_env(&self) -> Option<&'static str> {

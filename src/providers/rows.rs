@@ -7,6 +7,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use super::row::{Auth, Root, Row};
 use super::way::Way;
 use crate::dialect::Dialect as D;
+use crate::dialect::openai_chat::neutral::Manners;
 use crate::operation::Task as T;
 
 const CHAT: Way = Way::new(T::Converse, D::OpenAiChat, "/chat/completions");
@@ -78,6 +79,16 @@ const COHERE: &[Way] = &[
 
 const VOYAGE: &[Way] = &[EMBED, Way::new(T::Rerank, D::Voyage, "/rerank")];
 
+/// OpenAI itself: its reasoning models refuse the older name of the limit.
+const NEWEST: Manners = Manners { max_tokens: "max_completion_tokens", ..Manners::USUAL };
+
+/// Knows a JSON mode and no schemas, and wants its thoughts back where tools are used.
+const DEEPSEEK: Manners =
+    Manners { takes_schema: false, takes_files: false, replays_reasoning: true, ..Manners::USUAL };
+
+/// Refuses members that it does not know, such as an effort.
+const PLAIN: Manners = Manners { takes_effort: false, ..Manners::USUAL };
+
 /// Whoever nobody knows by name: the operator says where.
 static COMPATIBLE: Row = Row::local("openai-compatible", None, LIKE_OPENAI);
 
@@ -98,6 +109,7 @@ static AZURE_ROW: Row = Row {
     auth: Auth::Header("api-key"),
     root: Root::Resource,
     api_base: None,
+    manners: NEWEST,
     ..Row::hosted("azure-openai", "", "AZURE_OPENAI_API_KEY", AZURE)
 };
 
@@ -122,13 +134,14 @@ pub(super) static ROWS: [&Row; 19] = [
     &GEMINI_ROW,
     &AZURE_ROW,
     &COHERE_ROW,
-    &Row::hosted("deepseek", "https://api.deepseek.com", "DEEPSEEK_API_KEY", &[CHAT]),
+    &Row::hosted("deepseek", "https://api.deepseek.com", "DEEPSEEK_API_KEY", &[CHAT]).with(DEEPSEEK),
     &Row::hosted(
         "mistral",
         "https://api.mistral.ai/v1",
         "MISTRAL_API_KEY",
         &[CHAT, EMBED, TRANSCRIBE, SPEAK, MODERATE],
-    ),
+    )
+    .with(PLAIN),
     &Row::hosted(
         "groq",
         "https://api.groq.com/openai/v1",
@@ -168,6 +181,7 @@ pub(super) static ROWS: [&Row; 19] = [
 ];
 
 static OPENAI_ROW: Row = Row {
+    manners: NEWEST,
     root: Root::Versioned("https://api.openai.com"),
     ..Row::hosted("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", OPENAI)
 };

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use actix_web::guard::{self, GuardContext};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::endpoints::{self, ENDPOINTS, Endpoint};
@@ -35,8 +36,9 @@ pub(super) fn resource(worker: &Rc<Worker>, path: String, first: &'static Endpoi
         let serve = move |request: HttpRequest, payload: web::Payload| {
             pipeline::serve(worker.clone(), endpoint, request, payload.into_inner())
         };
-        let route = endpoint.method.clone().map_or_else(web::route, web::method);
-        resource = resource.route(route.to(serve));
+        let is_answered =
+            |request: &GuardContext<'_>| endpoint.methods().any(|own| *own == request.head().method);
+        resource = resource.route(web::route().guard(guard::fn_guard(is_answered)).to(serve));
     }
     let worker = worker.clone();
     let refuse = move |request: HttpRequest| {
@@ -68,7 +70,6 @@ fn wrong_method(worker: &Worker, endpoint: &Endpoint, request: &HttpRequest) -> 
 
 /// The methods of a path, as `Allow` lists them.
 fn methods_of(path: &str) -> String {
-    let methods = ENDPOINTS.iter().filter(|row| row.path == path).filter_map(|row| row.method.as_ref());
-    let methods = methods.map(|method| method.as_str());
-    methods.collect::<Vec<_>>().join(", ")
+    let methods = ENDPOINTS.iter().filter(|row| row.path == path).flat_map(Endpoint::methods);
+    methods.map(|method| method.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -384,7 +384,7 @@ impl Label {
             Self::Endpoint => label(out, "endpoint", endpoint.map_or("other", |row| row.path)),
             Self::Handler => label(out, "handler", endpoint.map_or("other", |row| row.operation.label())),
             Self::InboundProtocol => {
-                let protocol = endpoint.map_or("unknown", |row| row.dialect.protocol());
+                let protocol = endpoint.map_or("unknown", |row| row.protocol());
                 label(out, "inbound_protocol", protocol);
             }
             Self::Stream => label(out, "stream", flag(marks.is_stream)),

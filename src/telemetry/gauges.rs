@@ -33,14 +33,14 @@ fn write_in_flight(gateway: &Gateway, out: &mut Exposition) {
     out.family(name, Kind::Gauge, "Requests that are open, streams until their last byte.");
     for (place, row) in ENDPOINTS.iter().enumerate() {
         let open: usize = boards.iter().map(|board| board.open_at(place)).sum();
-        let pairs = [("endpoint", row.path), ("inbound_protocol", row.dialect.protocol())];
+        let pairs = [("endpoint", row.path), ("inbound_protocol", row.protocol())];
         out.sample(name, &labels(&pairs), open);
     }
     let name = "aisix_proxy_request_body_limit_rejections_total";
     out.family(name, Kind::Counter, "Bodies refused for their declared size, and what became of them.");
     for (place, row) in ENDPOINTS.iter().enumerate() {
         for (drain, (_, outcome)) in DRAINS.iter().enumerate() {
-            let protocol = row.dialect.protocol();
+            let protocol = row.protocol();
             let pairs = [("endpoint", row.path), ("inbound_protocol", protocol), ("outcome", *outcome)];
             let count = sum(gateway, |board| &board.drains[place][drain]);
             write_some(name, &labels(&pairs), count, out);

@@ -18,7 +18,7 @@ pub fn write(audit: Option<&Audit>, fields: &mut Json<'_>) {
     if let Some(failure) = audit.bypassed {
         fields.text(name!("guardrail_bypassed_reason"), failure.as_str());
     }
-    write_counts(fields.out, ",\"redacted_entity_counts\":", &audit.redacted);
+    write_counts(fields.out, ",\"redacted_entity_counts\":", &audit.redacted());
     let verdicts = |keeps: fn(&Verdict) -> bool| audit.verdicts.iter().filter(move |one| keeps(one));
     let watched = verdicts(|verdict| verdict.outcome.is_watched());
     list(fields.out, ",\"guardrail_monitor_hits\":", watched, |out, verdict| {

@@ -329,6 +329,7 @@ impl Record<'_> {
     /// Whether usage is told of it: a caller with a good key asked for a provider.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        self.endpoint.answer == Answer::Provider && self.admission == Some(Admission::Allowed)
+        let asks = matches!(self.endpoint.answer, Answer::Provider | Answer::Tunnel);
+        asks && self.admission == Some(Admission::Allowed)
     }
 }

@@ -23,7 +23,7 @@ pub fn write_labels(record: &Record<'_>, labels: &Labels<'_>, out: &mut Vec<u8>)
     let text = |text: Text| -> &str { labels.texts[text as usize] };
     fields.text(name!("model_id"), text(Text::TargetId));
     fields.text(name!("api_key_id"), record.caller.map_or("", |caller| &caller.id));
-    fields.text(name!("inbound_protocol"), record.endpoint.dialect.protocol());
+    fields.text(name!("inbound_protocol"), record.endpoint.protocol());
     if !record.attempts.is_empty() {
         fields.text(name!("provider_kind"), text(Text::Provider));
         fields.text(name!("pk_label"), text(Text::ProviderKeyName));

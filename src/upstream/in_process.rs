@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use actix_web::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use futures::{FutureExt, Stream};
 use tokio::time::Sleep;
 
 use super::{Content, UpstreamBody, UpstreamRequest, UpstreamResponse};
 use crate::error::UpstreamError;
-use crate::mock::{self, Hints, MockBody, MockFrame, Then};
+use crate::mock::{self, Hints, MockBody, MockFrame, MockRequest, Then};
 
 /// Fresh ids for the answers of this process; it only counts.
 static ANSWERS: AtomicU64 = AtomicU64::new(1);
@@ -30,7 +31,13 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
         created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         ..Hints::default()
     };
-    let reply = mock::answer(request.path, &request.body.concat(), &hints);
+    let asked = MockRequest {
+        method: request.method.as_str(),
+        target: request.path,
+        content_type: content_type(request),
+        body: &request.body.concat(),
+    };
+    let reply = mock::answer(&asked, &hints);
     let frames = match reply.body {
         MockBody::Full(bytes) => vec![MockFrame { delay: Duration::ZERO, bytes, then: Then::Continue }],
         MockBody::Stream(frames) => frames,
@@ -60,6 +67,15 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
             then: Then::Continue,
         }),
     })
+}
+
+/// What the body is: in the request's words or, through the tunnel, in the caller's.
+fn content_type<'a>(request: &'a UpstreamRequest<'_>) -> &'a str {
+    let forwarded = || request.forwarded.as_ref()?.get(CONTENT_TYPE)?.to_str().ok();
+    match request.content_type {
+        "" => forwarded().unwrap_or_default(),
+        own => own,
+    }
 }
 
 impl Stream for InProcess {

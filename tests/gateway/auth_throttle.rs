@@ -13,7 +13,7 @@ fn failures_beyond_the_quota_are_told_to_come_back_later_in_the_envelope_of_the_
     let upstream = Upstream::well();
     for row in ENDPOINTS.iter().filter(|row| row.answer != Answers::Probe) {
         let gateway = gateway_over(&upstream, TWO);
-        let guess = |key: &str| gateway.send(row.method.as_str(), row.path, key, &[], b"");
+        let guess = |key: &str| Sample::of(row, "m").send(&gateway, key);
         for key in ["sk-guess-1", ""] {
             assert_refused(row.envelope, &guess(key), 401, "invalid_api_key");
         }

@@ -214,17 +214,17 @@ fn a_stream_is_charged_by_its_usage() {
 
 #[test]
 fn a_stream_that_is_left_is_charged_for_what_was_delivered() {
-    let upstream = Upstream::always(Answer::events().event(&delta(&"x".repeat(400))).stall());
+    let upstream = Upstream::always(Answer::events().event(&delta(&" world".repeat(100))).stall());
     let gateway = priced(&upstream, &budget("b", "scope = \"org\"", "0.05", ""));
     let mut stream = gateway.stream(&chat_body("priced", r#","stream":true"#));
-    stream.until("xxx");
+    stream.until("world");
     stream.leave();
     upstream.wait_for_hang_up();
     gateway.settled();
-    // Four hundred letters are about a hundred tokens, each a thousandth of a dollar, and the prompt a few more.
+    // A hundred words are a hundred tokens, each a thousandth of a dollar, and the prompt a few more.
     let spent =
         refused(&gateway, "priced")["spent_usd"].as_str().expect("money").parse::<f64>().expect("a number");
-    assert!((0.08..0.2).contains(&spent), "{spent}");
+    assert!((0.1..0.12).contains(&spent), "{spent}");
 }
 
 /// An answer whose usage counts a prompt of five tokens, and what is spent after it.
@@ -243,12 +243,12 @@ fn check_spent(answer: Answer, stream: &str, expected: std::ops::Range<f64>) {
 
 #[test]
 fn a_count_of_zero_beside_a_long_answer_is_replaced_by_an_estimate() {
-    // Four hundred letters are about a hundred tokens; the count of the prompt stands.
-    let long = "x".repeat(400);
-    check_spent(Answer::json(200, &completion(&long, 5, 0)), "", 0.085..0.155);
+    // A hundred words are a hundred tokens; the count of the prompt stands.
+    let long = " world".repeat(100);
+    check_spent(Answer::json(200, &completion(&long, 5, 0)), "", 0.1045..0.1055);
     let events = [delta(&long), finish(), usage_event(5, 0), "data: [DONE]\n\n".to_owned()];
     let events: Vec<&str> = events.iter().map(String::as_str).collect();
-    check_spent(Answer::stream(&events), r#","stream":true"#, 0.085..0.155);
+    check_spent(Answer::stream(&events), r#","stream":true"#, 0.1045..0.1055);
     // An empty answer costs nothing but its prompt.
     check_spent(Answer::json(200, &completion("", 5, 0)), "", 0.005..0.0051);
 }

@@ -17,20 +17,25 @@ use aisix_actors::Inspection;
 use tokio::sync::oneshot;
 
 mod admin;
+pub mod answers;
 mod client;
 mod folder;
 mod metrics;
 mod process;
+mod sample;
 mod settings;
 mod upstream;
+mod usage_file;
 
 pub use admin::{ADMIN_KEY, Admin, address};
 pub use client::{Connection, Response, Stream, request_text};
 pub use folder::Folder;
 pub use metrics::Metrics;
 pub use process::{Process, run, signal, written};
+pub use sample::{Sample, is_spoken, reaches_provider};
 pub use settings::{api_key, budget, chat_body, gateway_over, model, provider_key, routing};
 pub use upstream::{Answer, Gate, Received, Upstream, completion, delta, finish, free_port, usage_event};
+pub use usage_file::UsageFile;
 
 /// Longest wait for anything that has to happen.
 pub const PATIENCE: Duration = Duration::from_secs(10);

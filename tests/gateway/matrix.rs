@@ -1,27 +1,20 @@
 //! Every endpoint × every behaviour that belongs to all of them.
 //!
 //! The rows come from the table of endpoints, so a new row is covered without a change here; only the smallest usable
-//! body of a new operation has to be named in [`body`], which the compiler asks for.
+//! body of a new operation has to be named in [`Sample`], which the compiler asks for.
 
 use aisix::endpoints::{Answer as Answers, ENDPOINTS, Endpoint, Operation};
 use aisix::envelope::Envelope;
 use aisix::providers;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::*;
 
+mod faults;
+mod records;
+
 /// `Server` of every response (§2.1).
 const SERVER: &str = concat!("AISIX/", env!("CARGO_PKG_VERSION"));
-
-/// The smallest request that an operation can be asked with.
-fn body(operation: Operation, model: &str) -> String {
-    match operation {
-        Operation::Livez | Operation::Readyz | Operation::Models => String::new(),
-        Operation::Chat | Operation::Messages | Operation::CountTokens => {
-            chat_body(model, r#","max_tokens":16"#)
-        }
-    }
-}
 
 /// The rows that ask for a key.
 fn keyed() -> impl Iterator<Item = &'static Endpoint> {
@@ -30,22 +23,21 @@ fn keyed() -> impl Iterator<Item = &'static Endpoint> {
 
 /// The rows that the provider of these tests can answer: the others are refused before anything is taken (§5.2).
 fn spoken() -> impl Iterator<Item = &'static Endpoint> {
-    provided().filter(|row| is_spoken(row))
+    asking().filter(|row| is_spoken(row))
 }
 
-/// The rows that a provider answers.
-fn provided() -> impl Iterator<Item = &'static Endpoint> {
+/// The rows that a provider answers, or the gateway in its place.
+fn asking() -> impl Iterator<Item = &'static Endpoint> {
+    ENDPOINTS.iter().filter(|row| matches!(row.answer, Answers::Provider | Answers::Tunnel))
+}
+
+/// The rows whose request is read.
+fn read() -> impl Iterator<Item = &'static Endpoint> {
     ENDPOINTS.iter().filter(|row| row.answer == Answers::Provider)
 }
 
-/// Whether the provider behind the models of these tests can be asked for an operation.
-fn is_spoken(row: &Endpoint) -> bool {
-    providers::find("openai", None).is_some_and(|provider| provider.dialect(row.operation).is_some())
-}
-
-fn ask(gateway: &Gateway, row: &Endpoint, key: &str, model: &str) -> Response {
-    let body = body(row.operation, model);
-    gateway.send(row.method.as_str(), row.path, key, &[], body.as_bytes())
+fn ask(gateway: &Gateway, row: &'static Endpoint, key: &str, model: &str) -> Response {
+    Sample::of(row, model).send(gateway, key)
 }
 
 /// The nested Anthropic type of a status (seed page, "Anthropic-Style Proxy Errors").
@@ -71,7 +63,8 @@ pub fn assert_refused(envelope: Envelope, response: &Response, status: u16, open
     assert_common(response);
     let body = response.json();
     let (wanted, members): (_, &[&str]) = match envelope {
-        Envelope::OpenAi => (openai_type, &["error"]),
+        Envelope::OpenAi | Envelope::Responses => (openai_type, &["error"]),
+        Envelope::Google => return assert_google(&body, status),
         Envelope::Anthropic => (anthropic_type(status), &["error", "type"]),
         Envelope::Admin => panic!("callers never see the Admin envelope"),
     };
@@ -92,6 +85,26 @@ pub fn assert_refused(envelope: Envelope, response: &Response, status: u16, open
     for name in ["param", "code"] {
         assert_ne!(body["error"].get(name), Some(&Value::Null), "{body}");
     }
+}
+
+/// Asserts an error as Google's SDKs read it: Google API design guide, "Errors".
+#[track_caller]
+fn assert_google(body: &Value, status: u16) {
+    let name = match status {
+        400 | 405 | 413 | 422 => "INVALID_ARGUMENT",
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        429 => "RESOURCE_EXHAUSTED",
+        501 => "UNIMPLEMENTED",
+        502 | 503 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        _ => "INTERNAL",
+    };
+    let message = body["error"]["message"].as_str().filter(|message| !message.is_empty());
+    let message = message.unwrap_or_else(|| panic!("no message: {body}"));
+    let wanted = json!({ "error": { "code": status, "message": message, "status": name } });
+    assert_eq!(*body, wanted);
 }
 
 /// Asserts the headers of every response of the proxy.
@@ -173,18 +186,18 @@ fn expired_and_disabled_keys_are_told_apart() {
 }
 
 #[test]
-fn the_key_may_stand_in_x_api_key_only_where_there_is_no_authorization() {
+fn the_key_may_stand_where_other_sdks_put_it_only_where_there_is_no_authorization() {
     let upstream = Upstream::well();
-    let gateway = gateway_over(&upstream, "");
+    let gateway = gateway_over(&upstream, "[proxy.auth_throttle]\nenabled = false\n");
     for row in keyed() {
-        let body = body(row.operation, "m");
-        let send = |headers: &[(&str, &str)]| {
-            gateway.send(row.method.as_str(), row.path, "", headers, body.as_bytes())
-        };
-        assert_ne!(send(&[("x-api-key", "sk-test")]).status, 401, "{}", row.path);
-        for scheme in ["Basic c2stdGVzdA==", "bearer sk-test", "Bearer ", "sk-test"] {
-            let response = send(&[("authorization", scheme), ("x-api-key", "sk-test")]);
-            assert_refused(row.envelope, &response, 401, "invalid_api_key");
+        let sample = Sample::of(row, "m");
+        let send = |headers: &[(&str, &str)]| sample.send_with(&gateway, "", headers);
+        for name in ["x-api-key", "x-goog-api-key"] {
+            assert_ne!(send(&[(name, "sk-test")]).status, 401, "{}", row.path);
+            for scheme in ["Basic c2stdGVzdA==", "bearer sk-test", "Bearer ", "sk-test"] {
+                let response = send(&[("authorization", scheme), (name, "sk-test")]);
+                assert_refused(row.envelope, &response, 401, "invalid_api_key");
+            }
         }
     }
 }
@@ -194,19 +207,15 @@ fn a_wrong_method_is_refused_with_the_right_one_in_allow() {
     let upstream = Upstream::well();
     let gateway = gateway_over(&upstream, "");
     for row in &ENDPOINTS {
-        let answered: Vec<&str> = ENDPOINTS
-            .iter()
-            .filter(|other| other.path == row.path)
-            .map(|other| other.method.as_str())
-            .collect();
-        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
-            if answered.contains(&method) {
+        let any = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        let answered = row.method.as_ref().map_or(any, |method| method.as_str());
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"] {
+            if answered.contains(method) {
                 continue;
             }
-            let response = gateway.send(method, row.path, "sk-test", &[], b"");
+            let response = gateway.send(method, &Sample::of(row, "m").path, "sk-test", &[], b"");
             assert_refused(row.envelope, &response, 405, "invalid_request_error");
-            let allow = response.header("allow").unwrap_or_default();
-            assert!(answered.iter().all(|method| allow.contains(method)), "{method} {}: {allow:?}", row.path);
+            assert_eq!(response.header("allow"), Some(answered), "{method} {}", row.path);
             assert_call_id(row, &response);
         }
     }
@@ -218,7 +227,8 @@ fn an_oversized_body_is_refused_before_anybody_is_authenticated() {
     let upstream = Upstream::well();
     let gateway = gateway_over(&upstream, "[proxy]\nrequest_body_limit_bytes = 1000\n");
     for row in keyed() {
-        let response = gateway.send(row.method.as_str(), row.path, "", &[], &[b' '; 1001]);
+        let sample = Sample { body: vec![b' '; 1001], ..Sample::of(row, "m") };
+        let response = sample.send(&gateway, "");
         assert_refused(row.envelope, &response, 413, "invalid_request_error");
         let message = response.error_message();
         assert!(message.contains("1000") && !message.contains("1001"), "the limit, not the size: {message}");
@@ -232,14 +242,11 @@ fn every_response_carries_the_request_id_that_the_caller_sent() {
     let gateway = gateway_over(&upstream, "");
     let longest = "x".repeat(256);
     for row in &ENDPOINTS {
-        let body = body(row.operation, "m");
-        let send = |method: &str, key: &str, id: &str| {
-            gateway.send(method, row.path, key, &[("x-aisix-request-id", id)], body.as_bytes())
-        };
+        let sample = Sample::of(row, "m");
+        let wrong = Sample { method: "DELETE", ..sample.clone() };
         for id in ["abc-1", "~!\"", longest.as_str()] {
-            let responses =
-                [send(row.method.as_str(), "sk-test", id), send(row.method.as_str(), "sk-no", id)];
-            for response in responses.iter().chain([&send("DELETE", "sk-test", id)]) {
+            let send = |sample: &Sample, key| sample.send_with(&gateway, key, &[("x-aisix-request-id", id)]);
+            for response in &[send(&sample, "sk-test"), send(&sample, "sk-no"), send(&wrong, "sk-test")] {
                 assert_common(response);
                 assert_eq!(
                     response.header("x-aisix-request-id"),
@@ -261,18 +268,16 @@ fn an_unacceptable_request_id_is_replaced_and_never_refused() {
     let gateway = gateway_over(&upstream, "");
     let too_long = "x".repeat(257);
     for row in &ENDPOINTS {
-        let body = body(row.operation, "m");
+        let sample = Sample::of(row, "m");
         let plain = ask(&gateway, row, "sk-test", "m");
         for id in ["", "a b", "caf\u{e9}", too_long.as_str()] {
-            let headers = [("x-aisix-request-id", id)];
-            let response = gateway.send(row.method.as_str(), row.path, "sk-test", &headers, body.as_bytes());
+            let response = sample.send_with(&gateway, "sk-test", &[("x-aisix-request-id", id)]);
             assert_eq!(response.status, plain.status, "{}: {id:?}", row.path);
             let fresh = response.header("x-aisix-request-id").unwrap_or_default();
             assert!(is_uuid_v4(fresh), "{}: {fresh:?}", row.path);
         }
         // Proxies stamp this one; it is not the caller's.
-        let headers = [("x-request-id", "stamped")];
-        let response = gateway.send(row.method.as_str(), row.path, "sk-test", &headers, body.as_bytes());
+        let response = sample.send_with(&gateway, "sk-test", &[("x-request-id", "stamped")]);
         assert!(response.header("x-aisix-request-id").is_some_and(is_uuid_v4), "{}", row.path);
     }
 }
@@ -292,9 +297,12 @@ fn the_call_id_is_on_chat_completions_and_nowhere_else() {
 fn what_a_provider_is_asked_is_checked_before_it_is_asked() {
     let upstream = Upstream::well();
     let gateway = gateway_over(&upstream, &api_key("sk-narrow", "\"other\"", ""));
-    for row in provided() {
-        let response = gateway.send("POST", row.path, "sk-test", &[], b"{\"model\":");
-        assert_refused(row.envelope, &response, 400, "invalid_request_error");
+    for row in read() {
+        let broken = Sample { body: b"{\"model\":".to_vec(), ..Sample::of(row, "m") };
+        assert_refused(row.envelope, &broken.send(&gateway, "sk-test"), 400, "invalid_request_error");
+
+        let foreign = Sample { content_type: "text/plain".to_owned(), ..Sample::of(row, "m") };
+        assert_refused(row.envelope, &foreign.send(&gateway, "sk-test"), 400, "invalid_request_error");
 
         let response = ask(&gateway, row, "sk-test", "unknown-model");
         assert_refused(row.envelope, &response, 404, "model_not_found");
@@ -347,7 +355,7 @@ fn a_spent_budget_refuses_with_every_field() {
         let retry_after: u64 =
             response.header("retry-after").and_then(|text| text.parse().ok()).expect("seconds");
         assert!((1..=86_400).contains(&retry_after), "{retry_after}");
-        if row.envelope == Envelope::Anthropic {
+        if !matches!(row.envelope, Envelope::OpenAi | Envelope::Responses) {
             continue;
         }
         let error = response.error();
@@ -370,24 +378,32 @@ fn a_spent_budget_refuses_with_every_field() {
     gateway.settled();
 }
 
+/// What is refused, given back or left must not keep: a slot, a hold of money, a connection.
+fn scarce() -> String {
+    model("priced", "up", "cost = { input_per_1k = 1, output_per_1k = 1 }\nrate_limit = { concurrency = 1 }")
+        + &budget("all", "scope = \"org\"", "100", "")
+}
+
 #[test]
 fn what_the_provider_cannot_do_is_refused_and_gives_everything_back() {
     let upstream = Upstream::well();
-    let more = model(
-        "priced",
-        "up",
-        "cost = { input_per_1k = 1, output_per_1k = 1 }\nrate_limit = { concurrency = 1 }",
-    ) + &budget("all", "scope = \"org\"", "100", "");
-    let gateway = gateway_over(&upstream, &more);
-    for row in provided().filter(|row| !is_spoken(row)) {
+    // Anthropic answers conversations, whatever their dialect, and nothing else.
+    let key = provider_key("up", &upstream.url()).replace("\"openai\"", "\"anthropic\"");
+    let gateway = Gateway::start(&(key + &scarce() + &api_key("sk-test", "\"*\"", "")));
+    let anthropic = providers::find("anthropic", None).expect("it is known");
+    let mut count = 0;
+    for row in read().filter(|row| !providers::answers(anthropic, row.operation, row.dialect)) {
         // A slot that was kept would refuse the second one.
         for _ in 0..2 {
             let response = ask(&gateway, row, "sk-test", "priced");
             assert_refused(row.envelope, &response, 501, "not_implemented");
             let message = response.error_message();
-            assert!(message.contains("openai") && message.contains(&row.operation.to_string()), "{message}");
+            assert!(message.contains("anthropic"), "{message}");
+            assert!(message.contains(&row.operation.to_string()), "{message}");
         }
+        count += 1;
     }
+    assert!(count >= 9, "{count}");
     assert_eq!(upstream.count(), 0);
     gateway.settled();
 }
@@ -395,35 +411,25 @@ fn what_the_provider_cannot_do_is_refused_and_gives_everything_back() {
 #[test]
 fn a_request_is_answered_and_gives_everything_back() {
     let upstream = Upstream::well();
-    let more = model(
-        "priced",
-        "up",
-        "cost = { input_per_1k = 1, output_per_1k = 1 }\nrate_limit = { concurrency = 1 }",
-    ) + &budget("all", "scope = \"org\"", "100", "");
-    let gateway = gateway_over(&upstream, &more);
-    for row in provided().filter(|row| is_spoken(row)) {
+    let gateway = gateway_over(&upstream, &scarce());
+    for row in spoken() {
         for _ in 0..2 {
             let response = ask(&gateway, row, "sk-test", "priced").expect(200);
             assert_common(&response);
             gateway.settled();
         }
     }
+    let wanted = 2 * asking().filter(|row| reaches_provider(row)).count();
+    assert_eq!(upstream.count(), wanted);
 }
 
 #[test]
 fn a_caller_who_leaves_takes_nothing_along() {
     let upstream = Upstream::always(Answer::silence());
-    let more = model(
-        "priced",
-        "up",
-        "cost = { input_per_1k = 1, output_per_1k = 1 }\nrate_limit = { concurrency = 1 }",
-    ) + &budget("all", "scope = \"org\"", "100", "");
-    let gateway = gateway_over(&upstream, &more);
-    for row in provided().filter(|row| is_spoken(row)) {
+    let gateway = gateway_over(&upstream, &scarce());
+    for row in asking().filter(|row| reaches_provider(row)) {
         let (asked, left) = (upstream.count(), upstream.hang_ups());
-        let mut connection = gateway.connect();
-        let body = body(row.operation, "priced");
-        connection.send(&request_text("POST", row.path, "sk-test", &[], body.as_bytes()));
+        let connection = Sample::of(row, "priced").begin(&gateway, "sk-test", &[]);
         upstream.wait_for_requests(asked + 1);
         assert_eq!(gateway.gateway.open_exchanges(), 1, "{}", row.path);
         connection.leave();
@@ -436,9 +442,9 @@ fn a_caller_who_leaves_takes_nothing_along() {
 fn an_unknown_path_gets_the_envelope_of_the_row_above_it() {
     let upstream = Upstream::well();
     let gateway = gateway_over(&upstream, "");
-    for row in provided() {
+    for row in read() {
         for tail in ["/", "/nowhere"] {
-            let path = format!("{}{tail}", row.path);
+            let path = format!("{}{tail}", Sample::of(row, "m").path);
             if ENDPOINTS.iter().any(|other| other.path == path) {
                 continue;
             }

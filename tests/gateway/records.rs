@@ -1,7 +1,6 @@
 //! Usage records and the access log: whole, billed once, and never in the way of a request.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,68 +11,21 @@ use crate::harness::*;
 /// Longest time that an answer may take while nobody takes the records: far below any wait for a disk.
 const PROMPT_TIME: Duration = Duration::from_secs(5);
 
-/// A folder of its own, gone with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("aisix-records-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("usage.jsonl")
-    }
-
-    /// Settings that write records into the folder.
-    fn settings(&self) -> String {
-        to_file(&self.file())
-    }
-
-    /// The records so far, each a JSON object on a line of its own.
-    fn records(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.file()).unwrap_or_default();
-        assert!(text.is_empty() || text.ends_with('\n'), "whole lines: {text}");
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
-    }
-
-    /// Waits for so many records and asserts that there are no more.
-    #[track_caller]
-    fn wait_for(&self, gateway: &Gateway, count: usize) -> Vec<Value> {
-        gateway.settled();
-        until("usage records", || self.records().len() >= count && !gateway.gateway.telemetry.has_buffered());
-        let records = self.records();
-        assert_eq!(records.len(), count, "{records:#?}");
-        records
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn to_file(path: &std::path::Path) -> String {
-    format!("[observability.usage_records]\ntarget = \"file\"\npath = \"{}\"\n", path.display())
-}
-
 const PRICE: &str = "cost = { input_per_1k = 1, output_per_1k = 1 }";
 
 #[test]
 fn an_answer_is_one_record_with_who_what_and_how_much() {
-    let folder = Folder::new("one");
+    let usage = UsageFile::new();
     let headers = [("content-type", "application/json"), ("x-request-id", "req_provider_1")];
     let upstream = Upstream::always(Answer::with_headers(200, &headers, &completion("hello", 5, 7)));
-    let gateway = gateway_over(&upstream, &(model("priced", "up", PRICE) + &folder.settings()));
+    let gateway = gateway_over(&upstream, &(model("priced", "up", PRICE) + &usage.settings()));
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
     let headers =
         [("x-aisix-request-id", "my\"id"), ("user-agent", "agent\t\"x\"/1"), ("traceparent", &*parent)];
     let body = chat_body("priced", "");
     gateway.send("POST", "/v1/chat/completions", "sk-test", &headers, body.as_bytes()).expect(200);
-    let record = &folder.wait_for(&gateway, 1)[0];
+    let record = &usage.wait_for(&gateway, 1)[0];
     let snapshot = gateway.gateway.snapshot();
     let priced = snapshot.resolve("priced").expect("a model").model;
     for (name, value) in [
@@ -113,7 +65,7 @@ fn an_answer_is_one_record_with_who_what_and_how_much() {
 
 #[test]
 fn a_failover_is_a_record_per_attempt_and_bills_the_winner_only() {
-    let folder = Folder::new("failover");
+    let usage = UsageFile::new();
     let upstream = Upstream::start(|request, _| match request.json()["model"].as_str() {
         Some("upstream-bad") => Answer::json(503, r#"{"error":{"message":"secret words"}}"#),
         _ => Answer::json(200, &completion("hello", 5, 7)),
@@ -121,10 +73,10 @@ fn a_failover_is_a_record_per_attempt_and_bills_the_winner_only() {
     let more = model("bad", "up", &format!("retries = 1\n{PRICE}"))
         + &model("good", "up", PRICE)
         + &routing("group", &["bad", "good"], "")
-        + &folder.settings();
+        + &usage.settings();
     let gateway = gateway_over(&upstream, &more);
     gateway.chat(&chat_body("group", "")).expect(200);
-    let records = folder.wait_for(&gateway, 3);
+    let records = usage.wait_for(&gateway, 3);
     let column = |name: &str| -> Vec<Value> { records.iter().map(|record| record[name].clone()).collect() };
     assert!(records.iter().all(|record| record["request_id"] == records[0]["request_id"]));
     assert_eq!(column("attempt_index"), [0, 1, 2]);
@@ -144,14 +96,14 @@ fn a_failover_is_a_record_per_attempt_and_bills_the_winner_only() {
 
 #[test]
 fn a_stream_is_recorded_at_its_end_and_one_that_is_left_as_499() {
-    let folder = Folder::new("streams");
+    let usage = UsageFile::new();
     let gate = Gate::default();
     let begun = Answer::events().event(&delta("hello")).event(&delta("hello again and again"));
     let whole = Answer::stream(&[&delta("hello"), &finish(), &usage_event(5, 7), "data: [DONE]\n\n"]);
     let upstream = Upstream::in_turn(vec![whole, begun.wait(&gate)]);
-    let gateway = gateway_over(&upstream, &(model("priced", "up", PRICE) + &folder.settings()));
+    let gateway = gateway_over(&upstream, &(model("priced", "up", PRICE) + &usage.settings()));
     gateway.stream(&chat_body("priced", ",\"stream\":true")).rest();
-    let record = &folder.wait_for(&gateway, 1)[0];
+    let record = &usage.wait_for(&gateway, 1)[0];
     assert_eq!((&record["status_code"], &record["finish_reason"]), (&200.into(), &"stop".into()));
     assert_eq!((&record["prompt_tokens"], &record["completion_tokens"]), (&5.into(), &7.into()));
     assert_eq!(record["provider_model_version"], "upstream-m");
@@ -159,7 +111,7 @@ fn a_stream_is_recorded_at_its_end_and_one_that_is_left_as_499() {
     let mut stream = gateway.stream(&chat_body("priced", ",\"stream\":true"));
     stream.until("again");
     stream.leave();
-    let record = &folder.wait_for(&gateway, 2)[1];
+    let record = &usage.wait_for(&gateway, 2)[1];
     assert_eq!(
         (&record["status_code"], &record["error_class"]),
         (&499.into(), &"client_disconnected".into())
@@ -173,14 +125,14 @@ fn a_stream_is_recorded_at_its_end_and_one_that_is_left_as_499() {
 
 #[test]
 fn a_hit_costs_nothing_and_tells_what_it_saved() {
-    let folder = Folder::new("cache");
+    let usage = UsageFile::new();
     let upstream = Upstream::well();
-    let more = model("priced", "up", PRICE) + "[[cache_policies]]\nname = \"all\"\n" + &folder.settings();
+    let more = model("priced", "up", PRICE) + "[[cache_policies]]\nname = \"all\"\n" + &usage.settings();
     let gateway = gateway_over(&upstream, &more);
     gateway.chat(&chat_body("priced", "")).expect(200);
-    folder.wait_for(&gateway, 1);
+    usage.wait_for(&gateway, 1);
     gateway.chat(&chat_body("priced", "")).expect(200);
-    let records = folder.wait_for(&gateway, 2);
+    let records = usage.wait_for(&gateway, 2);
     assert_eq!((&records[0]["cache_status"], &records[0]["prompt_tokens"]), (&"miss".into(), &5.into()));
     let hit = &records[1];
     assert_eq!(hit["cache_status"], "hit");
@@ -197,15 +149,15 @@ fn a_hit_costs_nothing_and_tells_what_it_saved() {
 
 #[test]
 fn a_refusal_is_one_record_and_an_unknown_caller_none() {
-    let folder = Folder::new("refusals");
+    let usage = UsageFile::new();
     let upstream = Upstream::well();
     let limited = api_key("sk-limited", "\"*\"", "rate_limit = { rpd = 0 }");
-    let gateway = gateway_over(&upstream, &(limited + &folder.settings()));
+    let gateway = gateway_over(&upstream, &(limited + &usage.settings()));
     gateway.post_json("/v1/chat/completions", "sk-wrong", &chat_body("m", "")).expect(401);
     gateway.send("GET", "/v1/models", "sk-test", &[], b"").expect(200);
     gateway.chat(&chat_body("nobody", "")).expect(404);
     gateway.post_json("/v1/chat/completions", "sk-limited", &chat_body("m", "")).expect(429);
-    let records = folder.wait_for(&gateway, 2);
+    let records = usage.wait_for(&gateway, 2);
     let mut seen: Vec<(u64, &str)> = records
         .iter()
         .map(|record| {
@@ -222,20 +174,20 @@ fn a_refusal_is_one_record_and_an_unknown_caller_none() {
 
 #[test]
 fn records_never_hold_a_prompt_an_answer_or_a_credential() {
-    let folder = Folder::new("secrets");
+    let usage = UsageFile::new();
     let refusal = r#"{"error":{"message":"quoting PROMPTWORD and sk-upstream","code":"bad_thing"}}"#;
     let upstream = Upstream::in_turn(vec![
         Answer::json(200, &completion("ANSWERWORD", 5, 7)),
         Answer::json(400, refusal),
         Answer::stream(&[&delta("ANSWERWORD"), "data: {\"error\":{\"message\":\"PROMPTWORD\"}}\n\n"]),
     ]);
-    let gateway = gateway_over(&upstream, &folder.settings());
+    let gateway = gateway_over(&upstream, &usage.settings());
     let body = |more: &str| chat_body("m", more).replace("hello", "PROMPTWORD");
     gateway.chat(&body("")).expect(200);
     gateway.chat(&body("")).expect(400);
     gateway.stream(&body(",\"stream\":true")).rest();
-    folder.wait_for(&gateway, 3);
-    let text = fs::read_to_string(folder.file()).expect("records");
+    usage.wait_for(&gateway, 3);
+    let text = fs::read_to_string(usage.path()).expect("records");
     for secret in ["PROMPTWORD", "ANSWERWORD", "sk-upstream", "sk-test"] {
         assert!(!text.contains(secret), "{secret}: {text}");
     }
@@ -244,7 +196,7 @@ fn records_never_hold_a_prompt_an_answer_or_a_credential() {
 #[test]
 fn a_full_disk_loses_records_and_no_request() {
     let upstream = Upstream::well();
-    let gateway = gateway_over(&upstream, &to_file(std::path::Path::new("/dev/full")));
+    let gateway = gateway_over(&upstream, &UsageFile::settings_for(std::path::Path::new("/dev/full")));
     for _ in 0..3 {
         gateway.chat(&chat_body("m", "")).expect(200);
     }
@@ -258,11 +210,11 @@ fn a_full_disk_loses_records_and_no_request() {
 
 #[test]
 fn a_sink_that_takes_nothing_delays_no_request() {
-    let folder = Folder::new("stuck");
-    let made = Command::new("mkfifo").arg(folder.file()).status().expect("mkfifo");
+    let usage = UsageFile::new();
+    let made = Command::new("mkfifo").arg(usage.path()).status().expect("mkfifo");
     assert!(made.success());
     let upstream = Upstream::well();
-    let gateway = gateway_over(&upstream, &folder.settings());
+    let gateway = gateway_over(&upstream, &usage.settings());
     let began = Instant::now();
     let mut connection = gateway.connect();
     for _ in 0..200 {
@@ -277,15 +229,15 @@ fn a_sink_that_takes_nothing_delays_no_request() {
 
 #[test]
 fn a_drain_writes_the_last_record() {
-    let folder = Folder::new("drain");
+    let usage = UsageFile::new();
     let upstream = Upstream::well();
-    let mut gateway = gateway_over(&upstream, &folder.settings());
+    let mut gateway = gateway_over(&upstream, &usage.settings());
     for _ in 0..5 {
         gateway.chat(&chat_body("m", "")).expect(200);
     }
     gateway.drain(Duration::ZERO);
     gateway.wait_for_end();
-    assert_eq!(folder.records().len(), 5);
+    assert_eq!(usage.records().len(), 5);
 }
 
 /// What the program logs of two requests, one of them refused.

@@ -36,6 +36,17 @@ display_name = "literal"
 provider = "openai"
 api_key = "sk-SEED-literal-credential-of-the-file"
 api_base = "{url}"
+[[guardrails]]
+name = "judge"
+kind = "webhook"
+url = "{url}"
+headers = {{ x-judge = "SEED-header-of-a-judge" }}
+enabled = false
+[[guardrails]]
+name = "no secrets"
+kind = "keyword"
+patterns = [{{ kind = "literal", value = "nothing" }}]
+enforcement_mode = "monitor"
 [[models]]
 display_name = "m"
 provider_key = "up"
@@ -251,6 +262,8 @@ fn commands(folder: &Folder, variables: &[(String, String)], said: &mut Said) {
 
 fn debug_of(snapshot: &Snapshot) -> String {
     let models: Vec<_> = snapshot.models().collect();
-    let Snapshot { settings, provider_keys, cache_policies, resources, budgets, .. } = snapshot;
-    format!("{settings:#?}{provider_keys:#?}{cache_policies:#?}{resources:#?}{budgets:?}{models:#?}")
+    let Snapshot { settings, provider_keys, cache_policies, resources, budgets, guardrails, .. } = snapshot;
+    format!(
+        "{guardrails:#?}{settings:#?}{provider_keys:#?}{cache_policies:#?}{resources:#?}{budgets:?}{models:#?}"
+    )
 }

@@ -17,9 +17,17 @@ HERE = pathlib.Path(__file__).parent
 class Gateway:
     """Where the gateway is, and how it stands."""
 
-    def __init__(self, proxy_port, admin_port):
-        self.base_url = f"http://127.0.0.1:{proxy_port}/v1"
+    def __init__(self, proxy_port, admin_port, plain_url, log):
+        self.root = f"http://127.0.0.1:{proxy_port}"
+        self.base_url = f"{self.root}/v1"
         self.actors_url = f"http://127.0.0.1:{admin_port}/admin/v1/actors"
+        # How the streams of the plain mock provider stand.
+        self.streams_url = plain_url.removesuffix("/v1") + "/mock/streams"
+        self.log = log
+
+    def log_lines(self, words):
+        """The lines of the log so far that hold these words."""
+        return [line for line in self.log.read_text().splitlines() if words in line]
 
     def client(self, key="sk-sdk", **options):
         """A client that tries once, so that a test sees what the gateway says."""
@@ -54,7 +62,7 @@ def gateway(tmp_path_factory):
         arguments = ["serve", "--config", str(HERE / "config.toml")]
         ready = f"http://127.0.0.1:{proxy}/readyz"
         processes.append(Process(arguments, ready, folder / "gateway.log", environment))
-        yield Gateway(proxy, admin)
+        yield Gateway(proxy, admin, environment["PLAIN"], folder / "gateway.log")
     finally:
         for process in reversed(processes):
             process.stop()

@@ -198,8 +198,11 @@ fn webhook(
     problems: &mut Problems,
 ) -> Option<Arc<Webhook>> {
     let headers = headers(place, shape, problems);
+    if shape.max_text_bytes == Some(0) {
+        place.report("max_text_bytes", "expected 1 or more", problems);
+    }
     let url = match shape.url.as_deref().map(str::trim) {
-        Some(url) if is_url(url) => url,
+        Some(url) if is_judge(url) => url,
         Some(_) => {
             place.report("url", "expected an address such as https://judge.example.com/v1", problems);
             return None;
@@ -209,9 +212,6 @@ fn webhook(
             return None;
         }
     };
-    if shape.max_text_bytes == Some(0) {
-        place.report("max_text_bytes", "expected 1 or more", problems);
-    }
     let bytes = shape.max_text_bytes.unwrap_or(MAX_TEXT_BYTES);
     Some(Arc::new(Webhook {
         url: url.into(),
@@ -220,6 +220,12 @@ fn webhook(
         max_text_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         tls,
     }))
+}
+
+/// Whether a text is an address; other than that of a provider's API it may have a query.
+fn is_judge(url: &str) -> bool {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    is_url(address) && query.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte))
 }
 
 fn headers(place: Place<'_>, shape: &GuardrailShape, problems: &mut Problems) -> DefaultHeaders {

@@ -5,6 +5,8 @@ use crate::config::{
     tests::{assert_refused, parse_plain},
 };
 
+mod guardrails;
+
 /// Two good entries of each kind that others refer to; eleven lines.
 const BASE: &str = r#"[[provider_keys]]
 display_name = "mock"
@@ -68,7 +70,7 @@ api_key = "l"
             r#"config.toml:21: provider_keys[3]: "provider" or "adapter" is required"#,
             r#"config.toml:24: provider_keys[4]: "api_base" is required: this provider has no usual address"#,
             "config.toml:27: provider_keys[4].api_key: must not be empty",
-            r#"config.toml:31: provider_keys[5].adapter: there is no such adapter; "openai" is one"#,
+            r#"config.toml:31: provider_keys[5].adapter: there is no such adapter; there are "openai", "anthropic", "azure-openai", "gemini", "cohere""#,
             r#"config.toml:32: provider_keys[6]: "api_key" is given twice, in two spellings"#,
         ],
     );

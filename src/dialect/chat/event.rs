@@ -83,7 +83,7 @@ pub enum Event<'a> {
         /// Which answer.
         answer: u32,
         /// The value of `logprobs`.
-        json: &'a str,
+        json: std::borrow::Cow<'a, str>,
     },
     /// An answer is complete.
     Finish {
@@ -105,4 +105,47 @@ pub enum StreamFault {
     Malformed,
     /// The provider gave up.
     Failed(UpstreamError),
+}
+
+impl Event<'_> {
+    /// The words in it, where it has some.
+    #[must_use]
+    pub fn words(&self) -> Option<&Text<'_>> {
+        match self {
+            Event::Text { text, .. }
+            | Event::Thought { text, .. }
+            | Event::Refusal { text, .. }
+            | Event::Arguments { fragment: text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The same piece, kept beyond what it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        match self {
+            Event::Start { id, model } => {
+                Event::Start { id: id.map(Text::into_owned), model: model.map(Text::into_owned) }
+            }
+            Event::Text { answer, text } => Event::Text { answer, text: text.into_owned() },
+            Event::Citation { answer, citation } => {
+                Event::Citation { answer, citation: Box::new(citation.into_owned()) }
+            }
+            Event::Thought { answer, text } => Event::Thought { answer, text: text.into_owned() },
+            Event::Signature { answer, signature, is_redacted } => {
+                Event::Signature { answer, signature: signature.into_owned(), is_redacted }
+            }
+            Event::ToolCall { answer, call, id, name } => {
+                Event::ToolCall { answer, call, id: id.into_owned(), name: name.into_owned() }
+            }
+            Event::Arguments { answer, call, fragment } => {
+                Event::Arguments { answer, call, fragment: fragment.into_owned() }
+            }
+            Event::Refusal { answer, text } => Event::Refusal { answer, text: text.into_owned() },
+            Event::Logprobs { answer, json } => Event::Logprobs { answer, json: json.into_owned().into() },
+            Event::Finish { answer, reason } => Event::Finish { answer, reason: reason.into_owned() },
+            Event::Usage(usage) => Event::Usage(usage),
+            Event::End => Event::End,
+        }
+    }
 }

@@ -49,7 +49,7 @@ fn tools(conversation: &Conversation<'_>, dropped: &mut Dropped, w: &mut Writer<
     }
     w.name("tools").array(|w| offered.iter().for_each(|tool| write_tool(tool, dropped, w)));
     let is_strict = |tool: &&Tool<'_>| tool.strict == Some(true);
-    match (offered.iter().all(|tool| is_strict(tool)), offered.iter().any(|tool| is_strict(tool))) {
+    match (offered.iter().all(&is_strict), offered.iter().any(is_strict)) {
         (true, _) => w.name("strict_tools").bool(true),
         (false, true) => dropped.add("tools.strict"),
         (false, false) => {}

@@ -42,19 +42,24 @@ pub struct Manners {
     pub replays_reasoning: bool,
 }
 
+impl Manners {
+    /// The most widely understood ones.
+    pub const USUAL: Self = Self {
+        max_tokens: "max_tokens",
+        takes_effort: true,
+        takes_schema: true,
+        takes_developer: false,
+        takes_files: true,
+        replays_reasoning: false,
+    };
+}
+
 /// What is understood most widely.
 impl Default for Manners {
     fn default() -> Self {
-        Self {
-            max_tokens: "max_tokens",
-            takes_effort: true,
-            takes_schema: true,
-            takes_developer: false,
-            takes_files: true,
-            replays_reasoning: false,
-        }
+        Self::USUAL
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::dialect) mod tests;

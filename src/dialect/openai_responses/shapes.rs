@@ -3,9 +3,6 @@
 //! Requests and answers share them: an answer's output is the next request's input. Members whose type depends on the
 //! kind of item stay raw until that kind is known.
 
-// `shape!` puts the visitor of a shape into a function, where its type parameters are from outside.
-#![allow(non_local_definitions)]
-
 use std::borrow::Cow;
 
 use crate::dialect::json::Text;

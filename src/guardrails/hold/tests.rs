@@ -44,7 +44,7 @@ type Pieces = Vec<(SlotKey, String)>;
 
 fn drain(held: &mut HoldBack<Pieces>, end: &mut End, opinion: &dyn Fn(&[String]) -> Opinion) {
     loop {
-        match held.next() {
+        match held.need() {
             Need::Ask(_, texts) => end.said.extend(held.take(opinion(&texts)).map(|finding| finding.result)),
             Need::Judged(finding) => end.said.push(finding.result),
             Need::Release(frames) => {

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use foldhash::{HashMap, HashMapExt as _};
+
 use super::release::{Cut, Frame, Piece, Released, masks_of};
 use super::{Mode, SlotKey, Words};
 use crate::dialect::json::Text;
@@ -48,6 +50,19 @@ struct One {
 }
 
 impl One {
+    fn new(key: SlotKey, is_closed: bool) -> Self {
+        Self {
+            key,
+            kept: String::new(),
+            base: 0,
+            released: 0,
+            looked: 0,
+            clean: 0,
+            is_closed,
+            cuts: Vec::new(),
+        }
+    }
+
     fn end(&self) -> usize {
         self.base + self.kept.len()
     }
@@ -72,13 +87,17 @@ pub(super) struct Texts {
     mode: Mode,
     overlap: usize,
     all: Vec<One>,
+    /// The text that a piece goes on, by its key.
+    open: HashMap<SlotKey, usize>,
+    /// The text of each answer that went on last.
+    last: HashMap<u32, usize>,
     fresh: usize,
     held: usize,
 }
 
 impl Texts {
     pub(super) fn new(mode: Mode, overlap: usize) -> Self {
-        Self { mode, overlap, all: Vec::new(), fresh: 0, held: 0 }
+        Self { mode, overlap, all: Vec::new(), open: HashMap::new(), last: HashMap::new(), fresh: 0, held: 0 }
     }
 
     /// Characters that no look has seen.
@@ -103,28 +122,27 @@ impl Texts {
     }
 
     fn place(&mut self, key: SlotKey) -> usize {
-        if self.mode == Mode::Window {
+        let known = self.open.get(&key).copied();
+        let before = self.last.get(&key.answer).copied().filter(|before| Some(*before) != known);
+        if self.mode == Mode::Window
+            && let Some(before) = before
+        {
             // Where another text of an answer goes on, the one before is complete, or its end would be held for ever.
-            let others = self.all.iter_mut().filter(|one| one.key.answer == key.answer && one.key != key);
-            others.for_each(|one| one.is_closed = true);
+            let one = &mut self.all[before];
+            one.is_closed = true;
+            if !one.is_arguments() {
+                self.open.remove(&one.key);
+            }
         }
-        let is_it = |one: &One| one.key == key && (!one.is_closed || one.is_arguments());
-        if let Some(place) = self.all.iter().position(is_it) {
-            self.all[place].is_closed = false;
-            return place;
+        let place = known.unwrap_or(self.all.len());
+        if let Some(one) = self.all.get_mut(place) {
+            one.is_closed = false;
+        } else {
+            self.all.push(One::new(key, self.mode == Mode::Window && matches!(key.words, Words::Name(_))));
+            self.open.insert(key, place);
         }
-        let is_closed = self.mode == Mode::Window && matches!(key.words, Words::Name(_));
-        self.all.push(One {
-            key,
-            kept: String::new(),
-            base: 0,
-            released: 0,
-            looked: 0,
-            clean: 0,
-            is_closed,
-            cuts: Vec::new(),
-        });
-        self.all.len() - 1
+        self.last.insert(key.answer, place);
+        place
     }
 
     /// Lets go of what is beyond a bound, where nothing is held and all is only watched.
@@ -148,6 +166,7 @@ impl Texts {
         for (place, one) in self.all.iter().enumerate().filter(|(_, one)| is_due(one)) {
             let values = if one.is_arguments() { slots::in_arguments(&one.kept) } else { None };
             if let Some(values) = values {
+                found.push((Passage::whole(one.kept.clone()), Source::Raw(place)));
                 found.extend(values.into_iter().map(|(range, is_number, text)| {
                     (Passage::new(text), Source::Value(place, range, is_number))
                 }));
@@ -311,6 +330,10 @@ impl One {
 
     /// Lets go of what has gone out, but for a little that the next look reads again.
     fn trim(&mut self, overlap: usize) {
+        if self.is_done() {
+            (self.kept, self.base) = (String::new(), self.released);
+            return;
+        }
         let gone = &self.kept[..self.released - self.base];
         let keep = gone.char_indices().rev().take(overlap).last().map_or(gone.len(), |(at, _)| at);
         self.kept.drain(..keep);

@@ -12,13 +12,15 @@ fn request(body: &str) -> Slots {
 /// The texts of a request in which every text that is told apart is in capitals.
 #[track_caller]
 fn check(body: &str, texts: &[&str]) {
-    assert_eq!(request(body).texts, texts, "{body}");
+    let slots = request(body);
+    let parts = slots.texts.iter().zip(&slots.places).filter(|(_, place)| !place.is_whole());
+    assert_eq!(parts.map(|(text, _)| text).collect::<Vec<_>>(), texts, "{body}");
 }
 
 /// A body in which every `bad` has become `***`.
 fn masked(mut slots: Slots) -> String {
     let mut passages = slots.passages();
-    for passage in &mut passages {
+    for passage in passages.iter_mut().filter(|passage| !passage.is_whole) {
         let text = passage.current().replace("bad", "*\"*");
         passage.replace_whole(&text);
     }
@@ -109,7 +111,72 @@ fn tokens_that_repeat_a_masked_answer_go_with_it() {
     assert!(Slots::of_answer(&Bytes::from("[]")).is_err());
 }
 
+#[test]
+fn arguments_are_looked_at_as_they_are_written_too() {
+    for arguments in [r#""{\"amount\": 12}""#, r#"{"amount": 12}"#] {
+        let body = format!(r#"{{"messages":[{{"function":{{"arguments":{arguments}}}}}]}}"#);
+        let passages = request(&body).passages();
+        let whole: Vec<_> =
+            passages.iter().filter(|passage| passage.is_whole).map(Passage::original).collect();
+        assert_eq!(whole, [r#"{"amount": 12}"#], "{arguments}");
+    }
+}
+
+#[test]
+fn arguments_that_are_nested_without_end_are_a_text() {
+    let deep = "[".repeat(200_000) + &"]".repeat(200_000);
+    let slots = request(&format!(r#"{{"messages":[{{"arguments":"{deep}"}}]}}"#));
+    assert_eq!((slots.texts.len(), slots.texts[0].len()), (1, deep.len()));
+    assert!(in_arguments(&deep).is_none());
+}
+
+/// Any JSON, with the names that matter and others.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        "\\PC{0,6}".prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        Just(Value::Null),
+        Just(Value::from("{\"a\":[\"x\",{\"b\":1234567}]}")),
+    ];
+    let names = prop::sample::select(vec![
+        "content",
+        "data",
+        "type",
+        "arguments",
+        "input",
+        "args",
+        "logprobs",
+        "text",
+        "url",
+        "media_type",
+        "",
+    ]);
+    leaf.prop_recursive(5, 40, 5, move |inner| {
+        let members = prop::collection::btree_map(names.clone().prop_map(str::to_owned), inner.clone(), 0..5);
+        prop_oneof![
+            prop::collection::vec(inner, 0..5).prop_map(Value::from),
+            members.prop_map(|members| members.into_iter().collect::<Value>()),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_body_stays_json_whatever_is_masked_in_it(json in any_json()) {
+        let body = serde_json::json!({"messages": [json], "other": "x"}).to_string();
+        let mut slots = request(&body);
+        let mut passages = slots.passages();
+        for passage in passages.iter_mut().filter(|passage| !passage.is_whole) {
+            let quoted = format!("\"{}\\", passage.current());
+            passage.replace_whole(&quoted);
+        }
+        if let Some(after) = slots.rewrite(&passages) {
+            let after: Value = serde_json::from_slice(&after).expect("stays JSON");
+            prop_assert_eq!(&after["other"], "x");
+            prop_assert_ne!(after.to_string(), body);
+        }
+    }
+
     #[test]
     fn any_string_below_the_messages_is_found_and_masked(texts in prop::collection::vec("\\PC{0,4}bad\\PC{0,4}", 1..5)) {
         let quoted: Vec<Value> = texts.iter().map(|text| {

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::Place;
 use crate::dialect::json::Text;
+use crate::dialect::raw::MAX_DEPTH;
 use crate::dialect::raw::plain::closing_quote;
 
 /// Names whose strings, and all that is below them, are no words: kinds, names of things, places, data, signatures.
@@ -88,11 +89,31 @@ enum Meaning {
 pub(super) fn arguments(json: &str) -> Option<Found> {
     let start = json.len() - json.trim_start().len();
     let is_nested = matches!(json.as_bytes().get(start), Some(b'{' | b'['));
-    // Checks grammar and depth; no value is kept.
     let is_json = is_nested && serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok();
+    // Where nobody reads that deep, it is a text like any other.
+    if !is_json || depth(json) > MAX_DEPTH {
+        return None;
+    }
     let mut walk = Walk::default();
-    is_json.then(|| walk.value(json, start, Meaning::Arguments))?;
+    walk.add(Place::Whole, json.to_owned());
+    walk.value(json, start, Meaning::Arguments);
     Some(walk.found)
+}
+
+/// How deep a JSON text is nested.
+fn depth(json: &str) -> usize {
+    let (mut at, mut depth, mut deepest) = (0, 0usize, 0);
+    while let Some(byte) = json.as_bytes().get(at) {
+        match byte {
+            b'"' => at = string_end(json, at) - 1,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+        at += 1;
+    }
+    deepest
 }
 
 impl Walk {
@@ -154,7 +175,12 @@ impl Walk {
     /// Arguments: JSON, JSON in a string, or a string.
     fn arguments(&mut self, text: &str, at: usize) -> usize {
         if text.as_bytes().get(at) != Some(&b'"') {
-            return self.value(text, at, Meaning::Arguments);
+            let place = self.found.places.len();
+            let end = self.value(text, at, Meaning::Arguments);
+            if self.found.places.len() > place {
+                self.add(Place::Whole, text.get(at..end).unwrap_or_default().to_owned());
+            }
+            return end;
         }
         let end = string_end(text, at);
         let outer = at + 1..end - 1;

@@ -85,6 +85,17 @@ fn what_the_file_declares_is_read_only_and_the_file_is_named() {
     refused(&admin.ask("POST", &format!("/admin/v1/api_keys/{id}/rotate"), ""), 409, &["config.toml"]);
 }
 
+/// A body with further members.
+fn with(mut body: Value, more: &Value) -> Value {
+    body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    body
+}
+
+/// An attachment to a scope, of the guardrail that is referred to so.
+fn attachment(name: &str, scope: &str, scope_ref: &str, guardrail: &Value) -> Value {
+    with(json!({"name": name, "scope_type": scope, "scope_ref": scope_ref, "priority": 1}), guardrail)
+}
+
 #[test]
 fn what_others_refer_to_cannot_go_and_they_are_listed() {
     let upstream = Upstream::well();
@@ -95,8 +106,7 @@ fn what_others_refer_to_cannot_go_and_they_are_listed() {
     admin.put(Kind::ProviderKeys, "pk", &key).expect(201);
     for (id, reference) in [("m1", json!({"provider_key": "own"})), ("m2", json!({"provider_key_id": "pk"}))]
     {
-        let mut body = json!({"display_name": id, "model_name": "x"});
-        body.as_object_mut().expect("an object").extend(reference.as_object().expect("an object").clone());
+        let body = with(json!({"display_name": id, "model_name": "x"}), &reference);
         admin.put(Kind::Models, id, &body).expect(201);
     }
     admin
@@ -111,14 +121,9 @@ fn what_others_refer_to_cannot_go_and_they_are_listed() {
     admin.put(Kind::Budgets, "b", &limit).expect(201);
     let guardrail = json!({"name": "own rule", "kind": "keyword"});
     admin.put(Kind::Guardrails, "gr", &guardrail).expect(201);
-    let attachment = |reference: Value, scope: &str, scope_ref: &str| {
-        let mut body = json!({"name": scope, "scope_type": scope, "scope_ref": scope_ref, "priority": 1});
-        body.as_object_mut().expect("an object").extend(reference.as_object().expect("an object").clone());
-        body
-    };
-    let by_name = attachment(json!({"guardrail": "own rule"}), "team", "red");
+    let by_name = attachment("a1", "team", "red", &json!({"guardrail": "own rule"}));
     admin.put(Kind::GuardrailAttachments, "a1", &by_name).expect(201);
-    let by_id = attachment(json!({"guardrail_id": "gr"}), "api_key", "caller");
+    let by_id = attachment("a2", "api_key", "caller", &json!({"guardrail_id": "gr"}));
     admin.put(Kind::GuardrailAttachments, "a2", &by_id).expect(201);
     for (kind, id, referrers) in [
         (Kind::ProviderKeys, "pk", &["models/m1 (provider_key)", "models/m2 (provider_key_id)"][..]),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::until;
+use super::{answers, until};
 
 /// How often a waiting connection looks whether its caller is still there.
 const LOOK: Duration = Duration::from_millis(4);
@@ -205,13 +205,7 @@ impl Upstream {
 
     /// A provider that answers every request well, streamed or not.
     pub fn well() -> Self {
-        Self::start(|request, _| {
-            if request.json()["stream"] == true {
-                Answer::stream(&[&delta("hello"), &finish(), "data: [DONE]\n\n"])
-            } else {
-                Answer::json(200, &completion("hello", 5, 7))
-            }
-        })
+        Self::start(|request, _| answers::well(request))
     }
 
     /// The root of its API.

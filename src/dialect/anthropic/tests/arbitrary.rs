@@ -133,7 +133,7 @@ fn piece() -> impl Strategy<Value = Event<'static>> {
             let citation = Citation { url, quote: Some(quote), ..Citation::default() };
             Event::Citation { answer, citation: Box::new(citation) }
         }),
-        answer().prop_map(|answer| Event::Logprobs { answer, json: "{}" }),
+        answer().prop_map(|answer| Event::Logprobs { answer, json: "{}".into() }),
         (answer(), finish).prop_map(|(answer, reason)| Event::Finish { answer, reason }),
     ]
 }

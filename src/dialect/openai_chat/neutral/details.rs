@@ -41,7 +41,7 @@ impl<'a> Detail<'a> {
     fn home(&self) -> Option<Origin> {
         let Some(format) = &self.format else { return Some(Origin::Anthropic) };
         let format = format.decode();
-        [("anthropic", Origin::Anthropic), ("openai", Origin::OpenAi), ("google", Origin::Google)]
+        [("anthropic-", Origin::Anthropic), ("openai-", Origin::OpenAi), ("google-", Origin::Google)]
             .into_iter()
             .find(|(prefix, _)| format.starts_with(prefix))
             .map(|(_, origin)| origin)

@@ -18,6 +18,10 @@ use crate::dialect::json::shape::TextOr;
 
 /// Most tool calls of one answer: beyond it a stream is broken.
 const MAX_CALLS: usize = 1024;
+/// Most answers of one stream; OpenAI gives up to 128.
+const MAX_ANSWERS: usize = 128;
+/// Most pieces of arguments kept for a call that has no name yet.
+const MAX_EARLY: usize = 64;
 
 /// Reads the events of one stream.
 #[derive(Debug, Default)]
@@ -113,6 +117,7 @@ impl StreamReader {
         let number = choice.index.unwrap_or(0);
         let place = match self.answers.iter().position(|answer| answer.number == number) {
             Some(place) => place,
+            None if self.answers.len() >= MAX_ANSWERS => return,
             None => {
                 self.answers.push(Answer { number, ..Answer::default() });
                 self.answers.len() - 1
@@ -123,7 +128,7 @@ impl StreamReader {
             answer.say(said, &self.id, events);
         }
         if let Some(json) = choice.logprobs() {
-            events.push(Event::Logprobs { answer: number, json });
+            events.push(Event::Logprobs { answer: number, json: json.into() });
         }
         let reason = choice.finish_reason.map_or("", RawValue::get);
         if !matches!(reason, "" | "\"\"" | "null") && !answer.has_finished {
@@ -277,7 +282,9 @@ impl Answer {
                 call
             }
             (None, _) => {
-                open.early.push(fragment.into_owned());
+                if open.early.len() < MAX_EARLY {
+                    open.early.push(fragment.into_owned());
+                }
                 return;
             }
         };

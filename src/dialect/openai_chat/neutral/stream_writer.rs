@@ -36,6 +36,8 @@ struct Answer {
     details: u64,
     /// A signature of Gemini that waits for the piece that it belongs to.
     waiting: Option<Signature<'static>>,
+    /// Sources written.
+    sources: u64,
     /// Characters of text written.
     characters: u64,
     /// Where the words begin that the next source without a place is for, and whether they have one already.
@@ -265,7 +267,8 @@ impl Chunk<'_> {
         self.delta(|own, w| {
             own.is_cited = true;
             let place = citation.place.unwrap_or((own.cited_from, own.characters));
-            w.name("annotations").array(|w| annotation(citation, place, w));
+            w.name("annotations").array(|w| annotation(citation, place, Some(own.sources), w));
+            own.sources += 1;
         });
     }
 

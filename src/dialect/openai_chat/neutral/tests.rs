@@ -1,5 +1,7 @@
 //! The neutral side, by table and over recordings.
 
+use std::path::PathBuf;
+
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
@@ -13,6 +15,28 @@ mod recordings;
 mod replies;
 mod requests;
 mod streams;
+
+/// The recorded exchanges whose entry in the index is wanted, as (id, the whole).
+#[allow(clippy::print_stderr)] // People who run the tests must see that they tested nothing.
+pub(in crate::dialect) fn recorded(is_wanted: impl Fn(&Value) -> bool) -> Vec<(String, Value)> {
+    let folder = std::env::var_os("AISIX_TEST_RECORDINGS").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/recordings")),
+        PathBuf::from,
+    );
+    let Ok(index) = std::fs::read_to_string(folder.join("index.json")) else {
+        eprintln!("NO RECORDINGS in {}: nothing is tested here", folder.display());
+        return Vec::new();
+    };
+    let index: Vec<Value> = serde_json::from_str(&index).expect("an index");
+    let read = |entry: &Value| {
+        let text =
+            std::fs::read_to_string(folder.join(entry["file"].as_str().expect("a file"))).expect("reads");
+        (entry["id"].as_str().expect("an id").to_owned(), serde_json::from_str(&text).expect("JSON"))
+    };
+    let found: Vec<_> = index.iter().filter(|entry| is_wanted(entry)).map(read).collect();
+    assert!(!found.is_empty(), "recordings are missing");
+    found
+}
 
 fn object(text: &str) -> RawObject {
     RawObject::parse(Bytes::copy_from_slice(text.as_bytes())).expect("an object")

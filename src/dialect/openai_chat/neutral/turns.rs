@@ -4,6 +4,7 @@
 //! messages stand before the rest of the turn that brings them.
 
 use super::part::join;
+use crate::dialect::base64;
 use crate::dialect::chat::{
     Conversation, Dropped, Media, MediaKind, Part, Role, Source, ToolCall, ToolResult, Turn,
 };
@@ -148,6 +149,9 @@ impl Turns<'_> {
         if let Source::Plain(text) = &media.source {
             return write_text(text, w);
         }
+        if let Some(text) = plain_text(media).filter(|_| !self.accent.takes_files) {
+            return write_text(&text, w);
+        }
         match (media.kind, &media.source) {
             (MediaKind::Audio, Source::Inline { media_type, data }) if self.accent.takes_sound => {
                 let format = audio_format(&media_type.decode()).to_owned();
@@ -226,10 +230,21 @@ impl Turns<'_> {
                 w.name("reasoning_content").text(&join(thoughts.into_iter()));
             }
             if !calls.is_empty() {
-                w.name("tool_calls").array(|w| calls.iter().for_each(|call| write_call(call, None, w)));
+                w.name("tool_calls").array(|w| calls.iter().for_each(|call| write_call(call, w)));
             }
             self.name(turn.name.as_ref(), w);
         });
+    }
+}
+
+/// The text of a document that is plain text.
+fn plain_text(media: &Media<'_>) -> Option<Text<'static>> {
+    match &media.source {
+        Source::Inline { media_type, data } if media_type.escaped().starts_with("text/") => {
+            let text = String::from_utf8(base64::decode(&data.decode())?).ok()?;
+            Some(Text::owned(&text))
+        }
+        _ => None,
     }
 }
 
@@ -260,12 +275,9 @@ fn write_text(text: &Text<'_>, w: &mut Writer<'_>) {
     });
 }
 
-/// Writes a tool call; `index` is its place in a stream.
-pub(super) fn write_call(call: &ToolCall<'_>, index: Option<u64>, w: &mut Writer<'_>) {
+/// Writes a whole tool call.
+pub(super) fn write_call(call: &ToolCall<'_>, w: &mut Writer<'_>) {
     w.object(|w| {
-        if let Some(index) = index {
-            w.name("index").number(index);
-        }
         w.name("id").text(&call.id);
         w.name("type").string("function");
         w.name("function").object(|w| {

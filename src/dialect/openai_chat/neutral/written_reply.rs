@@ -92,7 +92,7 @@ fn message(parts: &[Part<'_>], w: &mut Writer<'_>) {
     }
     thoughts(parts, w);
     if calls().next().is_some() {
-        w.name("tool_calls").array(|w| calls().for_each(|call| write_call(call, None, w)));
+        w.name("tool_calls").array(|w| calls().for_each(|call| write_call(call, w)));
     }
     annotations(parts, w);
     let pictures = || {
@@ -144,7 +144,7 @@ fn annotations(parts: &[Part<'_>], w: &mut Writer<'_>) {
             let length = characters(&words.text);
             for citation in &words.citations {
                 let (start, end) = citation.place.unwrap_or((0, length));
-                annotation(citation, (before + start, before + end), w);
+                annotation(citation, (before + start, before + end), None, w);
             }
             before += length;
         }
@@ -155,10 +155,19 @@ pub(super) fn characters(text: &Text<'_>) -> u64 {
     text.decode().chars().count() as u64
 }
 
-/// Writes one source; one without an address has no form in this dialect.
-pub(super) fn annotation(citation: &Citation<'_>, (start, end): (u64, u64), w: &mut Writer<'_>) {
+/// Writes one source; one without an address has no form in this dialect. `index` is its place in a stream, by which
+/// OpenAI's clients put lists together.
+pub(super) fn annotation(
+    citation: &Citation<'_>,
+    (start, end): (u64, u64),
+    index: Option<u64>,
+    w: &mut Writer<'_>,
+) {
     let Some(url) = &citation.url else { return };
     w.object(|w| {
+        if let Some(index) = index {
+            w.name("index").number(index);
+        }
         w.name("type").string("url_citation");
         w.name("url_citation").object(|w| {
             w.name("url").text(url);

@@ -121,8 +121,14 @@ fn event() -> impl Strategy<Value = Event<'static>> {
         Just(Finish::ContentFilter),
         words().prop_map(|text| Finish::StopSequence(Some(text))),
     ];
-    let logprobs =
-        prop::sample::select(&[r#"{"content":[{"token":"a"}]}"#, r#"{"content":null}"#, "[]", "{"][..]);
+    let logprobs = prop::sample::select(
+        &[
+            r#"{"content":[{"token":"a","bytes":[97],"logprob":-1,"top_logprobs":[]}]}"#,
+            r#"{"content":null}"#,
+            "[]",
+            "{",
+        ][..],
+    );
     let ids = || prop::sample::select(&["c", "d", "", "rs_1:x", ":x"][..]).prop_map(Text::plain);
     prop_oneof![
         1 => words().prop_map(|id| Event::Start { id: Some(id), model: None }),
@@ -137,7 +143,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
         }),
         3 => (answer(), 0_u32..4, ids(), words()).prop_map(|(answer, call, id, name)| Event::ToolCall { answer, call, id, name }),
         4 => (answer(), 0_u32..4, words()).prop_map(|(answer, call, fragment)| Event::Arguments { answer, call, fragment }),
-        1 => (answer(), logprobs).prop_map(|(answer, json)| Event::Logprobs { answer, json }),
+        1 => (answer(), logprobs).prop_map(|(answer, json)| Event::Logprobs { answer, json: json.into() }),
         1 => (answer(), finish).prop_map(|(answer, reason)| Event::Finish { answer, reason }),
         1 => any::<u32>().prop_map(|prompt| Event::Usage(Usage { prompt: u64::from(prompt), ..Usage::default() })),
         1 => Just(Event::End),

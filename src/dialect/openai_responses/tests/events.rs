@@ -132,9 +132,9 @@ fn arguments_may_come_interleaved_and_other_answers_are_left_out() {
 fn log_probabilities_stand_where_their_words_end() {
     let frames = stream_written(&[
         text("a"),
-        Event::Logprobs { answer: 0, json: r#"{"content":[{"token":"a"}],"refusal":null}"# },
+        Event::Logprobs { answer: 0, json: r#"{"content":[{"token":"a"}],"refusal":null}"#.into() },
         text("b"),
-        Event::Logprobs { answer: 0, json: r#"{"content":[{"token":"b"}]}"# },
+        Event::Logprobs { answer: 0, json: r#"{"content":[{"token":"b"}]}"#.into() },
     ]);
     let part = &meaning::check_stream(&frames)["output"][0]["content"][0];
     assert_eq!(part["logprobs"], json!([{"token": "a"}, {"token": "b"}]));

@@ -10,6 +10,7 @@ use crate::dialect::json::Text;
 use crate::error::UpstreamError;
 
 /// Where the recordings lie, if they are there.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 fn folder() -> Option<PathBuf> {
     let named = std::env::var_os("AISIX_TEST_RECORDINGS").map(PathBuf::from);
     let folder =

@@ -170,6 +170,21 @@ fn items_become_turns() {
 }
 
 #[test]
+fn instructions_alone_are_the_input() {
+    let (back, _) =
+        translated(&json!({"model": "m", "input": [{"role": "developer", "content": "x"}]})).expect("reads");
+    assert_eq!(
+        (&back["instructions"], &back["input"]),
+        (&Value::Null, &json!([{"role": "system", "content": "x"}]))
+    );
+    let (back, _) = translated(&with(json!({"instructions": "x"}))).expect("reads");
+    assert_eq!(
+        (&back["instructions"], &back["input"]),
+        (&json!("x"), &json!([{"role": "user", "content": "hi"}]))
+    );
+}
+
+#[test]
 fn media_are_written_as_the_dialect_has_them() {
     let media = |kind, source| {
         Part::Media(Box::new(Media { kind, source, name: Some(Text::plain("n")), detail: None, cache: None }))
@@ -199,10 +214,6 @@ fn media_are_written_as_the_dialect_has_them() {
             media(MediaKind::Document, Source::Plain(Text::plain("t"))),
             json!({"type": "input_text", "text": "n\n\nt"}),
         ),
-        (
-            media(MediaKind::Audio, inline("audio/mpeg")),
-            json!({"type": "input_audio", "input_audio": {"data": "QQ==", "format": "mp3"}}),
-        ),
     ] {
         let mut dropped = Dropped::default();
         let back = written(&user(vec![text("t"), part]), &mut dropped);
@@ -216,6 +227,45 @@ fn media_are_written_as_the_dialect_has_them() {
     let mut dropped = Dropped::default();
     let back = written(&user(vec![media(MediaKind::Video, inline("video/mp4"))]), &mut dropped);
     assert_eq!((&back["input"], &*dropped.to_line()), (&json!([]), "messages.content.video"));
+}
+
+#[test]
+fn media_are_read_however_they_are_given() {
+    for (piece, back) in [
+        (json!({"type": "input_file", "detail": "high", "file_id": "f"}), None),
+        (json!({"type": "input_image", "detail": "auto", "file_id": "f"}), None),
+        (
+            json!({"type": "input_file", "filename": "n", "file_data": "QQ=="}),
+            Some(
+                json!({"type": "input_file", "filename": "n", "file_data": "data:application/pdf;base64,QQ=="}),
+            ),
+        ),
+        (
+            json!({"type": "input_image", "detail": "auto", "image_url": "data:image/png;x=y;base64,QQ=="}),
+            Some(json!({"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,QQ=="})),
+        ),
+        (json!({"type": "input_image", "detail": "auto", "image_url": "data:image/svg+xml,<svg>"}), None),
+        (json!({"type": "text", "text": "t"}), Some(json!({"type": "input_text", "text": "t"}))),
+    ] {
+        let other = json!({"type": "input_text", "text": "what is it?"});
+        let input = json!([{"role": "user", "content": [other, piece]}]);
+        let (written, dropped) = translated(&with(json!({"input": input}))).expect("reads");
+        assert_eq!(written["input"][0]["content"][1], back.unwrap_or(piece));
+        assert_eq!(dropped, "");
+    }
+}
+
+#[test]
+fn sounds_are_named_and_left_out() {
+    let (name, detail, cache) = (None, None, None);
+    let source = Source::Inline { media_type: Text::plain("audio/mpeg"), data: Text::plain("QQ==") };
+    let sound = Part::Media(Box::new(Media { kind: MediaKind::Audio, source, name, detail, cache }));
+    let content = vec![sound.clone()];
+    let result = ToolResult { id: Text::plain("c"), name: None, content, is_error: false, cache: None };
+    let mut dropped = Dropped::default();
+    let back = written(&user(vec![sound, Part::ToolResult(Box::new(result))]), &mut dropped);
+    let output = json!([{"type": "function_call_output", "call_id": "c", "output": ""}]);
+    assert_eq!((&back["input"], &*dropped.to_line()), (&output, "messages.content.input_audio"));
 }
 
 #[test]

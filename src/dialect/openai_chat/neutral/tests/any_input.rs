@@ -114,7 +114,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
             call,
             fragment
         }),
-        answer().prop_map(|answer| Event::Logprobs { answer, json: "{}" }),
+        answer().prop_map(|answer| Event::Logprobs { answer, json: "{}".into() }),
         answer().prop_map(|answer| Event::Finish { answer, reason: Finish::Length }),
         (0..9_u64).prop_map(|total| Event::Usage(Usage { total, ..Usage::default() })),
         Just(Event::End),

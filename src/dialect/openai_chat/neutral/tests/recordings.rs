@@ -2,33 +2,13 @@
 //!
 //! What an answer says is found here a second time, from the recording and without the codec.
 
-use std::path::PathBuf;
-
 use super::*;
 use crate::dialect::chat::{Finish, Part, Reply, StreamFault};
 use crate::dialect::sse::Reader;
 
 /// Recordings of this dialect as (id, the whole).
-#[allow(clippy::print_stderr)] // People who run the tests must see that they tested nothing.
 fn recordings() -> Vec<(String, Value)> {
-    let folder = std::env::var_os("AISIX_TEST_RECORDINGS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/recordings")),
-        PathBuf::from,
-    );
-    let Ok(index) = std::fs::read_to_string(folder.join("index.json")) else {
-        eprintln!("NO RECORDINGS in {}: nothing is tested here", folder.display());
-        return Vec::new();
-    };
-    let index: Vec<Value> = serde_json::from_str(&index).expect("an index");
-    let own = index.iter().filter(|entry| entry["api"] == "openai-chat");
-    let read = |entry: &Value| {
-        let text =
-            std::fs::read_to_string(folder.join(entry["file"].as_str().expect("a file"))).expect("reads");
-        (entry["id"].as_str().expect("an id").to_owned(), serde_json::from_str(&text).expect("JSON"))
-    };
-    let found: Vec<_> = own.map(read).collect();
-    assert!(found.len() > 150, "recordings are missing");
-    found
+    recorded(|entry| entry["api"] == "openai-chat")
 }
 
 fn is_there(value: &Value) -> bool {
@@ -437,18 +417,43 @@ fn recorded_streams_are_read_wherever_they_are_cut() {
         };
         let step = (sse.len() / 200).max(1);
         for cut in (0..sse.len()).step_by(step) {
-            let (mut source, mut reader) = (Reader::default(), StreamReader::default());
+            let mut source = Reader::default();
             let (left, right) = sse.as_bytes().split_at(cut);
             source.push(Bytes::copy_from_slice(left));
             let mut all = frames(&mut source);
             source.push(Bytes::copy_from_slice(right));
             all.extend(frames(&mut source));
             assert_eq!(all.len(), whole, "{id} cut at {cut}");
-            // The last event before a cut can be any text.
-            let broken = all.get(all.len() / 2).map_or("", |(_, data)| data).to_owned();
-            let half = broken.get(..broken.len() / 2).unwrap_or_default();
-            let _ = reader.read(None, half);
         }
+    }
+}
+
+#[test]
+fn events_that_are_cut_are_read_or_malformed() {
+    for (_, sse) in streams() {
+        let mut source = Reader::default();
+        source.push(Bytes::from(sse));
+        let mut reader = StreamReader::default();
+        for (event, data) in frames(&mut source).iter().take(12) {
+            for cut in (0..data.len()).step_by((data.len() / 60).max(1)) {
+                let Some(half) = data.get(..cut) else { continue };
+                assert!(reader.read(event.as_deref(), half).is_err(), "{half}");
+            }
+        }
+    }
+}
+
+#[test]
+fn recorded_errors_give_their_words() {
+    for (id, recording) in recordings() {
+        let status = recording["response"]["status"].as_u64().expect("a status") as u16;
+        if status < 400 {
+            continue;
+        }
+        let body = &recording["response"]["body"];
+        let words = if body["error"].is_string() { &body["error"] } else { &body["error"]["message"] };
+        let refusal = read_error(status, body.to_string().as_bytes());
+        assert_eq!((refusal.status, refusal.message), (Some(status), string(words)), "{id}");
     }
 }
 

@@ -42,14 +42,23 @@ fn delta(delta: &str) -> String {
     format!(r#"{{"id":"r","choices":[{{"index":0,"delta":{delta}}}]}}"#)
 }
 
+/// Reads deltas of one answer.
+fn check(cases: &[(&[&str], &str)]) {
+    for (deltas, wanted) in cases {
+        let chunks: Vec<String> = deltas.iter().map(|piece| delta(piece)).collect();
+        let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+        assert_eq!(read(&chunks), *wanted);
+    }
+}
+
 #[test]
-fn deltas_are_read_whatever_a_provider_repeats() {
-    for (deltas, wanted) in [
-        (vec![r#"{"role":"assistant","content":""}"#, r#"{"content":"a"}"#], "start:r text0:a"),
-        (vec![r#"{"reasoning":"t","reasoning_content":"t"}"#], "start:r thought:t"),
+fn words_and_thoughts_are_read_in_every_vendors_form() {
+    check(&[
+        (&[r#"{"role":"assistant","content":""}"#, r#"{"content":"a"}"#], "start:r text0:a"),
+        (&[r#"{"reasoning":"t","reasoning_content":"t"}"#], "start:r thought:t"),
         (
             // As this gateway writes thoughts that another provider signed.
-            vec![
+            &[
                 r#"{"reasoning_content":"t"}"#,
                 r#"{"reasoning_content":"u"}"#,
                 r#"{"reasoning_details":[{"type":"reasoning.text","text":"tu","signature":"s"}]}"#,
@@ -57,22 +66,33 @@ fn deltas_are_read_whatever_a_provider_repeats() {
             "start:r thought:t thought:u signed:Anthropic:false",
         ),
         (
-            vec![r#"{"reasoning":"t","reasoning_details":[{"type":"reasoning.text","text":"t"}]}"#],
+            &[r#"{"reasoning":"t","reasoning_details":[{"type":"reasoning.text","text":"t"}]}"#],
             "start:r thought:t",
         ),
         (
-            vec![r#"{"reasoning_details":[{"type":"reasoning.text","text":"t","signature":"s"}]}"#],
+            &[r#"{"reasoning_details":[{"type":"reasoning.text","text":"t","signature":"s"}]}"#],
             "start:r thought:t signed:Anthropic:false",
         ),
         (
-            vec![
+            &[
                 r#"{"reasoning_details":[{"type":"reasoning.encrypted","data":"s","format":"anthropic-claude-v1"}]}"#,
             ],
             "start:r signed:Anthropic:true",
         ),
+        (&[r#"{"refusal":"no"}"#], "start:r refusal:no"),
+        (
+            &[r#"{"annotations":[{"type":"url_citation","url_citation":{"url":"https://a"}}]}"#],
+            "start:r cited:https://a",
+        ),
+    ]);
+}
+
+#[test]
+fn tool_calls_are_told_apart_whatever_a_provider_repeats() {
+    check(&[
         // The name and the id again with every piece.
         (
-            vec![
+            &[
                 r#"{"tool_calls":[{"index":0,"id":"1","function":{"name":"f","arguments":""}}]}"#,
                 r#"{"tool_calls":[{"index":0,"id":"1","function":{"name":"f","arguments":"{}"}}]}"#,
             ],
@@ -80,7 +100,7 @@ fn deltas_are_read_whatever_a_provider_repeats() {
         ),
         // Every call is number 0.
         (
-            vec![
+            &[
                 r#"{"tool_calls":[{"index":0,"id":"1","function":{"name":"f","arguments":"{}"}}]}"#,
                 r#"{"tool_calls":[{"index":0,"id":"2","function":{"name":"f","arguments":"{}"}}]}"#,
             ],
@@ -88,7 +108,7 @@ fn deltas_are_read_whatever_a_provider_repeats() {
         ),
         // No numbers at all.
         (
-            vec![
+            &[
                 r#"{"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{"}}]}"#,
                 r#"{"tool_calls":[{"function":{"arguments":"}"}}]}"#,
                 r#"{"tool_calls":[{"id":"2","function":{"name":"g"}}]}"#,
@@ -98,7 +118,7 @@ fn deltas_are_read_whatever_a_provider_repeats() {
         ),
         // Numbers with gaps, and interleaved.
         (
-            vec![
+            &[
                 r#"{"tool_calls":[{"index":1,"id":"1","function":{"name":"f"}}]}"#,
                 r#"{"tool_calls":[{"index":5,"id":"2","function":{"name":"g"}}]}"#,
                 r#"{"tool_calls":[{"index":1,"function":{"arguments":"{}"}}]}"#,
@@ -107,35 +127,23 @@ fn deltas_are_read_whatever_a_provider_repeats() {
         ),
         // The name after the first arguments.
         (
-            vec![
+            &[
                 r#"{"tool_calls":[{"index":0,"id":"1","function":{"arguments":"{"}}]}"#,
                 r#"{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"}"}}]}"#,
             ],
             "start:r call0:1:f more0:{ more0:}",
         ),
         (
-            vec![
-                r#"{"function_call":{"name":"f","arguments":""}}"#,
-                r#"{"function_call":{"arguments":"{}"}}"#,
-            ],
+            &[r#"{"function_call":{"name":"f","arguments":""}}"#, r#"{"function_call":{"arguments":"{}"}}"#],
             "start:r call0:call_r_0_0:f more0:{}",
         ),
         (
-            vec![
+            &[
                 r#"{"tool_calls":[{"id":"1","function":{"name":"f"},"extra_content":{"google":{"thought_signature":"s"}}}]}"#,
             ],
             "start:r signed:Google:false call0:1:f",
         ),
-        (vec![r#"{"refusal":"no"}"#], "start:r refusal:no"),
-        (
-            vec![r#"{"annotations":[{"type":"url_citation","url_citation":{"url":"https://a"}}]}"#],
-            "start:r cited:https://a",
-        ),
-    ] {
-        let chunks: Vec<String> = deltas.iter().map(|piece| delta(piece)).collect();
-        let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
-        assert_eq!(read(&chunks), wanted);
-    }
+    ]);
 }
 
 #[test]
@@ -150,6 +158,26 @@ fn a_stream_begins_and_finishes_once() {
     assert_eq!(read(&[empty]), "start: text0:a");
     let second = r#"{"id":"r","choices":[{"index":1,"delta":{"content":"b"},"finish_reason":"length"}]}"#;
     assert_eq!(read(&[&delta("{\"content\":\"a\"}"), second]), "start:r text0:a text1:b finish1:length");
+}
+
+#[test]
+fn a_stream_that_makes_up_answers_and_calls_is_kept_small() {
+    let mut reader = StreamReader::default();
+    let mut told = [0; 2];
+    for number in 0..2000 {
+        let answer = format!(r#"{{"choices":[{{"index":{number},"delta":{{"content":"a"}}}}]}}"#);
+        told[0] += reader
+            .read(None, &answer)
+            .expect("reads")
+            .iter()
+            .filter(|one| show(one).contains("text"))
+            .count();
+        let call = format!(r#"{{"tool_calls":[{{"index":{number},"function":{{"name":"f"}}}}]}}"#);
+        let call = delta(&call);
+        told[1] +=
+            reader.read(None, &call).expect("reads").iter().filter(|one| show(one).contains("call")).count();
+    }
+    assert_eq!(told, [128, 1024]);
 }
 
 #[test]
@@ -269,10 +297,13 @@ fn sources_of_a_stream_have_the_words_before_them() {
         .map(|page| (page["start_index"].as_u64(), page["end_index"].as_u64()))
         .collect();
     assert_eq!(places, [(Some(0), Some(3)), (Some(0), Some(3)), (Some(3), Some(5))]);
+    let indexes =
+        all.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["annotations"][0]["index"].as_u64());
+    assert_eq!(indexes.collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 #[test]
 fn log_probabilities_stay_on_one_line() {
-    let all = stream(&[Event::Logprobs { answer: 0, json: "{\"content\":\n[]}" }]);
+    let all = stream(&[Event::Logprobs { answer: 0, json: "{\"content\":\n[]}".into() }]);
     assert_eq!(all[1]["choices"][0]["logprobs"], serde_json::json!({"content": []}));
 }
