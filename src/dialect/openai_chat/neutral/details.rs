@@ -3,13 +3,15 @@
 //! An entry is `reasoning.text`, `reasoning.summary` or `reasoning.encrypted`, and `format` says whose it is. A signature
 //! of Gemini belongs to a part of the answer; where that is a tool call, its `id` is the call's.
 
-use std::collections::VecDeque;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::chat::{Origin, Part, Signature, Thought};
 use crate::dialect::json::{Text, Writer};
+
+mod waiting;
+
+use waiting::Waiting;
 
 /// One entry.
 #[derive(Debug, Deserialize)]
@@ -77,7 +79,7 @@ pub(super) struct Thoughts<'a> {
     /// Before everything.
     pub(super) first: Vec<Part<'a>>,
     /// Signatures that belong to a tool call with this id, or to the next part.
-    signatures: VecDeque<(Option<Text<'a>>, Signature<'a>)>,
+    signatures: Waiting<'a>,
 }
 
 impl<'a> Thoughts<'a> {
@@ -106,8 +108,7 @@ impl<'a> Thoughts<'a> {
                 if !text.is_empty() {
                     self.push(Thought { text, ..Thought::default() });
                 }
-                let id = detail.call_id().cloned();
-                self.signatures.push_back((id, signature));
+                self.signatures.push(detail.call_id(), signature);
             }
             Some((signature, false)) if signature.origin == Origin::OpenAi && text.is_empty() => {
                 self.seal(signature);
@@ -132,27 +133,24 @@ impl<'a> Thoughts<'a> {
 
     /// A signature of Gemini found beside a part rather than in the details.
     pub(super) fn add_signature(&mut self, id: Option<Text<'a>>, signature: Signature<'a>) {
-        if !self.signatures.iter().any(|(_, known)| *known == signature) {
-            self.signatures.push_back((id, signature));
+        if !self.signatures.knows(&signature) {
+            self.signatures.push(id.as_ref(), signature);
         }
     }
 
     /// The signature of a tool call; the first call takes one that names none.
     pub(super) fn of_call(&mut self, id: &Text<'_>, is_first: bool) -> Option<Part<'a>> {
-        let is_its =
-            |own: &Option<Text<'_>>| own.as_ref().map_or(is_first, |own| own.decode() == id.decode());
-        let place = self.signatures.iter().position(|(own, _)| is_its(own))?;
-        self.signatures.remove(place).map(|(_, signature)| lone(signature))
+        self.signatures.take(id, is_first).map(lone)
     }
 
     /// The signatures that no call has taken.
     pub(super) fn others(self) -> impl Iterator<Item = Part<'a>> {
-        self.signatures.into_iter().map(|(_, signature)| lone(signature))
+        self.signatures.rest().map(lone)
     }
 
     /// Whether a signature waits for a part.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.signatures.is_empty()
+        self.signatures.is_any()
     }
 }
 
