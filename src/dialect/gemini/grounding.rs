@@ -2,6 +2,8 @@
 //!
 //! Gemini counts places in bytes of UTF-8 from the start of the text, the conversation in characters.
 
+use std::cell::Cell;
+
 use crate::dialect::chat::{Citation, Part};
 use crate::dialect::json::shape::Json;
 use crate::dialect::json::{Text, Writer};
@@ -59,6 +61,8 @@ pub(super) struct Spoken {
     pub(super) text: String,
     /// Where each of Gemini's parts begins; parts without words begin where the next words do.
     pub(super) starts: Vec<usize>,
+    /// Bytes and characters up to the last place asked for: the next one is mostly behind it.
+    pub(super) counted: Cell<(usize, u64)>,
 }
 
 impl Spoken {
@@ -69,7 +73,11 @@ impl Spoken {
         let characters = |bytes: u64| {
             let bytes = usize::try_from(base.saturating_add(bytes)).unwrap_or(usize::MAX);
             let cut = self.text.floor_char_boundary(bytes.min(self.text.len()));
-            self.text.get(..cut).unwrap_or_default().chars().count() as u64
+            let (from, before) =
+                Some(self.counted.get()).filter(|(from, _)| *from <= cut).unwrap_or_default();
+            let count = before + self.text.get(from..cut).unwrap_or_default().chars().count() as u64;
+            self.counted.set((cut, count));
+            count
         };
         let start = characters(start);
         (start, characters(end).max(start))
