@@ -27,6 +27,7 @@ mod records;
 mod registry;
 mod reload;
 mod rewrites;
+mod roundtrip;
 mod routing;
 mod secrets;
 mod store;
