@@ -20,7 +20,7 @@ DIALECTS = {"openai-chat": 0, "openai-responses": 1, "anthropic-messages": 2, "a
 
 def save(target, data):
     if len(data) <= LONGEST:
-        folder = HERE / "corpus" / target
+        folder = HERE / "target" / "corpus" / target
         folder.mkdir(parents=True, exist_ok=True)
         (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
 
@@ -65,7 +65,7 @@ def main():
     folder = parser.parse_args().recordings
     for row in json.loads((folder / "index.json").read_text()):
         take(json.loads((folder / row["file"]).read_text()), DIALECTS.get(row["api"]))
-    for target in sorted((HERE / "corpus").iterdir()):
+    for target in sorted((HERE / "target" / "corpus").iterdir()):
         print(target.name, sum(1 for _ in target.iterdir()))
 
 

@@ -2,7 +2,8 @@
 
 use aisix::dialect::Dialect;
 use aisix::dialect::chat::{Dropped, Stamp};
-use aisix::dialect::codec::{read_request, write_request};
+use aisix::dialect::codec::{Target, read_request, write_request};
+use aisix::dialect::openai_chat::neutral::Manners;
 use aisix::dialect::raw::RawObject;
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
@@ -81,8 +82,9 @@ pub fn translate(caller: Dialect, provider: Dialect, body: Bytes, model: &str) -
     let object = RawObject::parse(body).expect("an object");
     let mut dropped = Dropped::default();
     let mut out = BytesMut::with_capacity(object.bytes().len() + object.bytes().len() / 8 + 256);
+    let target = Target { model, manners: Manners::default() };
     let conversation = read_request(caller, &object, &mut dropped).expect("a conversation");
-    write_request(provider, &conversation, model, &mut dropped, &mut out).expect("a request");
+    write_request(provider, &conversation, &target, &mut dropped, &mut out).expect("a request");
     out.freeze()
 }
 
