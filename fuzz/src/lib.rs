@@ -9,13 +9,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 /// The dialects that providers answer in; callers speak the first four.
-pub const PROVIDERS: [Dialect; 5] = [
-    Dialect::OpenAiChat,
-    Dialect::OpenAiResponses,
-    Dialect::Anthropic,
-    Dialect::Gemini,
-    Dialect::Cohere,
-];
+pub const PROVIDERS: [Dialect; 5] =
+    [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::Anthropic, Dialect::Gemini, Dialect::Cohere];
 
 /// Models whose names change what a writer may say.
 pub const MODELS: [&str; 4] = ["gpt-5", "claude-sonnet-4-5", "gemini-3-flash", "own"];
