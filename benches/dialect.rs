@@ -5,8 +5,9 @@ use std::hint::black_box;
 use aisix::dialect::openai_chat::{FrameReader, INCLUDE_USAGE, read_reply};
 use aisix::dialect::raw::RawObject;
 use aisix::dialect::sse::Reader;
-use aisix::dialect::{Dialect, canonical};
+use aisix::dialect::{Body, Call, Dialect, canonical};
 use aisix::mock::{Hints, MockBody, MockRequest, answer};
+use aisix::operation::Operation;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -29,8 +30,9 @@ fn requests(criterion: &mut Criterion) {
         group.bench_function("read and patch", |bencher| {
             bencher.iter(|| {
                 let object = RawObject::parse(body.clone()).expect("an object");
-                let call = Dialect::OpenAiChat.read_call(object).expect("a call");
-                black_box(call.body.with(&[("model", "\"upstream-name\""), INCLUDE_USAGE]))
+                let body = Body::Json(object);
+                let call = Call::read(Operation::Chat, Dialect::OpenAiChat, body, None).expect("a call");
+                black_box(call.json().expect("JSON").with(&[("model", "\"upstream-name\""), INCLUDE_USAGE]))
             });
         });
         group.bench_function("through serde_json::Value, for comparison", |bencher| {

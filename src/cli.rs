@@ -14,7 +14,7 @@ mod load;
 mod mock;
 mod serve;
 
-/// A standalone AI gateway: applications call it with OpenAI's or Anthropic's own SDKs.
+/// A standalone AI gateway: applications call it with the SDKs of OpenAI, Anthropic or Google.
 #[derive(Parser)]
 #[command(name = "aisix", version, about)]
 struct Arguments {

@@ -3,6 +3,7 @@
 //! Same dialect on both sides: the bytes are patched and everything that the gateway does not know survives.
 
 pub mod anthropic;
+mod base64;
 pub mod call;
 pub mod canonical;
 pub mod chat;

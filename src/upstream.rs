@@ -35,6 +35,7 @@ mod in_process;
 pub mod tls;
 mod token;
 pub mod webhook;
+mod wire;
 
 pub(crate) use connector::without_delay;
 use in_process::InProcess;
@@ -113,6 +114,8 @@ pub enum UpstreamBody {
     InProcess(InProcess),
     /// Nothing more.
     Ended,
+    /// Nothing more, although there was more to come.
+    Cut,
 }
 
 /// The clients of one worker.
@@ -287,7 +290,7 @@ impl UpstreamResponse {
     pub fn headers(&self) -> Option<&HeaderMap> {
         match &self.body {
             UpstreamBody::Wire(response, _) => Some(response.headers()),
-            UpstreamBody::InProcess(_) | UpstreamBody::Ended => None,
+            UpstreamBody::InProcess(_) | UpstreamBody::Ended | UpstreamBody::Cut => None,
         }
     }
 
@@ -311,18 +314,24 @@ impl UpstreamBody {
     /// # Errors
     /// The connection broke, or the body is larger than `limit` bytes.
     pub async fn read_all(mut self, limit: u64) -> Result<Bytes, UpstreamError> {
-        let Some(first) = self.next().await.transpose()? else { return Ok(Bytes::new()) };
-        let Some(second) = self.next().await.transpose()? else { return within(first, limit) };
+        let Some(first) = self.next_or_cut().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.next_or_cut().await? else { return within(first, limit) };
         let mut whole = BytesMut::with_capacity((first.len() + second.len()).next_power_of_two());
         whole.extend_from_slice(&first);
         whole.extend_from_slice(&second);
-        while let Some(chunk) = self.next().await.transpose()? {
+        while let Some(chunk) = self.next_or_cut().await? {
             if (whole.len() + chunk.len()) as u64 > limit {
                 return Err(too_large());
             }
             whole.extend_from_slice(&chunk);
         }
         within(whole.freeze(), limit)
+    }
+
+    /// The next chunk of a body that is of no use unless it is whole.
+    async fn next_or_cut(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let chunk = self.next().await.transpose()?;
+        if matches!(self, Self::Cut) { Err(UpstreamError::BrokeOff) } else { Ok(chunk) }
     }
 }
 
@@ -339,11 +348,24 @@ impl Stream for UpstreamBody {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut *self {
-            Self::Wire(response, rest) => response.poll_next_unpin(context).map(|chunk| read(chunk, rest)),
+            Self::Wire(response, rest) => {
+                let chunk = futures::ready!(response.poll_next_unpin(context));
+                if rest.is_none() && chunk.as_ref().is_some_and(has_lost_its_connection) {
+                    // What is in no chunks lasts as long as its connection.
+                    let is_cut = response.headers().contains_key(TRANSFER_ENCODING);
+                    *self = if is_cut { Self::Cut } else { Self::Ended };
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(read(chunk, rest))
+            }
             Self::InProcess(body) => body.poll_next_unpin(context),
-            Self::Ended => Poll::Ready(None),
+            Self::Ended | Self::Cut => Poll::Ready(None),
         }
     }
+}
+
+fn has_lost_its_connection(chunk: &Result<Bytes, PayloadError>) -> bool {
+    matches!(chunk, Err(PayloadError::Incomplete(Some(error))) if wire::is_end(error))
 }
 
 /// A chunk as it counts towards the declared length; a body that ends before it has broken off.

@@ -14,6 +14,10 @@ use crate::operation::{Operation, Task};
 
 /// What a caller sent.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are JSON, and boxes would be made for each of them"
+)]
 pub enum Body {
     /// A JSON object.
     Json(RawObject),

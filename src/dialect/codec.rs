@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::call::Call;
 use super::chat::{Dropped, Event, Events, Finish, Part, Stamp, StreamFault};
+use super::openai_responses::is_promise;
 use super::raw::RawObject;
 use super::{Dialect, Usage, chat, openai_chat};
 use crate::error::{RequestError, UpstreamError, UpstreamRefusal};
@@ -155,7 +156,12 @@ pub fn own_reply(task: Task, dialect: Dialect, body: Bytes, model: &str) -> Resu
         (Task::Converse, Dialect::OpenAiChat) => openai_chat::read_reply(body, model),
         (Task::Converse, Dialect::OpenAiResponses | Dialect::Anthropic | Dialect::Gemini) => {
             let text = text_of(&body)?;
-            let known = About::of(&read_reply(dialect, text)?);
+            let known = match read_reply(dialect, text) {
+                Ok(reply) => About::of(&reply),
+                // In its own dialect a caller may ask for an answer later, and is told so now.
+                Err(_) if dialect == Dialect::OpenAiResponses && is_promise(text) => About::nothing(),
+                Err(error) => return Err(error),
+            };
             let body = match dialect {
                 Dialect::Anthropic => renamed(&body, model),
                 _ => body,
@@ -220,6 +226,11 @@ impl About {
             finish_reason: reply.answers.first().map(|answer| answer.finish.label()),
             words: (!is_counted).then(|| words_of(reply)),
         }
+    }
+
+    /// What there is to know of an answer that is still to come.
+    fn nothing() -> Self {
+        Self { usage: None, model: None, finish_reason: None, words: Some(String::new()) }
     }
 
     fn with(self, body: Bytes) -> Reply {

@@ -4,7 +4,6 @@
 //! written in camelCase or snake_case and may leave the brackets off a list of one; both are read, camelCase is written.
 //! Wire facts: Google's REST reference "Generating content", checked against recorded exchanges.
 
-mod base64;
 mod contents;
 mod error;
 mod family;

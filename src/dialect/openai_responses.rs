@@ -19,7 +19,7 @@ mod write_reply;
 mod write_request;
 
 pub use failure::read_error;
-pub use read_reply::read_reply;
+pub use read_reply::{is_promise, read_reply};
 pub use read_request::read_request;
 pub use stream_reader::StreamReader;
 pub use stream_writer::StreamWriter;

@@ -84,6 +84,9 @@ impl MessageBody for ByteBody {
                 Poll::Ready(Some(Ok(bytes)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.break_off(error)))),
+            Poll::Ready(None) if matches!(this.body, UpstreamBody::Cut) => {
+                Poll::Ready(Some(Err(this.break_off(UpstreamError::BrokeOff))))
+            }
             Poll::Ready(None) => {
                 this.exchange.conclude(Outcome::Answered(this.status));
                 Poll::Ready(None)

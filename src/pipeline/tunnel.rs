@@ -27,7 +27,7 @@ use crate::config::snapshot::{ApiKey, Direct, Dispatch, Model, Resolved};
 use crate::dialect::raw::RawObject;
 use crate::dialect::{Body, Call};
 use crate::envelope::REQUEST_ID;
-use crate::error::{AccessError, Fault, GatewayError, UpstreamError};
+use crate::error::{AccessError, Fault, GatewayError, RequestError, UpstreamError};
 use crate::telemetry::record::{Attempt, AttemptKind};
 use crate::upstream::{UpstreamBody, UpstreamRequest, UpstreamResponse};
 
@@ -57,13 +57,16 @@ const OF_THE_CALLER: [HeaderName; 5] = [
 /// Finds the model whose provider key is lent to a request, and makes a call of it.
 ///
 /// # Errors
-/// 404 where no model of the provider is configured, 403 where the key may use none of them.
+/// 400 for a path that leads upwards; 404 where no model of the provider is configured, 403 where the key may use none of them.
 pub fn receive(
     exchange: &mut Exchange,
     request: &HttpRequest,
     bytes: Bytes,
     caller: &ApiKey,
 ) -> Result<Call, GatewayError> {
+    if has_dots(request.uri().path()) {
+        return Err(RequestError::invalid("the path must not lead upwards").into());
+    }
     let provider = request.match_info().get("provider").unwrap_or_default();
     let is_its = |model: &&Arc<Model>| match &model.dispatch {
         Dispatch::Direct(direct) => direct.provider_label.eq_ignore_ascii_case(provider),
@@ -239,6 +242,12 @@ fn path(base_url: &str, request: &HttpRequest) -> String {
     let rest = doubled.map_or(rest.as_str(), |rest| rest.trim_start_matches('/'));
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     format!("/{rest}{query}")
+}
+
+/// Whether a path holds `.` or `..`, however written: the provider's root may be one tenant's among others.
+fn has_dots(path: &str) -> bool {
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    decoded.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."))
 }
 
 fn is_version(segment: &str) -> bool {

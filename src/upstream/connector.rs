@@ -9,6 +9,7 @@ use actix_rt::net::TcpStream;
 use actix_service::ServiceExt;
 use actix_tls::connect::{ConnectInfo, Connection, ConnectorService};
 
+use super::wire::Wire;
 use crate::config::settings::{self, TcpKeepalive};
 
 /// Connections live until they are idle too long; no reason to cut a busy one.
@@ -17,7 +18,7 @@ const CONNECTION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// A client with its own connection pool.
 pub(super) fn client(settings: &settings::Upstream, tls: Arc<rustls::ClientConfig>) -> awc::Client {
     let keepalive = settings.tcp_keepalive();
-    let ready = move |connection| kept_alive(without_delay(connection), keepalive);
+    let ready = move |connection| honest(kept_alive(without_delay(connection), keepalive));
     let connector = awc::Connector::new()
         .connector(ServiceExt::<ConnectInfo<Uri>>::map(ConnectorService::default(), ready))
         .timeout(settings.connect_timeout())
@@ -32,6 +33,11 @@ pub(super) fn client(settings: &settings::Upstream, tls: Arc<rustls::ClientConfi
         .disable_redirects()
         .disable_timeout()
         .finish()
+}
+
+fn honest(connection: Connection<Uri, TcpStream>) -> Connection<Uri, Wire> {
+    let (stream, uri) = connection.into_parts();
+    Connection::new(uri, Wire(stream))
 }
 
 /// Nagle's algorithm and delayed ACKs would cost 40 ms a step.

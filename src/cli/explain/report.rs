@@ -172,7 +172,8 @@ fn limit(scope: &Scope) -> String {
         ("concurrency", limit.concurrency.map(u64::from)),
     ];
     let numbers = numbers.iter().filter_map(|(name, number)| Some(format!("{name} {}", (*number)?)));
-    format!("{}: {}", scope.id, numbers.collect::<Vec<_>>().join(", "))
+    let layer = format!("{:?}", scope.layer).to_ascii_lowercase();
+    format!("{layer}: {}", numbers.collect::<Vec<_>>().join(", "))
 }
 
 fn described(budget: &Budget) -> String {

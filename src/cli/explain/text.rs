@@ -67,7 +67,8 @@ fn indented(json: &str, margin: &str) -> String {
         out.push_str(margin);
         out.push_str(&"  ".repeat(depth));
     };
-    for character in json.chars() {
+    let mut characters = json.chars().peekable();
+    while let Some(character) = characters.next() {
         if in_string {
             in_string = is_escaped || character != '"';
             is_escaped = character == '\\' && !is_escaped;
@@ -76,9 +77,14 @@ fn indented(json: &str, margin: &str) -> String {
         }
         match character {
             '{' | '[' => {
-                depth += 1;
                 out.push(character);
-                new_line(&mut out, depth);
+                while characters.next_if(|next| next.is_whitespace()).is_some() {}
+                if let Some(close) = characters.next_if(|next| matches!(next, '}' | ']')) {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    new_line(&mut out, depth);
+                }
             }
             '}' | ']' => {
                 depth = depth.saturating_sub(1);
@@ -106,10 +112,10 @@ mod tests {
 
     #[test]
     fn json_is_laid_out_and_its_strings_are_left_alone() {
-        let text = indented(r#"{"b":[1,{"a \"x, ":"{\\"}],"a": true}"#, "");
+        let text = indented(r#"{"b":[1,{"a \"x, ":"{\\"},{ }],"a": true}"#, "");
         assert_eq!(
             text,
-            "{\n  \"b\": [\n    1,\n    {\n      \"a \\\"x, \": \"{\\\\\"\n    }\n  ],\n  \"a\": true\n}"
+            "{\n  \"b\": [\n    1,\n    {\n      \"a \\\"x, \": \"{\\\\\"\n    },\n    {}\n  ],\n  \"a\": true\n}"
         );
     }
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::super::base64;
 use super::super::chat::{
     Arguments, CacheFor, Dropped, Media, MediaKind, Origin, Part, Role, Source, Thought, ToolCall,
     ToolResult, Turn,
@@ -255,24 +256,6 @@ fn fit_id(id: &str) -> Cow<'_, str> {
 }
 
 /// The text that base64 stands for; `None` where it is none.
-fn decode(base64: &Text<'_>) -> Option<String> {
-    let mut bytes = Vec::with_capacity(base64.escaped().len() / 4 * 3);
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in base64.decode().trim_end_matches('=').bytes() {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(six)) & 0xff_ffff;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count & 0xff) as u8);
-        }
-    }
-    String::from_utf8(bytes).ok()
+fn decode(data: &Text<'_>) -> Option<String> {
+    String::from_utf8(base64::decode(&data.decode())?).ok()
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use crate::dialect::chat::{Dropped, Media, MediaKind, Source};
 use crate::dialect::json::{Text, Writer};
 
-use super::base64;
 use super::members::{Blob, FileRef};
+use crate::dialect::base64;
 
 /// What a media type is.
 pub(super) fn kind(media_type: &str) -> MediaKind {

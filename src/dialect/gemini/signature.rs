@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::dialect::chat::{Origin, Signature};
 use crate::dialect::json::Text;
 
-use super::base64;
+use crate::dialect::base64;
 
 /// How base64 of a mark begins: `aisix.`, whose six bytes are eight characters exactly.
 const WRAPPED: &str = "YWlzaXgu";

@@ -64,7 +64,7 @@ fn address(raw: &str) -> Option<Source<'_>> {
 pub(super) fn unsayable(media: &Media<'_>) -> Option<&'static str> {
     match (media.kind, &media.source) {
         (MediaKind::Video, _) => Some("messages.content.video"),
-        (MediaKind::Audio, Source::Inline { .. }) => None,
+        // A sound can only be the file that a caller made of it.
         (MediaKind::Audio, _) => Some("messages.content.input_audio"),
         (MediaKind::Image | MediaKind::Document, _) => None,
     }
@@ -72,8 +72,10 @@ pub(super) fn unsayable(media: &Media<'_>) -> Option<&'static str> {
 
 /// Writes a piece of media into the content of a user's message or of a tool's result, unless it is unsayable.
 pub(super) fn write(w: &mut Writer<'_>, media: &Media<'_>) {
+    if unsayable(media).is_some() {
+        return;
+    }
     match (media.kind, &media.source) {
-        (MediaKind::Audio, Source::Inline { media_type, data }) => write_audio(w, media_type, data),
         (MediaKind::Video | MediaKind::Audio, _) => {}
         (_, Source::Plain(text)) => write_plain(w, media, text),
         (MediaKind::Image, source) => w.object(|w| {
@@ -99,22 +101,6 @@ pub(super) fn write(w: &mut Writer<'_>, media: &Media<'_>) {
             }
         }),
     }
-}
-
-fn write_audio(w: &mut Writer<'_>, media_type: &Text<'_>, data: &Text<'_>) {
-    let media_type = media_type.decode();
-    let format = match media_type.split_once('/').map_or("", |(_, format)| format) {
-        "mpeg" | "mp3" | "mpeg3" => "mp3",
-        "wav" | "x-wav" | "wave" | "vnd.wave" => "wav",
-        other => other,
-    };
-    w.object(|w| {
-        w.name("type").string("input_audio");
-        w.name("input_audio").object(|w| {
-            w.name("data").text(data);
-            w.name("format").string(format);
-        });
-    });
 }
 
 fn write_plain(w: &mut Writer<'_>, media: &Media<'_>, text: &Text<'_>) {

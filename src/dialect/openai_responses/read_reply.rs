@@ -64,6 +64,19 @@ impl Response<'_> {
     }
 }
 
+/// Statuses of an answer that is made in the background, or was to be.
+const UNFINISHED: [&str; 3] = ["queued", "in_progress", "cancelled"];
+
+/// Whether a body is an answer that is still to come: callers of this dialect may ask for it (`background`).
+#[must_use]
+pub fn is_promise(body: &str) -> bool {
+    let response =
+        serde_json::from_str::<Response<'_>>(body).ok().filter(|response| response.error.is_none());
+    response
+        .and_then(|response| response.status)
+        .is_some_and(|status| UNFINISHED.contains(&&*status.decode()))
+}
+
 /// Reads a whole answer.
 ///
 /// # Errors
@@ -76,7 +89,7 @@ pub fn read_reply(body: &str) -> Result<Reply<'_>, UpstreamError> {
     }
     match response.status.as_ref().map(Text::decode).as_deref() {
         Some("failed") => return Err(failure::in_band("{}")),
-        Some("queued" | "in_progress" | "cancelled") => {
+        Some(status) if UNFINISHED.contains(&status) => {
             return Err(undecodable("the response is not complete"));
         }
         _ => {}

@@ -63,11 +63,6 @@ fn write_user(w: &mut Writer<'_>, turn: &Turn<'_>, dropped: &mut Dropped) {
 
 /// A message of the caller's side, unless nothing is in it.
 fn write_message(w: &mut Writer<'_>, role: &str, parts: &[Part<'_>], dropped: &mut Dropped) {
-    let is_sayable = |part: &Part<'_>| match part {
-        Part::Text(_) | Part::Refusal(_) => true,
-        Part::Media(media) => media::unsayable(media).is_none(),
-        Part::Thought(_) | Part::ToolCall(_) | Part::ToolResult(_) => false,
-    };
     if !parts.iter().any(is_sayable) {
         parts.iter().for_each(|part| note_unsayable(part, dropped));
         return;
@@ -82,6 +77,14 @@ fn write_message(w: &mut Writer<'_>, role: &str, parts: &[Part<'_>], dropped: &m
             parts => w.name("content").array(|w| write_content(w, parts, dropped)),
         }
     });
+}
+
+fn is_sayable(part: &Part<'_>) -> bool {
+    match part {
+        Part::Text(_) | Part::Refusal(_) => true,
+        Part::Media(media) => media::unsayable(media).is_none(),
+        Part::Thought(_) | Part::ToolCall(_) | Part::ToolResult(_) => false,
+    }
 }
 
 fn note_unsayable(part: &Part<'_>, dropped: &mut Dropped) {
@@ -121,11 +124,15 @@ fn write_result(w: &mut Writer<'_>, result: &ToolResult<'_>, dropped: &mut Dropp
     if result.is_error {
         dropped.add("is_error");
     }
+    let says_nothing = !result.content.iter().any(is_sayable);
     w.object(|w| {
         w.name("type").string("function_call_output");
         w.name("call_id").text(&result.id);
         match result.content.as_slice() {
-            [] => w.name("output").string(""),
+            parts if says_nothing => {
+                parts.iter().for_each(|part| note_unsayable(part, dropped));
+                w.name("output").string("");
+            }
             [Part::Text(words)] => {
                 note_cache(words.cache.is_some(), dropped);
                 w.name("output").text(&words.text);

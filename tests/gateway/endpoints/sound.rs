@@ -49,7 +49,7 @@ fn speech_is_heard_while_it_is_spoken() {
 fn speech_that_breaks_off_is_never_presented_as_whole() {
     let chunks = head("audio/mpeg", "transfer-encoding: chunked").raw(chunk(b"first"));
     let length = head("audio/mpeg", "content-length: 100").raw(b"first".to_vec());
-    for answer in [chunks.reset(), length.clone().reset(), length.close()] {
+    for answer in [chunks.clone().reset(), chunks.close(), length.clone().reset(), length.close()] {
         let upstream = Upstream::always(answer);
         let usage = UsageFile::new();
         let gateway = gateway_over(&upstream, &usage.settings());

@@ -4,6 +4,7 @@
 //! messages stand before the rest of the turn that brings them.
 
 use super::part::join;
+use crate::dialect::base64;
 use crate::dialect::chat::{
     Conversation, Dropped, Media, MediaKind, Part, Role, Source, ToolCall, ToolResult, Turn,
 };
@@ -148,6 +149,9 @@ impl Turns<'_> {
         if let Source::Plain(text) = &media.source {
             return write_text(text, w);
         }
+        if let Some(text) = plain_text(media).filter(|_| !self.accent.takes_files) {
+            return write_text(&text, w);
+        }
         match (media.kind, &media.source) {
             (MediaKind::Audio, Source::Inline { media_type, data }) if self.accent.takes_sound => {
                 let format = audio_format(&media_type.decode()).to_owned();
@@ -230,6 +234,17 @@ impl Turns<'_> {
             }
             self.name(turn.name.as_ref(), w);
         });
+    }
+}
+
+/// The text of a document that is plain text.
+fn plain_text(media: &Media<'_>) -> Option<Text<'static>> {
+    match &media.source {
+        Source::Inline { media_type, data } if media_type.escaped().starts_with("text/") => {
+            let text = String::from_utf8(base64::decode(&data.decode())?).ok()?;
+            Some(Text::owned(&text))
+        }
+        _ => None,
     }
 }
 

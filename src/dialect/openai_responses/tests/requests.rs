@@ -214,10 +214,6 @@ fn media_are_written_as_the_dialect_has_them() {
             media(MediaKind::Document, Source::Plain(Text::plain("t"))),
             json!({"type": "input_text", "text": "n\n\nt"}),
         ),
-        (
-            media(MediaKind::Audio, inline("audio/mpeg")),
-            json!({"type": "input_audio", "input_audio": {"data": "QQ==", "format": "mp3"}}),
-        ),
     ] {
         let mut dropped = Dropped::default();
         let back = written(&user(vec![text("t"), part]), &mut dropped);
@@ -257,6 +253,19 @@ fn media_are_read_however_they_are_given() {
         assert_eq!(written["input"][0]["content"][1], back.unwrap_or(piece));
         assert_eq!(dropped, "");
     }
+}
+
+#[test]
+fn sounds_are_named_and_left_out() {
+    let (name, detail, cache) = (None, None, None);
+    let source = Source::Inline { media_type: Text::plain("audio/mpeg"), data: Text::plain("QQ==") };
+    let sound = Part::Media(Box::new(Media { kind: MediaKind::Audio, source, name, detail, cache }));
+    let content = vec![sound.clone()];
+    let result = ToolResult { id: Text::plain("c"), name: None, content, is_error: false, cache: None };
+    let mut dropped = Dropped::default();
+    let back = written(&user(vec![sound, Part::ToolResult(Box::new(result))]), &mut dropped);
+    let output = json!([{"type": "function_call_output", "call_id": "c", "output": ""}]);
+    assert_eq!((&back["input"], &*dropped.to_line()), (&output, "messages.content.input_audio"));
 }
 
 #[test]
