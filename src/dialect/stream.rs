@@ -127,7 +127,9 @@ impl Frames {
             return self.last(Meaning::default());
         }
         if text.trim_ascii().is_empty() {
-            return Chunk::Comment;
+            // An event of another dialect, even an empty one, would be read as the caller's own.
+            let is_translated = matches!(self.kind, Kind::Translated { .. });
+            return if is_translated { Chunk::Skipped } else { Chunk::Comment };
         }
         match reader.read(frame.event(), text) {
             Ok(events) => {

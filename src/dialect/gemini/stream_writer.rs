@@ -120,7 +120,7 @@ impl StreamWriter {
                 }
             }
             Event::Citation { answer, citation } => {
-                self.progress(*answer).citations.push(owned(citation));
+                self.progress(*answer).citations.push(Citation::clone(citation).into_owned());
             }
             Event::Finish { answer, reason } => {
                 let finish = &mut self.progress(*answer).finish;
@@ -237,10 +237,4 @@ fn last_candidate(progress: &mut Progress, w: &mut Writer<'_>) {
     let grounded = Grounded { part: None, text: &progress.text, citations: &progress.citations };
     let grounded = if progress.citations.is_empty() { Vec::new() } else { vec![grounded] };
     write_candidate(u64::from(progress.answer), &pieces, Some(&finish), &grounded, w);
-}
-
-fn owned(citation: &Citation<'_>) -> Citation<'static> {
-    let keep = |text: &Option<Text<'_>>| text.clone().map(Text::into_owned);
-    let (url, title, quote) = (keep(&citation.url), keep(&citation.title), keep(&citation.quote));
-    Citation { url, title, quote, place: citation.place }
 }

@@ -7,7 +7,7 @@
 use bytes::BytesMut;
 
 use crate::dialect::Usage;
-use crate::dialect::chat::{Event, Finish, Signature, Stamp};
+use crate::dialect::chat::{Citation, Event, Finish, Signature, Stamp};
 use crate::dialect::json::Text;
 
 use super::output::{self, Ending};
@@ -16,6 +16,9 @@ use super::reasoning;
 mod items;
 
 use items::{Call, Message, Pen, Reasoning};
+
+/// Most sources kept until there are words for them.
+const MAX_SOURCES: usize = 256;
 
 /// Writes a stream.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct StreamWriter {
     done: Vec<BytesMut>,
     reasoning: Option<Reasoning>,
     message: Option<Box<Message>>,
+    /// Sources that came before the words they belong to, or when these were closed already.
+    sources: Vec<Citation<'static>>,
     /// Calls that are open.
     calls: Vec<Call>,
     /// The ids of the calls so far.
@@ -52,6 +57,7 @@ impl StreamWriter {
             done: Vec::new(),
             reasoning: None,
             message: None,
+            sources: Vec::new(),
             calls: Vec::new(),
             call_ids: Vec::new(),
             reasoning_ids: Vec::new(),
@@ -70,8 +76,12 @@ impl StreamWriter {
             Event::Refusal { answer: 0, text } => self.write_words(text, true, out),
             Event::Citation { answer: 0, citation } => {
                 // Only pages can be named as sources.
-                if let Some(message) = self.message.as_mut().filter(|_| citation.url.is_some()) {
-                    message.cite(citation, &mut self.pen, out);
+                match self.message.as_mut().filter(|_| citation.url.is_some()) {
+                    Some(message) => message.cite(citation, &mut self.pen, out),
+                    None if self.sources.len() < MAX_SOURCES && citation.url.is_some() => {
+                        self.sources.push(Citation::clone(citation).into_owned());
+                    }
+                    None => {}
                 }
             }
             Event::Thought { answer: 0, text } => self.write_thoughts(text, out),
@@ -90,6 +100,7 @@ impl StreamWriter {
             Event::Finish { answer: 0, reason } => {
                 self.finish = reason.clone().into_owned();
                 self.start(None, out);
+                self.name_sources(out);
                 self.close_items(self.ending().status, out);
             }
             Event::Usage(usage) => self.usage = *usage,
@@ -109,6 +120,7 @@ impl StreamWriter {
     /// Appends the end: what is still open, and the whole answer.
     pub fn close(&mut self, out: &mut BytesMut) {
         self.start(None, out);
+        self.name_sources(out);
         let ending = self.ending();
         self.close_items(ending.status, out);
         let name = match ending.reason {
@@ -154,9 +166,12 @@ impl StreamWriter {
     }
 
     fn write_words(&mut self, text: &Text<'_>, is_refusal: bool, out: &mut BytesMut) {
-        if text.is_empty() {
-            return;
+        if !text.is_empty() {
+            self.write_piece(text, is_refusal, out);
         }
+    }
+
+    fn write_piece(&mut self, text: &Text<'_>, is_refusal: bool, out: &mut BytesMut) {
         self.has_refusal |= is_refusal;
         self.close_reasoning(None, output::COMPLETED, out);
         if self.message.is_none() {
@@ -166,6 +181,16 @@ impl StreamWriter {
         }
         if let Some(message) = &mut self.message {
             message.say(text, is_refusal, &mut self.logprobs, &mut self.pen, out);
+            let sources = if is_refusal { Vec::new() } else { std::mem::take(&mut self.sources) };
+            sources.iter().for_each(|source| message.cite(source, &mut self.pen, out));
+        }
+    }
+
+    /// Names the sources that still wait for words, behind all words: a message that is done cannot be added to.
+    fn name_sources(&mut self, out: &mut BytesMut) {
+        if !self.sources.is_empty() {
+            self.close_message(output::COMPLETED, out);
+            self.write_piece(&Text::default(), false, out);
         }
     }
 
