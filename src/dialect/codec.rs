@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use super::call::Call;
 use super::chat::{Dropped, Event, Events, Finish, Part, Stamp, StreamFault};
-use super::openai_responses::is_promise;
 use super::raw::RawObject;
 use super::{Dialect, Usage, chat, openai_chat};
 use crate::error::{RequestError, UpstreamError, UpstreamRefusal};
@@ -158,8 +157,11 @@ pub fn own_reply(task: Task, dialect: Dialect, body: Bytes, model: &str) -> Resu
             let text = text_of(&body)?;
             let known = match read_reply(dialect, text) {
                 Ok(reply) => About::of(&reply),
-                // In its own dialect a caller may ask for an answer later, and is told so now.
-                Err(_) if dialect == Dialect::OpenAiResponses && is_promise(text) => About::nothing(),
+                Err(_)
+                    if dialect == Dialect::OpenAiResponses && super::openai_responses::is_promise(text) =>
+                {
+                    About { words: Some(String::new()), ..About::default() }
+                }
                 Err(error) => return Err(error),
             };
             let body = match dialect {
@@ -210,6 +212,7 @@ pub fn translated_reply(
 }
 
 /// What the exchange wants to know of a reply.
+#[derive(Default)]
 struct About {
     usage: Option<Usage>,
     model: Option<Box<str>>,
@@ -226,11 +229,6 @@ impl About {
             finish_reason: reply.answers.first().map(|answer| answer.finish.label()),
             words: (!is_counted).then(|| words_of(reply)),
         }
-    }
-
-    /// What there is to know of an answer that is still to come.
-    fn nothing() -> Self {
-        Self { usage: None, model: None, finish_reason: None, words: Some(String::new()) }
     }
 
     fn with(self, body: Bytes) -> Reply {
