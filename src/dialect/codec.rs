@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::call::Call;
 use super::chat::{Dropped, Event, Events, Finish, Part, Stamp, StreamFault};
 use super::raw::RawObject;
-use super::{Dialect, Usage, chat, openai_chat};
+use super::{Dialect, Usage, chat, openai_chat, openai_responses};
 use crate::error::{RequestError, UpstreamError, UpstreamRefusal};
 use crate::operation::Task;
 
@@ -157,9 +157,7 @@ pub fn own_reply(task: Task, dialect: Dialect, body: Bytes, model: &str) -> Resu
             let text = text_of(&body)?;
             let known = match read_reply(dialect, text) {
                 Ok(reply) => About::of(&reply),
-                Err(_)
-                    if dialect == Dialect::OpenAiResponses && super::openai_responses::is_promise(text) =>
-                {
+                Err(_) if dialect == Dialect::OpenAiResponses && openai_responses::is_promise(text) => {
                     About { words: Some(String::new()), ..About::default() }
                 }
                 Err(error) => return Err(error),
