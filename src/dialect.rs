@@ -15,6 +15,7 @@ pub mod gemini;
 pub mod json;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod plain;
 pub mod raw;
 pub mod sse;
 pub mod stream;

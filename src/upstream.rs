@@ -181,16 +181,7 @@ impl Upstream {
         if let Some((name, value)) = authorization {
             headers.insert(name, value);
         }
-        let mut pieces = request.body;
-        let sent = match pieces.len() {
-            0 | 1 => outgoing.send_body(pieces.pop().unwrap_or_default()).await,
-            _ => {
-                let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-                let pieces = futures::stream::iter(pieces.into_iter().map(Ok::<_, Infallible>));
-                outgoing.send_body(SizedStream::new(length, pieces)).await
-            }
-        };
-        let response = sent.map_err(unreachable)?;
+        let response = send_pieces(outgoing, request.body).await.map_err(unreachable)?;
         if !is_head && UpstreamResponse::is_unmarked(&response) {
             let reason = "it has neither Content-Length nor chunks, only the end of the connection";
             return Err(UpstreamError::Undecodable { reason: reason.into() });
@@ -241,6 +232,18 @@ impl Kept {
         }
         Arc::ptr_eq(&self.settings, settings)
     }
+}
+
+async fn send_pieces(
+    outgoing: awc::ClientRequest,
+    mut pieces: SmallVec<[Bytes; 3]>,
+) -> Result<awc::ClientResponse, SendRequestError> {
+    if pieces.len() < 2 {
+        return outgoing.send_body(pieces.pop().unwrap_or_default()).await;
+    }
+    let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let pieces = futures::stream::iter(pieces.into_iter().map(Ok::<_, Infallible>));
+    outgoing.send_body(SizedStream::new(length, pieces)).await
 }
 
 fn content_type(text: &str) -> HeaderValue {

@@ -17,7 +17,7 @@ use crate::config::Source;
 use crate::config::snapshot::{ApiKey, Snapshot};
 use crate::dialect::raw::RawObject;
 use crate::dialect::{Body, Call};
-use crate::endpoints::{ENDPOINTS, Endpoint, Intake};
+use crate::endpoints::{ENDPOINTS, Endpoint, Intake, Operation};
 use crate::registry::Book;
 
 mod report;
@@ -100,7 +100,11 @@ fn read(path: &std::path::Path) -> Result<Bytes, String> {
 
 /// The endpoint of a path, and the model in it; guessed from the members of the body without a path.
 fn endpoint(path: Option<&str>, body: &RawObject) -> Result<(&'static Endpoint, Option<String>), String> {
-    let path = path.unwrap_or_else(|| guess(body));
+    let Some(path) = path else {
+        let operation = guess(body);
+        let row = ENDPOINTS.iter().find(|row| row.operation == operation);
+        return row.map(|row| (row, None)).ok_or_else(|| format!("no endpoint answers {operation}"));
+    };
     let rows = ENDPOINTS.iter().filter(|row| row.intake == Intake::Json);
     for row in rows {
         if row.path == path {
@@ -116,25 +120,22 @@ fn endpoint(path: Option<&str>, body: &RawObject) -> Result<(&'static Endpoint, 
     Err(format!("no endpoint with a JSON body has the path {path:?}; there are {}", known.join(", ")))
 }
 
-fn guess(body: &RawObject) -> &'static str {
+fn guess(body: &RawObject) -> Operation {
     let has = |name: &str| body.member(name).is_some();
-    if has("contents") {
-        // Gemini names the model in the path, so this says what to give.
-        return "/v1beta/models/{model}:generateContent";
-    }
     match () {
+        () if has("contents") => Operation::Generate,
         () if has("messages") && (has("system") || has("anthropic_version") || has("stop_sequences")) => {
-            "/v1/messages"
+            Operation::Messages
         }
-        () if has("messages") => "/v1/chat/completions",
-        () if has("query") => "/v1/rerank",
-        () if has("voice") => "/v1/audio/speech",
+        () if has("messages") => Operation::Chat,
+        () if has("query") => Operation::Rerank,
+        () if has("voice") => Operation::Speak,
         () if has("instructions") || has("max_output_tokens") || has("previous_response_id") => {
-            "/v1/responses"
+            Operation::Responses
         }
-        () if has("encoding_format") || has("dimensions") => "/v1/embeddings",
-        () if has("input") => "/v1/responses",
-        () => "/v1/completions",
+        () if has("encoding_format") || has("dimensions") => Operation::Embed,
+        () if has("input") => Operation::Responses,
+        () => Operation::Complete,
     }
 }
 

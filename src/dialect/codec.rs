@@ -6,10 +6,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use serde::Deserialize;
 
 use super::call::Call;
-use super::chat::{Dropped, Event, Events, Finish, Part, Stamp, StreamFault};
+use super::chat::{Dropped, Event, Events, Part, Stamp, StreamFault};
 use super::raw::RawObject;
 use super::{Dialect, Usage, chat, openai_chat, openai_responses};
 use crate::error::{RequestError, UpstreamError, UpstreamRefusal};
@@ -168,7 +167,7 @@ pub fn own_reply(task: Task, dialect: Dialect, body: Bytes, model: &str) -> Resu
             };
             Ok(known.with(body))
         }
-        _ => plain_reply(body),
+        _ => super::plain::read_reply(body),
     }
 }
 
@@ -268,51 +267,6 @@ fn renamed(body: &Bytes, model: &str) -> Bytes {
     }
 }
 
-/// An answer that is no conversation: handed on as it is, read for what was counted.
-fn plain_reply(body: Bytes) -> Result<Reply, UpstreamError> {
-    let object = RawObject::parse(body).map_err(|_| undecodable("it is not a JSON object"))?;
-    if let Some(raw) = object.member("error").filter(|raw| *raw != "null")
-        && object.members().count() == 1
-    {
-        return Err(openai_chat::in_band(raw));
-    }
-    let usage = object.member("usage").or_else(|| object.member("meta")).and_then(plain_usage);
-    let is_counted = usage.is_some_and(|usage| usage.completion > 0) || object.member("choices").is_none();
-    let words = match is_counted {
-        true => None,
-        false => std::str::from_utf8(object.bytes()).ok().and_then(super::completions::words),
-    };
-    let model = object.member("model").map(|raw| raw.trim_matches('"').into());
-    Ok(Reply { body: object.bytes().clone(), usage, model, finish_reason: None, words })
-}
-
-/// Usage as the endpoints count it that are no conversations: OpenAI's two spellings, Jina's and Cohere's.
-pub(super) fn plain_usage(raw: &str) -> Option<Usage> {
-    #[derive(Deserialize, Default)]
-    struct Billed {
-        input_tokens: Option<f64>,
-        output_tokens: Option<f64>,
-    }
-    #[derive(Deserialize, Default)]
-    struct Members {
-        prompt_tokens: Option<u64>,
-        completion_tokens: Option<u64>,
-        input_tokens: Option<u64>,
-        output_tokens: Option<u64>,
-        total_tokens: Option<u64>,
-        billed_units: Option<Billed>,
-    }
-    let members: Members = serde_json::from_str(raw).ok()?;
-    let billed = members.billed_units.unwrap_or_default();
-    let whole = |number: Option<f64>| number.map(|number| number.max(0.0) as u64);
-    let completion = members.completion_tokens.or(members.output_tokens).or(whole(billed.output_tokens));
-    let completion = completion.unwrap_or(0);
-    let prompt = members.prompt_tokens.or(members.input_tokens).or(whole(billed.input_tokens));
-    let prompt = prompt.or(members.total_tokens.map(|total| total.saturating_sub(completion))).unwrap_or(0);
-    let total = members.total_tokens.unwrap_or(0).max(prompt.saturating_add(completion));
-    (total > 0).then_some(Usage { prompt, completion, total, ..Usage::default() })
-}
-
 fn text_of(body: &Bytes) -> Result<&str, UpstreamError> {
     std::str::from_utf8(body).map_err(|_| undecodable("it is not valid UTF-8"))
 }
@@ -396,52 +350,9 @@ impl Reader {
             Self::Gemini(reader) => reader.read(event, data),
             Self::Cohere(reader) => reader.read(event, data),
             Self::Completions => super::completions::read_event(data),
-            Self::Plain => plain_event(event, data),
+            Self::Plain => super::plain::read_event(event, data),
         }
     }
-}
-
-/// OpenAI API reference: `image_generation.completed`, `transcript.text.done`, each with usage.
-fn plain_event<'d>(event: Option<&[u8]>, data: &'d str) -> Result<Events<'d>, StreamFault> {
-    #[derive(Deserialize)]
-    struct Members<'a> {
-        #[serde(borrow, default)]
-        r#type: Option<Cow<'a, str>>,
-        #[serde(borrow, default)]
-        text: Option<super::json::shape::Json<'a>>,
-        #[serde(borrow, default)]
-        usage: Option<&'a serde_json::value::RawValue>,
-        #[serde(borrow, default)]
-        error: Option<&'a serde_json::value::RawValue>,
-        #[serde(borrow, default)]
-        delta: Option<super::json::shape::Json<'a>>,
-    }
-    let members: Members<'d> = serde_json::from_str(data).map_err(|_| StreamFault::Malformed)?;
-    if let Some(error) = members.error {
-        return Err(StreamFault::Failed(openai_chat::in_band(error.get())));
-    }
-    if event == Some(b"error") || members.r#type.as_deref() == Some("error") {
-        return Err(StreamFault::Failed(openai_chat::in_band(data)));
-    }
-    let mut events = Events::new();
-    if let Some(text) = members.delta.and_then(|delta| super::json::Text::from_json(delta.0)) {
-        events.push(Event::Text { answer: 0, text });
-    }
-    // All of a transcript again, where it is complete: other words than those before, to whoever judges.
-    if let Some(text) = members.text.and_then(|text| super::json::Text::from_json(text.0)) {
-        events.push(Event::Refusal { answer: 0, text });
-    }
-    if let Some(usage) = members.usage.and_then(|raw| plain_usage(raw.get())) {
-        events.push(Event::Usage(usage));
-    }
-    if members.r#type.is_some_and(|kind| kind.ends_with(".done") || kind.ends_with(".completed")) {
-        events.push(Event::Finish { answer: 0, reason: Finish::Stop });
-    }
-    if events.is_empty() {
-        // Part of an answer all the same: a picture that is not finished.
-        events.push(Event::Start { id: None, model: None });
-    }
-    Ok(events)
 }
 
 /// Writes a stream for a caller.

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::chat::{Event, Events, Finish, StreamFault};
-use super::codec::plain_usage;
 use super::json::shape::Json;
+use super::plain::read_usage;
 use super::{json::Text, openai_chat};
 
 #[derive(Deserialize)]
@@ -52,7 +52,7 @@ pub fn read_event(data: &str) -> Result<Events<'_>, StreamFault> {
             Some(_) => events.push(Event::Finish { answer, reason: Finish::Stop }),
         }
     }
-    if let Some(usage) = body.usage.and_then(|raw| plain_usage(raw.get())) {
+    if let Some(usage) = body.usage.and_then(|raw| read_usage(raw.get())) {
         events.push(Event::Usage(usage));
     }
     Ok(events)

@@ -15,7 +15,7 @@ use super::request::Request;
 use super::{JSON, MockFrame, MockReply, chat, cohere, fingerprint};
 use crate::dialect::chat::{Dropped, Event, Stamp};
 use crate::dialect::raw::RawObject;
-use crate::dialect::{Dialect, codec};
+use crate::dialect::{Dialect, Usage, codec};
 
 /// Answers a conversation in the dialect of the request.
 pub(super) fn answer(ask: &Ask<'_>) -> Result<MockReply, Failure> {
@@ -35,7 +35,9 @@ pub(super) fn respond(ask: &Ask<'_>, request: &Request) -> Result<MockReply, Fai
         Written::Whole { body, .. } => {
             Written::Whole { media_type: JSON, body: whole(ask.dialect, &body, &stamp) }
         }
-        Written::Events(events) => Written::Events(translated(ask.dialect, &events, stamp)),
+        Written::Events(events) => {
+            Written::Events(translated(ask.dialect, &events, stamp, request.prompt_tokens))
+        }
     };
     Ok(Draft { written, ..draft }.reply())
 }
@@ -127,11 +129,14 @@ impl Writer {
 }
 
 /// The events of the chat dialect in another.
-fn translated(dialect: Dialect, chat: &Events, stamp: Stamp) -> Events {
+fn translated(dialect: Dialect, chat: &Events, stamp: Stamp, prompt_tokens: u64) -> Events {
     let mut writer = match dialect {
         Dialect::Cohere => Writer::Cohere(cohere::Writer::default()),
         _ => Writer::Codec(Box::new(codec::Writer::of(dialect, stamp))),
     };
+    // Anthropic counts the prompt in its first event, and the answer in its last but one.
+    let so_far = Usage { prompt: prompt_tokens, completion: 1, total: prompt_tokens + 1, ..Usage::default() };
+    writer.write(&Event::Usage(so_far), &mut BytesMut::new());
     let mut reader = codec::Reader::of(Dialect::OpenAiChat);
     let (mut frames, mut content) = (Vec::new(), 0..0);
     for (place, frame) in chat.frames.iter().enumerate() {

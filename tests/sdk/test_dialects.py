@@ -174,3 +174,33 @@ def test_a_refusal_of_the_model_arrives(sdk, provider):
     """What a dialect has no refusals for becomes words."""
     answer = sdk.ask(f"{provider}/demo", sdk.user("please refuse"))
     assert "can't assist" in answer.text + answer.refusal
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=ADAPTERS.keys())
+def test_a_streamed_answer_in_a_form_is_parsed(gateway, adapter, provider):
+    with adapter(gateway) as sdk:
+        weather = sdk.stream_parse(f"{provider}/demo", sdk.user("Hello"), Weather)
+    assert weather == Weather(city="mock", degrees=1, unit="celsius")
+
+
+@pytest.mark.anyio
+async def test_asynchronous_clients_get_the_same(gateway, sdk, provider):
+    text = await sdk.ask_asynchronously(gateway, f"{provider}/demo", sdk.user("Hello"))
+    assert text == sdk.ask(f"{provider}/demo", sdk.user("Hello")).text
+
+
+def test_the_clients_own_loop_calls_the_tools(gateway, provider):
+    """Where a client runs the tools itself."""
+
+    def weather(city: str) -> str:
+        """Tells the weather.
+
+        Args:
+            city: Where.
+        """
+        return f"17 degrees in {city}"
+
+    with ADAPTERS["google-genai"](gateway) as sdk:
+        assert "17 degrees in mock" in sdk.loop(f"{provider}/demo", "weather", weather)
+    with ADAPTERS["anthropic-messages"](gateway) as sdk:
+        assert "17 degrees in mock" in sdk.loop(f"{provider}/demo", "weather", weather)

@@ -56,6 +56,14 @@ fn a_stream_ends_as_its_dialect_ends() {
 }
 
 #[test]
+fn anthropic_counts_the_prompt_in_its_first_event() {
+    let first = &frames(talk(1, "demo", true))[0];
+    let text = String::from_utf8_lossy(&first.bytes).into_owned();
+    let data: Value = serde_json::from_str(text.split_once("data: ").expect("data").1).expect("JSON");
+    assert_eq!(data["message"]["usage"]["input_tokens"], 3);
+}
+
+#[test]
 fn a_failure_has_the_shape_of_its_dialect() {
     let fails = |place| {
         let reply = talk(place, "fail-429", false);

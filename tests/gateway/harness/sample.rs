@@ -32,7 +32,10 @@ impl Sample {
     /// The same, answered as a stream; `None` where that cannot be asked for.
     pub fn streamed(row: &'static Endpoint, model: &str) -> Option<Self> {
         let sample = match row.operation {
-            Operation::StreamGenerate => Self::of(row, model),
+            Operation::StreamGenerate => {
+                let sample = Self::of(row, model);
+                Self { path: format!("{}?alt=sse", sample.path), ..sample }
+            }
             Operation::Chat
             | Operation::Responses
             | Operation::Messages

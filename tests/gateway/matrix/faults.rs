@@ -170,5 +170,5 @@ fn a_caller_who_leaves_in_the_middle_of_a_stream_is_billed_for_it_and_keeps_noth
         assert_eq!(record["inbound_protocol"], row.protocol(), "{}", row.path);
         assert_eq!(record["usage_estimated"], true, "{}: {record}", row.path);
     }
-    assert_eq!(count, 9);
+    assert!(count >= 9, "{count}");
 }

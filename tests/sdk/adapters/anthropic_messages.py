@@ -83,6 +83,28 @@ class AnthropicMessages(Face):
         )
         return message.parsed_output
 
+    def stream_parse(self, model, turns, form):
+        with self.client.messages.stream(
+            model=model, max_tokens=MAX_TOKENS, messages=turns, output_format=form
+        ) as stream:
+            return stream.get_final_message().parsed_output
+
+    async def ask_asynchronously(self, gateway, model, turns):
+        async with anthropic.AsyncAnthropic(base_url=gateway.root, api_key="sk-sdk", max_retries=0) as client:
+            async with client.messages.stream(
+                model=model, max_tokens=MAX_TOKENS, messages=turns
+            ) as stream:
+                return await stream.get_final_text()
+
+    def loop(self, model, text, function):
+        runner = self.client.beta.messages.tool_runner(
+            model=model,
+            max_tokens=MAX_TOKENS,
+            messages=self.user(text),
+            tools=[anthropic.beta_tool(function)],
+        )
+        return self.answer(runner.until_done()).text
+
     def form_request(self, model, turns, form):
         """The text of an answer in a form, as it came."""
         wanted = {"type": "json_schema", "schema": anthropic.transform_schema(form)}

@@ -98,6 +98,21 @@ class Gemini(Face):
         config = self.config(response_mime_type="application/json", response_schema=form)
         return self.client.models.generate_content(model=model, contents=turns, config=config).parsed
 
+    def stream_parse(self, model, turns, form):
+        config = self.config(response_mime_type="application/json", response_schema=form)
+        stream = self.client.models.generate_content_stream(model=model, contents=turns, config=config)
+        return form.model_validate_json("".join(response.text or "" for response in stream))
+
+    async def ask_asynchronously(self, gateway, model, turns):
+        stream = await self.client.aio.models.generate_content_stream(model=model, contents=turns)
+        texts = [response.text or "" async for response in stream]
+        await self.client.aio.aclose()
+        return "".join(texts)
+
+    def loop(self, model, text, function):
+        config = types.GenerateContentConfig(tools=[function])
+        return self.client.models.generate_content(model=model, contents=text, config=config).text
+
     def form_request(self, model, turns, form):
         """The text of an answer in a form, as it came."""
         config = self.config(response_mime_type="application/json", response_json_schema=form.model_json_schema())

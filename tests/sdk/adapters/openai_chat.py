@@ -85,6 +85,17 @@ class OpenAIChat(Face):
         completion = self.client.chat.completions.parse(model=model, messages=turns, response_format=form)
         return completion.choices[0].message.parsed
 
+    def stream_parse(self, model, turns, form):
+        with self.client.chat.completions.stream(
+            model=model, messages=turns, response_format=form
+        ) as stream:
+            return stream.get_final_completion().choices[0].message.parsed
+
+    async def ask_asynchronously(self, gateway, model, turns):
+        async with gateway.async_client() as client:
+            async with client.chat.completions.stream(model=model, messages=turns) as stream:
+                return (await stream.get_final_completion()).choices[0].message.content
+
     def form_request(self, model, turns, form):
         """The text of an answer in a form, as it came."""
         with self.client.chat.completions.stream(

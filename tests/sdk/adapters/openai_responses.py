@@ -72,6 +72,15 @@ class OpenAIResponses(Face):
     def parse(self, model, turns, form):
         return self.client.responses.parse(model=model, input=turns, text_format=form).output_parsed
 
+    def stream_parse(self, model, turns, form):
+        with self.client.responses.stream(model=model, input=turns, text_format=form) as stream:
+            return stream.get_final_response().output_parsed
+
+    async def ask_asynchronously(self, gateway, model, turns):
+        async with gateway.async_client() as client:
+            async with client.responses.stream(model=model, input=turns) as stream:
+                return (await stream.get_final_response()).output_text
+
     def form_request(self, model, turns, form):
         """The text of an answer in a form, as it came."""
         wanted = openai_form(form)["json_schema"]
