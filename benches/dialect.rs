@@ -1,15 +1,23 @@
-//! What reading costs: a request scanned and patched, a reply skimmed and named anew, the frames of a stream.
+//! What reading costs: a request scanned and patched, a reply skimmed and named anew, the frames of a stream; and what
+//! it costs when the two sides speak different dialects.
 
 use std::hint::black_box;
 
+use aisix::dialect::codec::{own_reply, translated_reply};
 use aisix::dialect::openai_chat::{FrameReader, INCLUDE_USAGE, read_reply};
 use aisix::dialect::raw::RawObject;
 use aisix::dialect::sse::Reader;
+use aisix::dialect::stream::{Chunk, Frames, Pass};
 use aisix::dialect::{Body, Call, Dialect, canonical};
 use aisix::mock::{Hints, MockBody, MockRequest, answer};
-use aisix::operation::Operation;
-use bytes::Bytes;
+use aisix::operation::{Operation, Task};
+use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+#[path = "dialect/conversation.rs"]
+mod conversation;
+
+use conversation::{in_dialect, patch, stamp, translate};
 
 fn request(turns: usize) -> Bytes {
     let turn = |number| {
@@ -87,5 +95,101 @@ fn replies(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, requests, replies);
+const PROVIDERS: [Dialect; 5] =
+    [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::Anthropic, Dialect::Gemini, Dialect::Cohere];
+
+/// A conversation of 32 KiB, patched for a provider of the same dialect and translated for the others.
+fn translated_requests(criterion: &mut Criterion) {
+    for caller in Dialect::CALLERS {
+        let body = in_dialect(caller);
+        let mut group = criterion.benchmark_group(format!("{caller:?} conversation of {} bytes", body.len()));
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function("patched", |bencher| bencher.iter(|| black_box(patch(body.clone()))));
+        for provider in PROVIDERS.into_iter().filter(|provider| *provider != caller) {
+            group.bench_function(format!("for {provider:?}"), |bencher| {
+                bencher.iter(|| black_box(translate(caller, provider, body.clone(), "own-name")));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// A whole answer: handed on in its own dialect, and translated.
+fn translated_replies(criterion: &mut Criterion) {
+    let own = answered(r#"{"model":"words-100","messages":[{"role":"user","content":"x"}]}"#);
+    for provider in Dialect::CALLERS {
+        let to = |caller, body: &Bytes, from| {
+            translated_reply(Task::Converse, from, caller, body, &stamp()).expect("a reply").body
+        };
+        let body = if provider == Dialect::OpenAiChat {
+            own.clone()
+        } else {
+            to(provider, &own, Dialect::OpenAiChat)
+        };
+        let mut group = criterion.benchmark_group(format!("{provider:?} reply of {} bytes", body.len()));
+        group.bench_function("handed on", |bencher| {
+            bencher.iter(|| {
+                black_box(own_reply(Task::Converse, provider, body.clone(), "\"bench\"").expect("a reply"))
+            });
+        });
+        for caller in Dialect::CALLERS.into_iter().filter(|caller| *caller != provider) {
+            group.bench_function(format!("for {caller:?}"), |bencher| {
+                bencher.iter(|| black_box(to(caller, &body, provider)));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// The frames of a stream, as the relay takes them.
+fn translated_streams(criterion: &mut Criterion) {
+    let own = answered(r#"{"model":"words-200","stream":true,"messages":[{"role":"user","content":"x"}]}"#);
+    for provider in Dialect::CALLERS {
+        let body = if provider == Dialect::OpenAiChat {
+            own.clone()
+        } else {
+            relayed(Dialect::OpenAiChat, provider, &own)
+        };
+        let mut group = criterion.benchmark_group(format!("{provider:?} stream of 200 words"));
+        group.throughput(Throughput::Elements(200));
+        for caller in Dialect::CALLERS {
+            let name = if caller == provider { "patched".to_owned() } else { format!("for {caller:?}") };
+            group
+                .bench_function(name, |bencher| bencher.iter(|| black_box(relayed(provider, caller, &body))));
+        }
+        group.finish();
+    }
+}
+
+fn answered(body: &str) -> Bytes {
+    let (target, body) = ("/chat/completions", body.as_bytes());
+    match answer(&MockRequest { method: "POST", target, content_type: "", body }, &Hints::default()).body {
+        MockBody::Full(bytes) => bytes,
+        MockBody::Stream(frames) => {
+            frames.iter().flat_map(|frame| frame.bytes.to_vec()).collect::<Vec<u8>>().into()
+        }
+        MockBody::Stall | MockBody::Reset => Bytes::new(),
+    }
+}
+
+fn relayed(provider: Dialect, caller: Dialect, stream: &Bytes) -> Bytes {
+    let mut frames = Frames::new(Task::Converse, provider, caller, stamp());
+    let (mut reader, mut out) = (Reader::default(), BytesMut::with_capacity(stream.len()));
+    reader.push(stream.clone());
+    while let Ok(Some(frame)) = reader.next_frame() {
+        let (Chunk::Content { pass, .. } | Chunk::Usage { pass, .. } | Chunk::Last { pass, .. }) =
+            frames.read(&frame)
+        else {
+            continue;
+        };
+        match pass {
+            Pass::Rewritten(bytes) => out.extend_from_slice(&bytes),
+            Pass::AsItIs | Pass::Renamed(_) => out.extend_from_slice(frame.bytes),
+        }
+    }
+    frames.close(provider == caller, &mut out);
+    out.freeze()
+}
+
+criterion_group!(benches, requests, replies, translated_requests, translated_replies, translated_streams);
 criterion_main!(benches);

@@ -6,6 +6,7 @@ prints a Markdown table: requests per second, CPU time of the server per request
 asked directly. Everything runs on loopback and ends by itself.
 
     benches/throughput.py [--seconds 6] [--rounds 3] [--connections 1,16,64,256] [--profile release]
+    benches/throughput.py --translated   # CPU of callers who speak other dialects than the provider
     benches/throughput.py --telemetry    # the gateway with metrics, access log and usage records beside itself without
 """
 
@@ -27,6 +28,14 @@ PACED = {"mock": 19310, "bare": 19311, "aisix": 19312}
 # The same gateway again, which tells nothing of itself and which tells everything.
 SILENT, TELLING, METRICS = 19320, 19321, 19322
 GAP_MS = 5
+# Callers before one provider that speaks OpenAI's chat dialect: path, and what asks there.
+ASK = "How does a gateway translate what one side says into what the other understands?"
+CALLERS = {
+    "OpenAI chat (patched)": ("/v1/chat/completions", {"model": "bench", "messages": [{"role": "user", "content": ASK}]}),
+    "OpenAI Responses": ("/v1/responses", {"model": "bench", "input": ASK}),
+    "Anthropic": ("/v1/messages",
+                  {"model": "bench", "max_tokens": 100, "messages": [{"role": "user", "content": ASK}]}),
+}
 CONFIG = """
 [proxy]
 addr = "127.0.0.1:PROXY_PORT"
@@ -102,21 +111,22 @@ def memory_mib(pid):
     return 0.0
 
 
-def load(binary, port, connections, stream, seconds):
+def load(binary, port, connections, stream, seconds, path="/v1/chat/completions", body=None):
     command = ["taskset", "-c", LOAD_CORE, str(binary), "load", "--json", "--quiet", "--threads", "1",
-               "--url", f"http://127.0.0.1:{port}/v1/chat/completions", "--key", "sk-load", "--model", "bench",
+               "--url", f"http://127.0.0.1:{port}{path}", "--key", "sk-load",
                "--connections", str(connections), "--duration", f"{seconds}s", "--warmup", "0s",
                "--header", "user-agent: OpenAI/Python 1.99.1"]
     # With no-store every look-up is a miss, and the cache does not fill up with answers nobody asks for again.
-    command += ["--stream"] if stream else ["--header", "cache-control: no-store"]
+    command += ["--header", "cache-control: no-store"] if not stream else []
+    command += ["--body", str(body)] if body else ["--model", "bench"] + (["--stream"] if stream else [])
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def measure(binary, pid, port, connections, stream, seconds):
+def measure(binary, pid, port, connections, stream, seconds, **asked):
     # A short run first: connections are open and the code is warm when the clock starts.
-    load(binary, port, connections, stream, 0.3)
+    load(binary, port, connections, stream, 0.3, **asked)
     before = cpu_seconds(pid)
-    report = load(binary, port, connections, stream, seconds)
+    report = load(binary, port, connections, stream, seconds, **asked)
     used = cpu_seconds(pid) - before
     report["cpu_us"] = used / max(1, report["requests"]) * 1e6
     if report.get("errors"):
@@ -135,6 +145,8 @@ def main():
     parser.add_argument("--raw", action="store_true", help="print the reports of the load generator too")
     parser.add_argument("--telemetry", action="store_true",
                         help="compare the gateway that tells everything with the one that tells nothing")
+    parser.add_argument("--translated", action="store_true",
+                        help="compare callers of several dialects before one provider of OpenAI's chat dialect")
     options = parser.parse_args()
     subprocess.run(["cargo", "build", "--quiet", "--profile", options.profile, "--bin", "aisix",
                     "--example", "bare_proxy"], cwd=ROOT, check=True)
@@ -145,6 +157,10 @@ def main():
         try:
             if options.telemetry:
                 return telemetry_table(options, binary, pathlib.Path(folder), log, processes)
+            if options.translated:
+                ports = {"mock": MOCK, "aisix": GATEWAY}
+                running = start_all(options, target, pathlib.Path(folder), log, ports, 0, processes)
+                return translated_table(options, binary, pathlib.Path(folder), running["aisix"])
             for name, ports, gap in (("at once", {"mock": MOCK, "bare": BARE, "aisix": GATEWAY}, 0),
                                      ("paced", PACED, GAP_MS)):
                 servers[name] = start_all(options, target, pathlib.Path(folder), log, ports, gap, processes)
@@ -214,9 +230,10 @@ def start_all(options, target, folder, log, ports, gap, processes):
     config = folder / f"config-{gap}.toml"
     config.write_text(config_text(options, ports["aisix"], ports["mock"], options.access_log))
     mock = [binary, "mock", "--addr", f"127.0.0.1:{ports['mock']}", "--chunk-gap-ms", gap]
-    bare = [target / "examples" / "bare_proxy", f"127.0.0.1:{ports['bare']}", f"http://127.0.0.1:{ports['mock']}"]
-    commands = {"mock": (LOAD_CORE, mock), "bare": (SERVER_CORE, bare),
-                "aisix": (SERVER_CORE, [binary, "--config", config])}
+    commands = {"mock": (LOAD_CORE, mock), "aisix": (SERVER_CORE, [binary, "--config", config])}
+    if "bare" in ports:
+        addresses = [f"127.0.0.1:{ports['bare']}", f"http://127.0.0.1:{ports['mock']}"]
+        commands["bare"] = (SERVER_CORE, [target / "examples" / "bare_proxy", *addresses])
     running = {}
     for name, (core, command) in commands.items():
         began = time.monotonic()
@@ -229,6 +246,28 @@ def start_all(options, target, folder, log, ports, gap, processes):
             print(f"ready after {ready * 1000:.0f} ms, {memory_mib(process.pid):.1f} MiB resident when idle\n")
         running[name] = (process.pid, ports[name])
     return running
+
+
+def translated_table(options, binary, folder, server):
+    """One gateway, asked by callers of several dialects in turn; the first speaks as the provider does."""
+    pid, port = server
+    print("| | caller | connections | requests/s | CPU µs/request | to patched |")
+    print("|---|---|---:|---:|---:|---:|")
+    for stream in (False, True):
+        for connections in map(int, options.connections.split(",")):
+            rows = {name: [] for name in CALLERS}
+            for _ in range(options.rounds):
+                for name, (path, asked) in CALLERS.items():
+                    body = folder / "body.json"
+                    body.write_text(json.dumps({**asked, "stream": stream}))
+                    rows[name].append(measure(binary, pid, port, connections, stream, options.seconds,
+                                              path=path, body=body))
+            patched = next(iter(rows.values()))
+            for name, reports in rows.items():
+                rps, cpu = (statistics.median(report[field] for report in reports) for field in ("rps", "cpu_us"))
+                ratio = statistics.median(a["cpu_us"] / b["cpu_us"] for a, b in zip(reports, patched))
+                print(f"| {'streamed' if stream else 'whole'} | {name} | {connections} | {rps:,.0f} | {cpu:.1f} "
+                      f"| {ratio:.2f} |", flush=True)
 
 
 def table(options, binary, servers):

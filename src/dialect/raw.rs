@@ -103,10 +103,10 @@ impl RawObject {
         for place in found.members {
             let at = place.name.start;
             let member = Member::new(text, place).ok_or_else(|| RawError::of(text, &ScanError::At(at)))?;
-            if members.iter().any(|other| other.name(text) == member.name(text)) {
-                return Err(RawError::Repeated(member.name(text).chars().take(64).collect()));
-            }
             members.push(member);
+        }
+        if let Some(name) = repeated(&members, text) {
+            return Err(RawError::Repeated(name.chars().take(64).collect()));
         }
         Ok(Self { bytes, members, text_bytes: found.text_bytes })
     }
@@ -179,6 +179,19 @@ impl RawObject {
         out.extend_from_slice(&self.bytes[close..]);
         out.freeze()
     }
+}
+
+/// A name that stands twice. Few names are compared with each other; very many are sorted first, or a body of nothing but
+/// names would keep a thread busy for minutes.
+fn repeated<'a>(members: &'a [Member], text: &'a str) -> Option<&'a str> {
+    const FEW: usize = 24;
+    let mut names: SmallVec<[&str; FEW]> = members.iter().map(|member| member.name(text)).collect();
+    if names.len() <= FEW {
+        let places = 1..names.len();
+        return places.into_iter().find(|at| names[..*at].contains(&names[*at])).map(|at| names[at]);
+    }
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 /// Where a piece that was borrowed from `text` lies in it.
@@ -263,6 +276,9 @@ mod tests {
         for text in ["[]", "1", "{", "{\"a\":}", "{\"a\":1}x", "{\"a\":1,}", "nul"] {
             assert!(matches!(object(text), Err(RawError::NotAnObject { .. })), "{text}");
         }
+        let many: Vec<String> = (0..100).map(|name| format!("\"m{}\":1", name % 99)).collect();
+        let many = format!("{{{}}}", many.join(","));
+        assert_eq!(object(&many).expect_err("twice"), RawError::Repeated("m0".into()));
         let broken = RawObject::parse(Bytes::from_static(b"{\"a\":\"\xff\"}"));
         assert_eq!(broken.expect_err("not utf-8"), RawError::NotUtf8);
     }

@@ -118,12 +118,16 @@ impl Reader {
         if self.frame_end.is_some() {
             return Ok(true);
         }
+        // What was looked at is not looked at again: a long line may come in very many pieces.
         while let Some(found) = memchr::memchr2(b'\n', b'\r', &self.buffer[self.scanned..]) {
             let end = self.scanned + found;
             let after = match (self.buffer[end], self.buffer.get(end + 1)) {
                 (b'\r', Some(b'\n')) => end + 2,
                 // The line feed of a cut CRLF may still come; it belongs to this line.
-                (b'\r', None) => break,
+                (b'\r', None) => {
+                    self.scanned = end;
+                    return self.is_waiting();
+                }
                 _ => end + 1,
             };
             let is_blank = end == self.line_start;
@@ -134,6 +138,11 @@ impl Reader {
                 return Ok(true);
             }
         }
+        self.scanned = self.buffer.len();
+        self.is_waiting()
+    }
+
+    fn is_waiting(&self) -> Result<bool, TooLarge> {
         if self.buffer.len() - self.start > MAX_FRAME_BYTES { Err(TooLarge) } else { Ok(false) }
     }
 

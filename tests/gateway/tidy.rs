@@ -78,6 +78,7 @@ const READING: Absence = Absence {
     except: &[
         ("src/config", "this is where they are read"),
         ("src/cli/export.rs", "it writes the file that the command line names"),
+        ("src/cli/explain.rs", "the request to explain is in a file that the command line names"),
         ("src/registry", "it keeps the store, and looks whether files have changed"),
         ("src/telemetry/rotating_file.rs", "usage records are written to a file; none is read"),
         (

@@ -135,9 +135,9 @@ pub(super) fn attach<'a>(citations: Vec<Citation<'a>>, parts: &mut [Part<'a>]) {
     }
     for mut citation in citations {
         let place = citation.place;
-        let is_about = |(_, end, _): &(u64, u64, _)| place.is_some_and(|(start, _)| start < *end);
-        let about = words.iter().position(is_about).or(words.len().checked_sub(1));
-        let Some((start, end, own)) = about.and_then(|about| words.get_mut(about)) else { return };
+        let Some(last) = words.len().checked_sub(1) else { return };
+        let about = place.map(|(start, _)| words.partition_point(|(_, end, _)| *end <= start));
+        let Some((start, end, own)) = words.get_mut(about.unwrap_or(last).min(last)) else { return };
         citation.place =
             place.map(|(from, to)| (from.saturating_sub(*start), to.min(*end).saturating_sub(*start)));
         own.citations.push(citation);

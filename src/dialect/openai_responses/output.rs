@@ -2,6 +2,8 @@
 //!
 //! Whole replies and streams share them. Every member that the official SDK's types ask for is there.
 
+use std::collections::HashSet;
+
 use bytes::BytesMut;
 
 use crate::dialect::Usage;
@@ -57,26 +59,26 @@ pub(super) fn item_id(prefix: &str, stamp: &Stamp, index: usize) -> Text<'static
 /// The id of reasoning: the provider's, unless it gave none or gave it before in this answer.
 pub(super) fn reasoning_id(
     own: Option<&str>,
-    used: &mut Vec<Text<'static>>,
+    used: &mut HashSet<Box<str>>,
     stamp: &Stamp,
     index: usize,
 ) -> Text<'static> {
-    let own = own.map(Text::owned_escaped).filter(|own| !used.contains(own));
+    let own = own.map(Text::owned_escaped).filter(|own| !used.contains(own.escaped()));
     let id = own.unwrap_or_else(|| item_id("rs", stamp, index));
-    used.push(id.clone());
+    used.insert(id.escaped().into());
     id
 }
 
 /// The id that ties a result to a call: the provider's, unless it gave none or gave it before in this answer.
-pub(super) fn call_id<'a>(given: &Text<'a>, used: &mut Vec<Text<'static>>, stamp: &Stamp) -> Text<'a> {
+pub(super) fn call_id<'a>(given: &Text<'a>, used: &mut HashSet<Box<str>>, stamp: &Stamp) -> Text<'a> {
     let mut id = given.clone();
     if id.is_empty() {
         id = Text::owned(&format!("call_{}_{}", stamp.id, used.len()));
     }
-    if used.contains(&id) {
+    if used.contains(id.escaped()) {
         id = Text::owned_escaped(&format!("{}_{}", id.escaped(), used.len()));
     }
-    used.push(id.clone().into_owned());
+    used.insert(id.escaped().into());
     id
 }
 

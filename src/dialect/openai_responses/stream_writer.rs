@@ -4,6 +4,8 @@
 //! Calls stay open until the answer ends, because providers may interleave their arguments; everything else closes where
 //! the kind of piece changes.
 
+use std::collections::HashSet;
+
 use bytes::BytesMut;
 
 use crate::dialect::Usage;
@@ -36,9 +38,9 @@ pub struct StreamWriter {
     /// Calls that are open.
     calls: Vec<Call>,
     /// The ids of the calls so far.
-    call_ids: Vec<Text<'static>>,
+    call_ids: HashSet<Box<str>>,
     /// The ids of reasoning so far.
-    reasoning_ids: Vec<Text<'static>>,
+    reasoning_ids: HashSet<Box<str>>,
     /// Log probabilities of the words that are being said, raw.
     logprobs: BytesMut,
     has_words: bool,
@@ -60,8 +62,8 @@ impl StreamWriter {
             message: None,
             sources: Vec::new(),
             calls: Vec::new(),
-            call_ids: Vec::new(),
-            reasoning_ids: Vec::new(),
+            call_ids: HashSet::new(),
+            reasoning_ids: HashSet::new(),
             logprobs: BytesMut::new(),
             has_words: false,
             has_refusal: false,

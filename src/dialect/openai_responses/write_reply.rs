@@ -1,9 +1,11 @@
 //! A whole answer for a caller of the dialect.
 
+use std::collections::HashSet;
+
 use bytes::BytesMut;
 
 use crate::dialect::chat::{Answer, Media, MediaKind, Part, Reply, Source, Stamp, Thought, Words};
-use crate::dialect::json::{Text, Writer};
+use crate::dialect::json::Writer;
 
 use super::output::{self, Ending};
 use super::reasoning;
@@ -30,7 +32,7 @@ fn write_items(w: &mut Writer<'_>, answer: &Answer<'_>, ending: Ending, stamp: &
         _ => false,
     };
     let mut logprobs = answer.logprobs.as_deref().map_or("", output::logprobs_of);
-    let (mut used, mut reasoning_ids) = (Vec::new(), Vec::new());
+    let (mut used, mut reasoning_ids) = (HashSet::new(), HashSet::new());
     let mut index = 0;
     let mut parts = answer.parts.as_slice();
     while let Some((first, rest)) = parts.split_first() {
@@ -88,7 +90,7 @@ fn annotations(words: &Words<'_>) -> BytesMut {
 fn write_thought(
     w: &mut Writer<'_>,
     thought: &Thought<'_>,
-    (used, index): (&mut Vec<Text<'static>>, usize),
+    (used, index): (&mut HashSet<Box<str>>, usize),
     ending: Ending,
     stamp: &Stamp,
 ) -> bool {

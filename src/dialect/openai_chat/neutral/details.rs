@@ -3,6 +3,8 @@
 //! An entry is `reasoning.text`, `reasoning.summary` or `reasoning.encrypted`, and `format` says whose it is. A signature
 //! of Gemini belongs to a part of the answer; where that is a tool call, its `id` is the call's.
 
+use std::collections::VecDeque;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -83,7 +85,7 @@ pub(super) struct Thoughts<'a> {
     /// Before everything.
     pub(super) first: Vec<Part<'a>>,
     /// Signatures that belong to a tool call with this id, or to the next part.
-    signatures: Vec<(Option<Text<'a>>, Signature<'a>)>,
+    signatures: VecDeque<(Option<Text<'a>>, Signature<'a>)>,
 }
 
 impl<'a> Thoughts<'a> {
@@ -113,7 +115,7 @@ impl<'a> Thoughts<'a> {
                     self.push(Thought { text, ..Thought::default() });
                 }
                 let id = detail.call_id().cloned();
-                self.signatures.push((id, signature));
+                self.signatures.push_back((id, signature));
             }
             Some((signature, false)) if signature.origin == Origin::OpenAi && text.is_empty() => {
                 self.seal(signature);
@@ -139,7 +141,7 @@ impl<'a> Thoughts<'a> {
     /// A signature of Gemini found beside a part rather than in the details.
     pub(super) fn add_signature(&mut self, id: Option<Text<'a>>, signature: Signature<'a>) {
         if !self.signatures.iter().any(|(_, known)| *known == signature) {
-            self.signatures.push((id, signature));
+            self.signatures.push_back((id, signature));
         }
     }
 
@@ -148,7 +150,7 @@ impl<'a> Thoughts<'a> {
         let is_its =
             |own: &Option<Text<'_>>| own.as_ref().map_or(is_first, |own| own.decode() == id.decode());
         let place = self.signatures.iter().position(|(own, _)| is_its(own))?;
-        Some(lone(self.signatures.remove(place).1))
+        self.signatures.remove(place).map(|(_, signature)| lone(signature))
     }
 
     /// The signatures that no call has taken.

@@ -42,6 +42,8 @@ struct Answer {
     told: u32,
     refuses: bool,
     has_finished: bool,
+    /// Whether thoughts came as bare text: their details then say them again, at once or at their end.
+    thinks_bare: bool,
 }
 
 /// A tool call in the making.
@@ -164,14 +166,14 @@ impl Answer {
         }
     }
 
-    fn think<'d>(&self, said: &mut Said<'d>, events: &mut Events<'d>) {
+    fn think<'d>(&mut self, said: &mut Said<'d>, events: &mut Events<'d>) {
         let answer = self.number;
         let details = said.details();
         let bare = said.bare_thoughts();
-        let is_bare = bare.is_some();
+        self.thinks_bare |= bare.is_some();
         events.extend(bare.map(|text| Event::Thought { answer, text }));
         for detail in &details {
-            if let Some(text) = detail.words().filter(|_| !is_bare) {
+            if let Some(text) = detail.words().filter(|_| !self.thinks_bare) {
                 events.push(Event::Thought { answer, text: text.clone() });
             }
             if let Some((signature, is_redacted)) = detail.signature() {

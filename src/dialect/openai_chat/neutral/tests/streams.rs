@@ -57,6 +57,15 @@ fn words_and_thoughts_are_read_in_every_vendors_form() {
         (&[r#"{"role":"assistant","content":""}"#, r#"{"content":"a"}"#], "start:r text0:a"),
         (&[r#"{"reasoning":"t","reasoning_content":"t"}"#], "start:r thought:t"),
         (
+            // As this gateway writes thoughts that another provider signed.
+            &[
+                r#"{"reasoning_content":"t"}"#,
+                r#"{"reasoning_content":"u"}"#,
+                r#"{"reasoning_details":[{"type":"reasoning.text","text":"tu","signature":"s"}]}"#,
+            ],
+            "start:r thought:t thought:u signed:Anthropic:false",
+        ),
+        (
             &[r#"{"reasoning":"t","reasoning_details":[{"type":"reasoning.text","text":"t"}]}"#],
             "start:r thought:t",
         ),
