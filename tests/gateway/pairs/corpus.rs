@@ -118,8 +118,8 @@ fn recording(row: &Row, dialect: Dialect, file: File) -> Recording {
     };
     // A stream that was asked for without events is a JSON array; the gateway always asks for events.
     if status < 300 && recording.body.starts_with('[') {
-        let chunks: Vec<Box<RawValue>> = serde_json::from_str(&recording.body).expect("an array");
-        let line = |chunk: &Box<RawValue>| format!("data: {}\n\n", chunk.get().replace(['\n', '\r'], " "));
+        let chunks: Vec<&RawValue> = serde_json::from_str(&recording.body).expect("an array");
+        let line = |chunk: &&RawValue| format!("data: {}\n\n", chunk.get().replace(['\n', '\r'], " "));
         recording.body = chunks.iter().map(line).collect();
         recording.is_sse = true;
     }

@@ -55,7 +55,7 @@ impl Gathering {
             ("response.output_item.added", _) => {
                 let place = place_of(&body["output_index"]);
                 rules.hold(place == list(&self.pieces).len(), "items are numbered from 0 without gaps");
-                rules.hold(text_of(&body["item"]["id"]) != "", "an item has an id");
+                rules.hold(!text_of(&body["item"]["id"]).is_empty(), "an item has an id");
                 *at(&mut self.pieces, place) = body["item"].clone();
             }
             ("response.output_item.done", Some(item)) => {
