@@ -9,9 +9,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::call::Call;
 use super::chat::{Dropped, Event, Events, Part, Stamp, StreamFault};
-use super::openai_responses::is_promise;
 use super::raw::RawObject;
-use super::{Dialect, Usage, chat, openai_chat};
+use super::{Dialect, Usage, chat, openai_chat, openai_responses};
 use crate::error::{RequestError, UpstreamError, UpstreamRefusal};
 use crate::operation::Task;
 
@@ -157,8 +156,9 @@ pub fn own_reply(task: Task, dialect: Dialect, body: Bytes, model: &str) -> Resu
             let text = text_of(&body)?;
             let known = match read_reply(dialect, text) {
                 Ok(reply) => About::of(&reply),
-                // In its own dialect a caller may ask for an answer later, and is told so now.
-                Err(_) if dialect == Dialect::OpenAiResponses && is_promise(text) => About::nothing(),
+                Err(_) if dialect == Dialect::OpenAiResponses && openai_responses::is_promise(text) => {
+                    About { words: Some(String::new()), ..About::default() }
+                }
                 Err(error) => return Err(error),
             };
             let body = match dialect {
@@ -209,6 +209,7 @@ pub fn translated_reply(
 }
 
 /// What the exchange wants to know of a reply.
+#[derive(Default)]
 struct About {
     usage: Option<Usage>,
     model: Option<Box<str>>,
@@ -225,11 +226,6 @@ impl About {
             finish_reason: reply.answers.first().map(|answer| answer.finish.label()),
             words: (!is_counted).then(|| words_of(reply)),
         }
-    }
-
-    /// What there is to know of an answer that is still to come.
-    fn nothing() -> Self {
-        Self { usage: None, model: None, finish_reason: None, words: Some(String::new()) }
     }
 
     fn with(self, body: Bytes) -> Reply {

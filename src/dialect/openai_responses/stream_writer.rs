@@ -43,6 +43,7 @@ pub struct StreamWriter {
     reasoning_ids: HashSet<Box<str>>,
     /// Log probabilities of the words that are being said, raw.
     logprobs: BytesMut,
+    has_words: bool,
     has_refusal: bool,
     finish: Finish<'static>,
     usage: Usage,
@@ -64,6 +65,7 @@ impl StreamWriter {
             call_ids: HashSet::new(),
             reasoning_ids: HashSet::new(),
             logprobs: BytesMut::new(),
+            has_words: false,
             has_refusal: false,
             finish: Finish::Stop,
             usage: Usage::default(),
@@ -174,6 +176,7 @@ impl StreamWriter {
     }
 
     fn write_piece(&mut self, text: &Text<'_>, is_refusal: bool, out: &mut BytesMut) {
+        self.has_words |= !is_refusal;
         self.has_refusal |= is_refusal;
         self.close_reasoning(None, output::COMPLETED, out);
         if self.message.is_none() {
@@ -190,7 +193,7 @@ impl StreamWriter {
 
     /// Names the sources that still wait for words, behind all words: a message that is done cannot be added to.
     fn name_sources(&mut self, out: &mut BytesMut) {
-        if !self.sources.is_empty() {
+        if self.has_words && !self.sources.is_empty() {
             self.close_message(output::COMPLETED, out);
             self.write_piece(&Text::default(), false, out);
         }

@@ -62,7 +62,15 @@ impl<'a> Detail<'a> {
     pub(super) fn signature(&self) -> Option<(Signature<'a>, bool)> {
         let own = if self.is_encrypted() { &self.data } else { &self.signature };
         let text = own.clone().filter(|text| !text.is_empty())?;
-        let signature = Signature::read(text, self.home())?;
+        let mut signature = Signature::read(text, self.home())?;
+        // OpenAI believes its own only with the item's id: together as the Responses dialect keeps them.
+        if signature.origin == Origin::OpenAi
+            && let Some(id) = self.call_id().filter(|id| !id.escaped().contains(':'))
+            && !signature.data.escaped().contains(':')
+        {
+            let both = format!("{}:{}", id.escaped(), signature.data.escaped());
+            signature.data = Text::owned_escaped(&both);
+        }
         let is_redacted = self.is_encrypted() && signature.origin == Origin::Anthropic;
         Some((signature, is_redacted))
     }
@@ -216,4 +224,25 @@ pub(super) fn write(
         w.name("data").text(&sealed);
         w.text_member("id", call.filter(|_| signature.origin == Origin::Google));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openais_reasoning_keeps_the_id_of_its_item() {
+        let data = |json: &str| {
+            let details = read(json);
+            details[0].signature().map(|(signature, _)| signature.data.escaped().to_owned())
+        };
+        let entry = |id: &str, data: &str| {
+            format!(
+                r#"[{{"type":"reasoning.encrypted","format":"openai-responses-v1","id":"{id}","data":"{data}"}}]"#
+            )
+        };
+        assert_eq!(data(&entry("rs_1", "gAAA")).as_deref(), Some("rs_1:gAAA"));
+        assert_eq!(data(&entry("rs_1", "aisix.openai.rs_2:gAAA")).as_deref(), Some("rs_2:gAAA"));
+        assert_eq!(data(&entry("", "gAAA")).as_deref(), Some("gAAA"));
+    }
 }

@@ -315,8 +315,14 @@ fn check_signatures(id: &str, body: &Value, reply: &Reply<'_>) {
     let message = &body["choices"][0]["message"];
     let details = message["reasoning_details"].as_array().into_iter().flatten();
     let own = details.filter(|detail| !string(&detail["format"]).starts_with("xai"));
-    let mut wanted: Vec<String> =
-        own.map(|detail| string(&detail["signature"]) + &string(&detail["data"])).collect();
+    // OpenAI's go with the id of their item.
+    let of = |detail: &Value| {
+        let is_openais = string(&detail["format"]).starts_with("openai") && detail["data"].is_string();
+        let id = if is_openais { string(&detail["id"]) } else { String::new() };
+        let data = string(&detail["signature"]) + &string(&detail["data"]);
+        if id.is_empty() { data } else { format!("{id}:{data}") }
+    };
+    let mut wanted: Vec<String> = own.map(of).collect();
     wanted.push(string(&message["extra_content"]["google"]["thought_signature"]));
     wanted.retain(|signature| !signature.is_empty());
     let found = reply.answers.iter().flat_map(|answer| &answer.parts).filter_map(|part| match part {
