@@ -61,9 +61,10 @@ impl Envelope {
         }
     }
 
-    /// The SSE frame for an error after the 200 has gone out (§3.8). Nothing follows it.
+    /// The SSE frame for an error after the 200 has gone out (§3.8). Nothing follows it. `sequence` is its number, in dialects
+    /// that count their events.
     #[must_use]
-    pub fn stream_frame(self, error: &GatewayError) -> Bytes {
+    pub fn stream_frame(self, error: &GatewayError, sequence: u64) -> Bytes {
         let text = error.to_string();
         let r#type = error.kind().openai_type();
         let data = match self {
@@ -73,7 +74,7 @@ impl Envelope {
                 code: r#type,
                 message: &text,
                 param: None,
-                sequence_number: 0,
+                sequence_number: sequence,
             }),
             Self::Google => to_json(&GoogleBody { error: GoogleError::new(error, &text) }),
             Self::Anthropic => {

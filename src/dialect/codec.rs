@@ -399,6 +399,15 @@ impl Writer {
         }
     }
 
+    /// The number of the event that would come next, in dialects that count them.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        match self {
+            Self::Responses(writer) => writer.next_sequence(),
+            Self::Chat(_) | Self::Anthropic(_) | Self::Gemini(_) => 0,
+        }
+    }
+
     /// Appends what closes the stream.
     pub fn close(&mut self, out: &mut BytesMut) {
         match self {

@@ -34,7 +34,7 @@ enum Kind {
     /// OpenAI's chat chunks on both sides: looked at without being decoded, where possible.
     Patched(FrameReader),
     /// Another dialect on both sides: decoded to know what it means, and handed on as it is.
-    Native { reader: Reader, stamp: Stamp, last_word: &'static [u8] },
+    Native { reader: Reader, stamp: Stamp, last_word: &'static [u8], frames: u64 },
     /// Another dialect for the caller.
     Translated { reader: Reader, writer: Box<Writer> },
     /// Decoded for somebody who judges before anything goes out; `own` tells how a frame would go out as it is.
@@ -72,7 +72,7 @@ impl Frames {
             (Task::Complete, _) => Kind::Patched(FrameReader::new(stamp.model)),
             _ if provider == caller => {
                 let last_word = if provider == Dialect::Anthropic { MESSAGE_STOP } else { b"" };
-                Kind::Native { reader: Reader::of(provider), stamp, last_word }
+                Kind::Native { reader: Reader::of(provider), stamp, last_word, frames: 0 }
             }
             _ => {
                 Kind::Translated { reader: Reader::of(provider), writer: Box::new(Writer::of(caller, stamp)) }
@@ -116,13 +116,17 @@ impl Frames {
     /// Reads one frame.
     #[must_use]
     pub fn read(&mut self, frame: &Frame<'_>) -> Chunk {
-        let reader = match &mut self.kind {
+        let (reader, frames) = match &mut self.kind {
             Kind::Patched(frames) => return frames.read(frame),
-            Kind::Native { reader, .. } | Kind::Translated { reader, .. } => reader,
+            Kind::Native { reader, frames, .. } => (reader, Some(frames)),
+            Kind::Translated { reader, .. } => (reader, None),
             Kind::Decoded { reader, own } => return decode(reader, own.as_deref_mut(), frame),
         };
         let Some(data) = frame.data() else { return Chunk::Comment };
         let Ok(text) = std::str::from_utf8(&data) else { return Chunk::Malformed };
+        if let Some(frames) = frames {
+            *frames += 1;
+        }
         if text.trim_ascii() == "[DONE]" {
             return self.last(Meaning::default());
         }
@@ -175,6 +179,17 @@ impl Frames {
             (_, pass) => pass,
         };
         Chunk::Last { pass, usage, finish, text_bytes }
+    }
+
+    /// The number of the event that would come next, in dialects that count them.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        match &self.kind {
+            Kind::Native { frames, .. } => *frames,
+            Kind::Translated { writer, .. } => writer.next_sequence(),
+            Kind::Decoded { own: Some(own), .. } => own.next_sequence(),
+            Kind::Decoded { own: None, .. } | Kind::Patched(_) => 0,
+        }
     }
 
     /// Writes what closes the stream for the caller; `has_last_word` tells whether the provider said its own.

@@ -96,6 +96,12 @@ impl Events {
         self.poll_fresh(context)
     }
 
+    /// The number of the caller's next event, in dialects that count them.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        self.frames.next_sequence()
+    }
+
     /// Whether the frames are held back and written anew.
     #[must_use]
     pub fn is_written_anew(&self) -> bool {

@@ -154,6 +154,12 @@ impl Held {
         }
     }
 
+    /// The number of the caller's next event, in dialects that count them.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        self.writer.next_sequence()
+    }
+
     /// Writes what closes a stream that is written anew.
     pub fn close(&mut self, out: &mut BytesMut) {
         self.writer.close(out);

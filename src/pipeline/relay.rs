@@ -74,6 +74,7 @@ pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBod
         is_over: false,
         array: call.is_array.then_some(false),
         has_last_word: false,
+        sequence: 0,
         knows_model: false,
         exchange,
     };
@@ -106,6 +107,8 @@ struct Tally {
     array: Option<bool>,
     /// The provider has said its last word.
     has_last_word: bool,
+    /// The number of the caller's next event, in dialects that count them.
+    sequence: u64,
     /// The first chunk has told what the provider calls the model.
     knows_model: bool,
     exchange: Exchange,
@@ -218,7 +221,7 @@ impl Tally {
     fn write_failure(&mut self, error: &GatewayError, out: &mut BytesMut) {
         let envelope = self.exchange.endpoint.envelope;
         match self.array {
-            None => out.extend_from_slice(&envelope.stream_frame(error)),
+            None => out.extend_from_slice(&envelope.stream_frame(error, self.sequence)),
             Some(has_begun) => {
                 out.extend_from_slice(if has_begun { b",\n" } else { b"[" });
                 out.extend_from_slice(&envelope.body(error));
@@ -231,6 +234,10 @@ impl Tally {
 impl StreamBody {
     fn fill(&mut self, context: &mut Context<'_>) {
         while !self.tally.is_over && self.out.len() < BATCH_BYTES {
+            self.tally.sequence = match self.held.as_ref().filter(|_| self.events.is_written_anew()) {
+                Some(held) => held.next_sequence(),
+                None => self.events.next_sequence(),
+            };
             if self.judge(context).is_pending() {
                 return;
             }

@@ -16,6 +16,7 @@ use aisix_actors::candidate_router::AttemptOutcome;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::admit::credential;
 use super::attempt::failed;
 use super::bytes::body;
 use super::engage::engage;
@@ -24,7 +25,7 @@ use super::headers;
 use super::patience::{Patience, within};
 use super::{reserve, screen};
 use crate::config::snapshot::{ApiKey, Direct, Dispatch, Model, Resolved};
-use crate::dialect::raw::RawObject;
+use crate::dialect::raw::{RawError, RawObject};
 use crate::dialect::{Body, Call};
 use crate::envelope::REQUEST_ID;
 use crate::error::{AccessError, Fault, GatewayError, RequestError, UpstreamError};
@@ -46,11 +47,12 @@ const OF_THE_CONNECTION: [HeaderName; 10] = [
 ];
 
 /// Headers with which callers authenticate here; providers must not see them.
-const OF_THE_CALLER: [HeaderName; 5] = [
+const OF_THE_CALLER: [HeaderName; 6] = [
     AUTHORIZATION,
     COOKIE,
     SET_COOKIE,
     HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
     HeaderName::from_static("x-goog-api-key"),
 ];
 
@@ -77,9 +79,13 @@ pub fn receive(
     if models().next().is_none() {
         return Err(AccessError::UnknownProvider(shown(provider)).into());
     }
-    let named = named_model(&bytes)
-        .and_then(|name| snapshot.resolve(&name))
-        .filter(|named| is_its(&&named.model) && caller.allows(&named.model.name));
+    let named = named_model(&bytes)?.and_then(|name| Some((snapshot.resolve(&name)?, name)));
+    let named = named.filter(|(named, _)| is_its(&&named.model));
+    // What is configured here has its limits and its price, and who may not use it may not by this way either.
+    if let Some((_, name)) = named.as_ref().filter(|(_, name)| !caller.allows(name)) {
+        return Err(AccessError::ModelNotAllowed(shown(name)).into());
+    }
+    let named = named.map(|(named, _)| named);
     exchange.is_model_named = named.is_some();
     let lender = models().find(|model| caller.allows(&model.name)).cloned();
     let resolved = named.or_else(|| Some(Resolved { model: lender?, capture: None }));
@@ -90,10 +96,18 @@ pub fn receive(
 }
 
 /// The model that a body names, where it is an object that does.
-fn named_model(body: &Bytes) -> Option<String> {
-    body.trim_ascii_start().first().filter(|byte| **byte == b'{')?;
-    let object = RawObject::parse(body.clone()).ok()?;
-    serde_json::from_str(object.member("model")?).ok()
+///
+/// # Errors
+/// It names two: nobody knows which of them the provider would take.
+fn named_model(body: &Bytes) -> Result<Option<String>, RequestError> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Ok(None);
+    }
+    match RawObject::parse(body.clone()) {
+        Ok(object) => Ok(object.member("model").and_then(|raw| serde_json::from_str(raw).ok())),
+        Err(error @ RawError::Repeated(_)) => Err(RequestError::invalid(error.to_string())),
+        Err(_) => Ok(None),
+    }
 }
 
 fn shown(name: &str) -> Box<str> {
@@ -240,14 +254,22 @@ fn path(base_url: &str, request: &HttpRequest) -> String {
         .and_then(|version| rest.strip_prefix(version))
         .filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let rest = doubled.map_or(rest.as_str(), |rest| rest.trim_start_matches('/'));
-    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("/{rest}{query}")
+    // Some clients write their key there as well.
+    let own = credential(request.headers()).unwrap_or_default();
+    let is_theirs = |part: &&str| own.is_empty() || !decoded(part).contains(own);
+    let parts = request.uri().query().unwrap_or_default().split('&').filter(is_theirs);
+    let query = parts.collect::<Vec<_>>().join("&");
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("/{rest}{mark}{query}")
 }
 
 /// Whether a path holds `.` or `..`, however written: the provider's root may be one tenant's among others.
 fn has_dots(path: &str) -> bool {
-    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
-    decoded.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."))
+    decoded(path).split(['/', '\\']).any(|segment| matches!(segment, "." | ".."))
+}
+
+fn decoded(text: &str) -> std::borrow::Cow<'_, str> {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy()
 }
 
 fn is_version(segment: &str) -> bool {
@@ -265,10 +287,13 @@ fn is_of_the_connection(name: &HeaderName, headers: &HeaderMap) -> bool {
 
 /// What a provider gets of a caller's headers. That it waits for permission to send is over when all of it is here.
 fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    let own = credential(headers).unwrap_or_default().as_bytes();
     let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         let is_own = is_of_the_connection(name, headers) || OF_THE_CALLER.contains(name);
         let is_own = is_own || [REQUEST_ID, EXPECT].contains(name);
+        // Wherever else a client writes its key.
+        let is_own = is_own || (!own.is_empty() && memchr::memmem::find(value.as_bytes(), own).is_some());
         if !is_own {
             kept.append(name.clone(), value.clone());
         }
@@ -324,9 +349,22 @@ mod tests {
     }
 
     #[test]
+    fn a_callers_key_does_not_go_out_in_the_query() {
+        for (query, kept) in
+            [("key=sk-1", "/x"), ("a=b&key=%73k-1&c", "/x?a=b&c"), ("key=other", "/x?key=other")]
+        {
+            let request = TestRequest::with_uri(&format!("/passthrough/gemini/x?{query}"));
+            let request = request.append_header(("authorization", "Bearer sk-1")).to_http_request();
+            assert_eq!(path("https://h", &request), kept, "{query}");
+        }
+    }
+
+    #[test]
     fn neither_credentials_nor_the_connections_own_headers_go_out() {
         let request = TestRequest::default()
             .append_header(("authorization", "Bearer sk-1"))
+            .append_header(("sec-websocket-protocol", "realtime, openai-insecure-api-key.sk-1"))
+            .append_header(("api-key", "other"))
             .append_header(("x-api-key", "sk-1"))
             .append_header(("x-goog-api-key", "sk-1"))
             .append_header(("cookie", "a=b"))
@@ -342,7 +380,9 @@ mod tests {
 
     #[test]
     fn a_model_is_named_by_an_object_only() {
-        let named = |body: &'static [u8]| named_model(&Bytes::from_static(body));
+        let found = |body: &'static [u8]| named_model(&Bytes::from_static(body));
+        let named = |body| found(body).expect("one model");
+        assert!(found(br#"{"model":"m","model":"n"}"#).is_err());
         assert_eq!(named(br#"{"a":1,"model":"m"}"#).as_deref(), Some("m"));
         assert_eq!(named(b"\n { \"model\" : \"m\" } ").as_deref(), Some("m"));
         for body in [&b""[..], b"[]", b"{\"model\":1}", b"{broken", b"\xff"] {

@@ -50,6 +50,12 @@ pub struct StreamWriter {
 }
 
 impl StreamWriter {
+    /// The number of the event that would come next.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        self.pen.next_sequence()
+    }
+
     /// Nothing is written before the first event.
     #[must_use]
     pub fn new(stamp: Stamp) -> Self {

@@ -13,6 +13,11 @@ pub(super) struct Pen {
 }
 
 impl Pen {
+    /// The number of the event that would come next.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// Appends one event; `members` writes what stands behind its type and number.
     pub(super) fn frame(&mut self, out: &mut BytesMut, name: &str, members: impl FnOnce(&mut Writer<'_>)) {
         out.extend_from_slice(b"event: ");
