@@ -90,6 +90,21 @@ fn the_limits_of_a_model_hold_only_where_the_body_names_it() {
 }
 
 #[test]
+fn a_model_that_the_key_may_not_use_cannot_be_reached_by_its_provider() {
+    let upstream = Upstream::well();
+    let models = model("open", "up", "") + &model("shut", "up", "");
+    let key = api_key("sk-open", "\"open\"", "");
+    let gateway = Gateway::start(&(provider_key("up", &upstream.url()) + &models + &key));
+    let ask = |body: &str| gateway.send("POST", "/passthrough/openai/x", "sk-open", &[], body.as_bytes());
+    ask(r#"{"model":"open"}"#).expect(200);
+    ask(r#"{"model":"nobody knows it"}"#).expect(200);
+    assert_refused(OpenAi, &ask(r#"{"model":"shut"}"#), 403, "permission_denied");
+    assert_refused(OpenAi, &ask(r#"{"model":"open","model":"shut"}"#), 400, "invalid_request_error");
+    assert_eq!(upstream.count(), 2);
+    gateway.settled();
+}
+
+#[test]
 fn a_slot_is_kept_as_long_as_the_answer_lasts() {
     let upstream = Upstream::always(Answer::events().event("data: 1\n\n").stall());
     let one = api_key("sk-one", "\"*\"", "rate_limit = { concurrency = 1 }");
