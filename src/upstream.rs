@@ -61,6 +61,8 @@ pub struct UpstreamRequest<'a> {
     pub tls: TlsProfileId,
     /// What authenticates.
     pub credential: Option<&'a str>,
+    /// How it travels, where not as the provider says.
+    pub auth: Option<Auth>,
     /// Headers that the operator adds.
     pub extra_headers: &'a DefaultHeaders,
     /// The id of the exchange.
@@ -147,7 +149,10 @@ impl Upstream {
         }
         let client = self.client(snapshot, tls, request.tls)?;
         let authorization = match request.credential {
-            Some(credential) => self.authorization(&client, request.provider, credential).await?,
+            Some(credential) => match request.auth {
+                Some(auth) => auth.header(credential),
+                None => self.authorization(&client, request.provider, credential).await?,
+            },
             None => None,
         };
         let mut url = String::with_capacity(request.base_url.len() + request.path.len());

@@ -142,6 +142,7 @@ impl Ask<'_> {
             path: &prepared.path,
             tls: engaged.key.tls,
             credential,
+            auth: prepared.way.auth,
             extra_headers: &direct.default_headers,
             content_type: &prepared.content_type,
             forwarded: None,

@@ -232,6 +232,7 @@ async fn send(
         path: &path,
         tls: engaged.key.tls,
         credential,
+        auth: None,
         extra_headers: &direct.default_headers,
         content_type: "",
         handed_on: Vec::new(),

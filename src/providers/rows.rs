@@ -43,8 +43,8 @@ const GEMINI: &[Way] = &[
     Way::new(T::Converse, D::Gemini, "/v1beta/models/{model}:generateContent")
         .streamed_at("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
     Way::new(T::CountTokens, D::Gemini, "/v1beta/models/{model}:countTokens"),
-    Way::new(T::Embed, D::OpenAi, "/v1beta/openai/embeddings"),
-    Way::new(T::Image, D::OpenAi, "/v1beta/openai/images/generations"),
+    Way::new(T::Embed, D::OpenAi, "/v1beta/openai/embeddings").authorized_by(Auth::Bearer),
+    Way::new(T::Image, D::OpenAi, "/v1beta/openai/images/generations").authorized_by(Auth::Bearer),
 ];
 
 /// Azure OpenAI reference, data plane, version 2024-10-21; Responses: the version-less `v1` API.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::Auth;
 use crate::dialect::Dialect;
 use crate::operation::Task;
 
@@ -16,12 +17,19 @@ pub struct Way {
     path: &'static str,
     /// The path for streams, where it is another.
     stream_path: Option<&'static str>,
+    /// How a credential travels there, where not as everywhere else at the provider.
+    pub auth: Option<Auth>,
 }
 
 impl Way {
     /// A way with one path.
     pub(super) const fn new(task: Task, dialect: Dialect, path: &'static str) -> Self {
-        Self { task, dialect, path, stream_path: None }
+        Self { task, dialect, path, stream_path: None, auth: None }
+    }
+
+    /// With a credential that travels in another way.
+    pub(super) const fn authorized_by(self, auth: Auth) -> Self {
+        Self { auth: Some(auth), ..self }
     }
 
     /// With another path for streams.

@@ -15,7 +15,8 @@ use crate::endpoints::Endpoint;
 use crate::guardrails::Hook;
 use crate::guardrails::chain::Subject;
 use crate::pipeline::prepare::prepare;
-use crate::{providers, tokens};
+use crate::providers::{self, Auth};
+use crate::tokens;
 
 /// What the gateway would do with a request.
 #[derive(Serialize)]
@@ -210,7 +211,7 @@ fn target(endpoint: &Endpoint, call: &Call, resolved: &Resolved, member: &Model,
             target.url = Some(format!("{}{}", direct.key.base_url, prepared.path));
             target.translated_to = (prepared.way.dialect != caller).then(|| prepared.way.dialect.protocol());
             target.dropped = prepared.dropped.names().map(ToOwned::to_owned).collect();
-            target.headers = headers(direct, &prepared.content_type);
+            target.headers = headers(direct, prepared.way.auth, &prepared.content_type);
             target.body = shown(&prepared.body.concat());
         }
     }
@@ -218,7 +219,7 @@ fn target(endpoint: &Endpoint, call: &Call, resolved: &Resolved, member: &Model,
 }
 
 /// The headers that the operator and the provider's rules add; credentials as three stars.
-fn headers(direct: &Direct, content_type: &str) -> BTreeMap<String, String> {
+fn headers(direct: &Direct, auth: Option<Auth>, content_type: &str) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::from([("content-type".to_owned(), content_type.to_owned())]);
     for (name, value) in direct.provider.headers() {
         headers.insert(name.to_string(), text(value));
@@ -226,7 +227,12 @@ fn headers(direct: &Direct, content_type: &str) -> BTreeMap<String, String> {
     for (name, _) in &direct.default_headers.0 {
         headers.insert(name.to_string(), "***".to_owned());
     }
-    if let Some((name, _)) = direct.key.credential.as_ref().and_then(|_| direct.provider.authorize("x")) {
+    if let Some((name, _)) = direct
+        .key
+        .credential
+        .as_ref()
+        .and_then(|_| auth.map_or_else(|| direct.provider.authorize("x"), |auth| auth.header("x")))
+    {
         headers.insert(name.to_string(), "***".to_owned());
     }
     headers

@@ -173,5 +173,9 @@ fn the_first_model_that_the_key_may_use_lends_its_provider_key() {
     assert_eq!(ask("sk-all", b""), "1");
     assert_eq!(ask("sk-b", b""), "2");
     assert_eq!(ask("sk-all", br#"{"model":"b"}"#), "2", "the model that the body names");
-    assert_eq!(ask("sk-b", br#"{"model":"c"}"#), "2", "a name that is not configured here is the provider's own");
+    assert_eq!(
+        ask("sk-b", br#"{"model":"c"}"#),
+        "2",
+        "a name that is not configured here is the provider's own"
+    );
 }
