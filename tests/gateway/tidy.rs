@@ -85,7 +85,6 @@ const READING: Absence = Absence {
             "src/cli/load.rs",
             "the load test has no configuration: its key and request body come from the command line",
         ),
-        ("src/cli/explain.rs", "it reads the request that the command line names"),
     ],
 };
 
