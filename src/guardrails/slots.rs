@@ -13,7 +13,10 @@ use super::passage::Passage;
 use crate::dialect::json::Text;
 use crate::dialect::raw::{RawError, RawObject};
 
+mod frame;
 mod walk;
+
+pub use frame::{Aside, in_frame};
 
 use walk::{Found, Walk};
 
@@ -83,7 +86,7 @@ impl Slots {
             let range = crate::dialect::raw::range_in(text, value);
             walk.member(text, name, range.start);
         }
-        let Found { places, echoes, texts } = walk.found;
+        let Found { places, echoes, texts, .. } = walk.found;
         Self { body: body.clone(), places, echoes, texts }
     }
 

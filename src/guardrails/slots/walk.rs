@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Place;
+use super::frame::Trail;
 use crate::dialect::json::Text;
 use crate::dialect::raw::MAX_DEPTH;
 use crate::dialect::raw::plain::closing_quote;
@@ -66,17 +67,21 @@ pub(super) struct Found {
     pub(super) places: Vec<Place>,
     pub(super) echoes: Vec<Range<usize>>,
     pub(super) texts: Vec<String>,
+    /// In a frame of a stream: what tells each text that comes in pieces from others.
+    pub(super) marks: Vec<Option<u64>>,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     pub(super) found: Found,
+    /// Where the walk is, in a frame of a stream.
+    pub(super) trail: Option<Trail>,
 }
 
 /// What strings are where the walk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+pub(super) enum Meaning {
     /// Words.
     Words,
     /// Nothing that is looked at.
@@ -88,16 +93,20 @@ enum Meaning {
 /// The values of a tool's arguments; nothing where they are no object or list.
 pub(super) fn arguments(json: &str) -> Option<Found> {
     let start = json.len() - json.trim_start().len();
-    let is_nested = matches!(json.as_bytes().get(start), Some(b'{' | b'['));
-    let is_json = is_nested && serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok();
-    // Where nobody reads that deep, it is a text like any other.
-    if !is_json || depth(json) > MAX_DEPTH {
+    if !is_readable(json) {
         return None;
     }
     let mut walk = Walk::default();
     walk.add(Place::Whole, json.to_owned());
     walk.value(json, start, Meaning::Arguments);
     Some(walk.found)
+}
+
+/// Whether a text is a JSON object or list. Where nobody reads that deep, it is a text like any other.
+pub(super) fn is_readable(json: &str) -> bool {
+    json.trim_start().starts_with(['{', '['])
+        && serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok()
+        && depth(json) <= MAX_DEPTH
 }
 
 /// How deep a JSON text is nested.
@@ -126,7 +135,7 @@ impl Walk {
     }
 
     /// Walks over the value that begins here, and gives the place behind it.
-    fn value(&mut self, text: &str, at: usize, meaning: Meaning) -> usize {
+    pub(super) fn value(&mut self, text: &str, at: usize, meaning: Meaning) -> usize {
         match text.as_bytes().get(at) {
             Some(b'"') => self.string(text, at, meaning),
             Some(b'{') => self.object(text, at, meaning),
@@ -144,6 +153,7 @@ impl Walk {
     fn object(&mut self, text: &str, start: usize, meaning: Meaning) -> usize {
         let mut at = skip_space(text, start + 1);
         let mut is_plain = None;
+        let entered = self.trail.as_mut().map(|trail| trail.enter(text, start));
         while text.as_bytes().get(at) == Some(&b'"') {
             let end = string_end(text, at);
             let name = Text::from_escaped(text.get(at + 1..end - 1).unwrap_or_default());
@@ -158,8 +168,13 @@ impl Walk {
                 "data" if !*is_plain.get_or_insert_with(|| is_plain_document(text, start)) => {
                     Meaning::Nothing
                 }
+                "url" | "uri" if self.trail.as_ref().is_some_and(Trail::is_source) => Meaning::Words,
+                name if self.trail.as_ref().is_some_and(|trail| trail.is_quiet(name)) => Meaning::Nothing,
                 name => below(name),
             };
+            if let Some(trail) = &mut self.trail {
+                trail.push(&name);
+            }
             let end = match below {
                 Meaning::Arguments if meaning == Meaning::Words => self.arguments(text, value),
                 below => self.value(text, value, below),
@@ -167,7 +182,13 @@ impl Walk {
             if meaning == Meaning::Words && ECHOES.contains(&&*name) {
                 self.found.echoes.push(value..end);
             }
+            if let Some(trail) = &mut self.trail {
+                trail.pop();
+            }
             at = skip_comma(text, end);
+        }
+        if let (Some(trail), Some(entered)) = (&mut self.trail, entered) {
+            trail.leave(entered);
         }
         at + 1
     }
@@ -228,6 +249,9 @@ impl Walk {
     fn add(&mut self, place: Place, text: String) {
         self.found.places.push(place);
         self.found.texts.push(text);
+        if let Some(trail) = &self.trail {
+            self.found.marks.push(trail.mark());
+        }
     }
 }
 
@@ -250,25 +274,31 @@ fn is_embedded(words: &str) -> bool {
 
 /// Whether the `data` of an object is a text, as that of Anthropic's plain documents is.
 fn is_plain_document(text: &str, object: usize) -> bool {
-    let mut at = skip_space(text, object + 1);
-    let mut quiet = Walk::default();
-    while text.as_bytes().get(at) == Some(&b'"') {
-        let end = string_end(text, at);
-        let name = Text::from_escaped(text.get(at + 1..end - 1).unwrap_or_default());
-        let value = skip_space(text, skip_space(text, end) + 1);
-        let end = quiet.value(text, value, Meaning::Nothing);
-        let raw = text.get(value..end).unwrap_or_default();
+    members(text, object).any(|(name, raw)| {
         let says = Text::from_json(raw).map(|says| says.decode().into_owned()).unwrap_or_default();
-        match &*name.decode() {
-            "type" if says == "text" => return true,
-            "media_type" | "mimeType" | "mime_type" if says.starts_with("text/") => return true,
+        match &*name {
+            "type" => says == "text",
+            "media_type" | "mimeType" | "mime_type" => says.starts_with("text/"),
             // Data that is no string is a structure that holds words.
-            "data" if !raw.starts_with('"') => return true,
-            _ => {}
+            "data" => !raw.starts_with('"'),
+            _ => false,
         }
-        at = skip_comma(text, end);
-    }
-    false
+    })
+}
+
+/// The members of the object that begins here: names, and values as they are written.
+pub(super) fn members(text: &str, object: usize) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    let mut at = skip_space(text, object + 1);
+    std::iter::from_fn(move || {
+        (text.as_bytes().get(at) == Some(&b'"')).then(|| {
+            let end = string_end(text, at);
+            let name = Text::from_escaped(text.get(at + 1..end - 1).unwrap_or_default());
+            let value = skip_space(text, skip_space(text, end) + 1);
+            let end = Walk::default().value(text, value, Meaning::Nothing);
+            at = skip_comma(text, end);
+            (Cow::Owned(name.decode().into_owned()), text.get(value..end).unwrap_or_default())
+        })
+    })
 }
 
 /// The place behind the string that begins here.
