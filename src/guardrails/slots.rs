@@ -34,11 +34,22 @@ const OF_REQUESTS: &[&str] = &[
     "suffix",
     "query",
     "documents",
+    "tools",
+    "functions",
+    "response_format",
+    "text",
+    "generationConfig",
+    "generation_config",
+    "output_config",
+    "metadata",
+    "stop",
+    "stop_sequences",
+    "user",
 ];
 
 /// Members of an answer that carry words, in all dialects.
 const OF_ANSWERS: &[&str] =
-    &["choices", "content", "output", "output_text", "candidates", "text", "message", "segments"];
+    &["choices", "content", "output", "output_text", "candidates", "text", "message", "segments", "data"];
 
 /// Where a text stands in a body.
 #[derive(Debug, Clone, PartialEq, Eq)]

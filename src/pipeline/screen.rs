@@ -68,10 +68,13 @@ pub async fn request(exchange: &mut Exchange, caller: &ApiKey, call: &mut Call) 
             }
         }
         Body::Form(form) => {
-            let prompt = form.text("prompt").ok().flatten().map(ToOwned::to_owned);
-            let passages = prompt.map(Passage::new).into_iter().collect();
+            // All fields are judged, and the prompt is what is masked.
+            let fields: Vec<_> = form.texts().filter(|(name, _)| *name != "model").collect();
+            let prompt = fields.iter().position(|(name, _)| *name == "prompt");
+            let passages = fields.into_iter().map(|(_, text)| Passage::new(text.into_owned())).collect();
             let passages = screen(exchange, Hook::Input, passages).await?;
-            if let Some(passage) = passages.first().filter(|passage| passage.is_changed()) {
+            let prompt = prompt.and_then(|place| passages.get(place));
+            if let Some(passage) = prompt.filter(|passage| passage.is_changed()) {
                 let changed = form.with("prompt", passage.current()).concat();
                 let form = Form::parse(changed.into(), form.content_type());
                 call.body = Body::Form(form.map_err(|_| Fault::Panic)?);

@@ -58,6 +58,19 @@ const ECHOES: &[&str] = &["logprobs", "logprobsResult", "tokens"];
 /// Names under which the arguments of a tool stand, as JSON or as JSON in a string.
 const ARGUMENTS: &[&str] = &["arguments", "args", "input", "parameters"];
 
+/// Names in a schema or a tool under which words stand; all else there has to stay what it is.
+const OF_SCHEMAS: &[&str] = &[
+    "description",
+    "title",
+    "enum",
+    "const",
+    "default",
+    "example",
+    "examples",
+    "stopSequences",
+    "stop_sequences",
+];
+
 /// Digits from which on a number among arguments is a text.
 const DIGITS: usize = 6;
 
@@ -86,6 +99,14 @@ pub(super) enum Meaning {
     Words,
     /// Nothing that is looked at.
     Nothing,
+    /// Words under whatever name.
+    Plain,
+    /// What a tool answered in Gemini's dialect: the name of the tool and the response.
+    Answer,
+    /// Pictures, of which only the prompt is words.
+    Pictures,
+    /// Descriptions of tools and formats: as words, but for their names, which must stay.
+    Schema,
     /// Arguments of a tool, all of which is looked at.
     Arguments,
 }
@@ -128,10 +149,19 @@ fn depth(json: &str) -> usize {
 impl Walk {
     /// Walks over the value of a member of a body.
     pub(super) fn member(&mut self, text: &str, name: &str, at: usize) {
-        // At the top, `input` is what is said and not what a tool is given.
-        if !QUIET.contains(&name) {
-            self.value(text, at, Meaning::Words);
-        }
+        let is_string = text.as_bytes().get(at) == Some(&b'"');
+        let meaning = match name {
+            "documents" | "metadata" | "user" | "stop" | "stop_sequences" => Meaning::Plain,
+            // The text of a transcript, not the form of one that is asked for.
+            "text" if is_string => Meaning::Words,
+            "text" | "tools" | "functions" | "response_format" | "generationConfig" | "generation_config"
+            | "output_config" => Meaning::Schema,
+            "data" => Meaning::Pictures,
+            // At the top, `input` is what is said and not what a tool is given.
+            _ if QUIET.contains(&name) => return,
+            _ => Meaning::Words,
+        };
+        self.value(text, at, meaning);
     }
 
     /// Walks over the value that begins here, and gives the place behind it.
@@ -163,8 +193,12 @@ impl Walk {
             // Over the colon.
             let value = skip_space(text, skip_space(text, end) + 1);
             let name = name.decode();
+            if meaning == Meaning::Schema {
+                // Names of properties reach the model, and must stay what they are.
+                self.add(Place::Whole, name.clone().into_owned());
+            }
             let below = match &*name {
-                _ if meaning != Meaning::Words => meaning,
+                name if meaning != Meaning::Words => within(meaning, name),
                 "data" if !*is_plain.get_or_insert_with(|| is_plain_document(text, start)) => {
                     Meaning::Nothing
                 }
@@ -176,7 +210,7 @@ impl Walk {
                 trail.push(&name);
             }
             let end = match below {
-                Meaning::Arguments if meaning == Meaning::Words => self.arguments(text, value),
+                Meaning::Arguments if meaning != Meaning::Arguments => self.arguments(text, value),
                 below => self.value(text, value, below),
             };
             if meaning == Meaning::Words && ECHOES.contains(&&*name) {
@@ -224,7 +258,9 @@ impl Walk {
         if meaning != Meaning::Nothing && !inside.is_empty() {
             let words = Text::from_escaped(inside);
             let words = words.decode();
-            if !is_embedded(&words) {
+            if meaning == Meaning::Schema {
+                self.add(Place::Whole, words.into_owned());
+            } else if !is_embedded(&words) {
                 self.add(Place::String(at + 1..end - 1), Cow::into_owned(words));
             }
         }
@@ -255,9 +291,23 @@ impl Walk {
     }
 }
 
+/// What stands under a name elsewhere than among words.
+fn within(meaning: Meaning, name: &str) -> Meaning {
+    match (meaning, name) {
+        (Meaning::Schema, name) if OF_SCHEMAS.contains(&name) => Meaning::Plain,
+        (Meaning::Answer, "response") => Meaning::Arguments,
+        (Meaning::Answer, name) => below(name),
+        (Meaning::Pictures, "revised_prompt") => Meaning::Words,
+        (Meaning::Pictures, _) => Meaning::Nothing,
+        (meaning, _) => meaning,
+    }
+}
+
 /// What stands under a name among words.
 fn below(name: &str) -> Meaning {
-    if QUIET.contains(&name) || ECHOES.contains(&name) {
+    if matches!(name, "functionResponse" | "function_response") {
+        Meaning::Answer
+    } else if QUIET.contains(&name) || ECHOES.contains(&name) {
         Meaning::Nothing
     } else if ARGUMENTS.contains(&name) {
         Meaning::Arguments
