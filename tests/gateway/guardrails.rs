@@ -7,6 +7,7 @@ use crate::harness::*;
 use crate::matrix;
 
 mod frames;
+mod tunnel;
 
 /// A guardrail; `more` is further lines of its table.
 fn guardrail(name: &str, kind: &str, more: &str) -> String {
