@@ -17,6 +17,7 @@ pub mod audit;
 pub mod chain;
 pub mod hold;
 pub mod keyword;
+pub mod opaque;
 pub mod passage;
 pub mod pii;
 pub mod screening;

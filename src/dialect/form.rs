@@ -2,6 +2,7 @@
 //!
 //! Files are never copied: a changed form is the same bytes with one part's value in between. Format: RFC 7578.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -94,6 +95,13 @@ impl Form {
         }
         let value = self.bytes.get(part.value.clone()).unwrap_or_default();
         std::str::from_utf8(value).map(Some).map_err(|_| FormError::NotText(name))
+    }
+
+    /// The fields that are no files, with their names.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let value = |part: &'_ Part| self.bytes.get(part.value.clone()).unwrap_or_default();
+        let fields = self.parts.iter().filter(|part| !part.is_file);
+        fields.map(move |part| (&*part.name, String::from_utf8_lossy(value(part))))
     }
 
     /// Whether a file stands under this name, or this name with `[]` behind it.

@@ -37,7 +37,7 @@ mod release;
 mod texts;
 
 pub use policy::{Mode, Policy};
-use release::Frame;
+use release::{Frame, Piece};
 pub use release::{Mask, Released};
 use texts::{Source, Texts};
 
@@ -66,6 +66,10 @@ pub enum Words {
     Name(u32),
     /// The arguments of a tool call, as JSON.
     Arguments(u32),
+    /// Whatever else comes whole; a text of its own each time.
+    Aside,
+    /// Whatever else comes in pieces, by what tells it from others.
+    Other(u64),
 }
 
 /// What is to be done next.
@@ -144,10 +148,11 @@ impl<F> HoldBack<F> {
     /// Adds a frame with the pieces of text in it.
     pub fn push<'a>(&mut self, payload: F, pieces: impl IntoIterator<Item = (SlotKey, &'a str)>) {
         let is_free = self.state == State::Unjudged;
-        let pieces = match is_free {
+        let pieces: SmallVec<[Piece; 2]> = match is_free {
             true => SmallVec::new(),
             false => pieces.into_iter().map(|(key, text)| self.texts.add(key, text)).collect(),
         };
+        self.texts.close_others(&pieces);
         self.frames.push_back(Frame { payload, pieces });
         if self.policy.mode == Mode::EndOfStream {
             self.texts.forget_beyond(self.policy.max_buffer_bytes);

@@ -3,6 +3,7 @@
 use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::passage::Passage;
 
@@ -35,7 +36,8 @@ impl Keywords {
         if literals.is_empty() {
             return Ok(Self { literals: None, patterns });
         }
-        let any = literals.iter().map(|literal| regex::escape(literal)).collect::<Vec<_>>().join("|");
+        let both = |literal: &&str| [regex::escape(literal), regex::escape(&folded(literal))];
+        let any = literals.iter().flat_map(both).collect::<Vec<_>>().join("|");
         let literals = RegexBuilder::new(&any).case_insensitive(true).size_limit(WORDS_BYTES).build();
         match literals {
             Ok(literals) => Ok(Self { literals: Some(literals), patterns }),
@@ -50,7 +52,8 @@ impl Keywords {
     /// Whether a text has any of them.
     #[must_use]
     pub fn is_in(&self, text: &str) -> bool {
-        self.all().any(|pattern| pattern.is_match(text))
+        let is_folded = |literals: &Regex| !text.is_ascii() && literals.is_match(&folded(text));
+        self.all().any(|pattern| pattern.is_match(text)) || self.literals.as_ref().is_some_and(is_folded)
     }
 
     /// Whether a passage has any of them that was not judged before.
@@ -59,8 +62,25 @@ impl Keywords {
         let is_new = |pattern: &Regex| {
             pattern.find_iter(passage.original()).any(|found| found.end() > passage.seen || passage.seen == 0)
         };
-        self.all().any(is_new)
+        self.all().any(is_new) || self.is_new_folded(passage)
     }
+
+    /// The same for literals in letters that only look different.
+    fn is_new_folded(&self, passage: &Passage) -> bool {
+        let Some(literals) = self.literals.as_ref().filter(|_| !passage.original().is_ascii()) else {
+            return false;
+        };
+        let seen = passage.original().get(..passage.seen).map_or(0, |seen| folded(seen).len());
+        let text = folded(passage.original());
+        literals.find_iter(&text).any(|found| found.end() > seen || passage.seen == 0)
+    }
+}
+
+/// A text in plain letters: wide ones and ligatures as the usual ones (NFKC), and nothing that has no width.
+fn folded(text: &str) -> String {
+    let is_seen =
+        |letter: &char| !matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}');
+    text.chars().filter(is_seen).nfkc().collect()
 }
 
 /// Compiles a pattern of an operator.
@@ -95,6 +115,9 @@ mod tests {
             ("Secret7", true),
             ("secret7", false),
             ("", false),
+            ("\u{ff41}.\u{200b}B", true),
+            ("Gr\u{f6}\u{ad}ße", true),
+            ("a\u{feff}.\u{2060}b", true),
         ] {
             assert_eq!(keywords.is_in(text), is_in, "{text}");
         }

@@ -13,7 +13,10 @@ use super::passage::Passage;
 use crate::dialect::json::Text;
 use crate::dialect::raw::{RawError, RawObject};
 
+mod frame;
 mod walk;
+
+pub use frame::{Aside, in_frame};
 
 use walk::{Found, Walk};
 
@@ -31,11 +34,22 @@ const OF_REQUESTS: &[&str] = &[
     "suffix",
     "query",
     "documents",
+    "tools",
+    "functions",
+    "response_format",
+    "text",
+    "generationConfig",
+    "generation_config",
+    "output_config",
+    "metadata",
+    "stop",
+    "stop_sequences",
+    "user",
 ];
 
 /// Members of an answer that carry words, in all dialects.
 const OF_ANSWERS: &[&str] =
-    &["choices", "content", "output", "output_text", "candidates", "text", "message", "segments"];
+    &["choices", "content", "output", "output_text", "candidates", "text", "message", "segments", "data"];
 
 /// Where a text stands in a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +97,7 @@ impl Slots {
             let range = crate::dialect::raw::range_in(text, value);
             walk.member(text, name, range.start);
         }
-        let Found { places, echoes, texts } = walk.found;
+        let Found { places, echoes, texts, .. } = walk.found;
         Self { body: body.clone(), places, echoes, texts }
     }
 

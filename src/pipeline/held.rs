@@ -3,6 +3,7 @@
 //! [`HoldBack`] knows what may go; this puts frames into it and writes what comes out: the frames as they are, with masks
 //! in their places, or their events anew in the caller's dialect. A judge elsewhere is asked while the provider waits.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
@@ -23,6 +24,10 @@ use crate::dialect::stream::{Decoded, Pass};
 use crate::guardrails::hold::{HoldBack, Need, Released, SlotKey, Words};
 use crate::guardrails::webhook::Opinion;
 use crate::guardrails::{Blocked, Guardrail, Hook};
+
+mod asides;
+
+use asides::Asides;
 
 /// One frame that waits.
 #[derive(Debug)]
@@ -49,6 +54,7 @@ type Asking = Pin<Box<dyn Future<Output = Opinion>>>;
 /// See the module.
 pub struct Held {
     hold: HoldBack<Waiting>,
+    asides: Asides,
     writer: Writer,
     /// The model that the caller named, as raw JSON.
     model: Arc<str>,
@@ -62,10 +68,11 @@ impl Held {
     #[must_use]
     pub fn new(exchange: &Exchange, stamp: Stamp, is_array: bool, hides_usage: bool) -> Option<Self> {
         let hold = HoldBack::new(&exchange.guard.as_ref()?.chain)?;
+        let asides = Asides::new(screen::may_mask(exchange), hold.policy().max_buffer_bytes);
         let model = stamp.model.clone();
         let caller: Dialect = exchange.endpoint.dialect;
         let writer = if is_array { Writer::array(stamp) } else { Writer::of(caller, stamp) };
-        Some(Self { hold, writer, model, asking: None, hides_usage, has_ended: false })
+        Some(Self { hold, asides, writer, model, asking: None, hides_usage, has_ended: false })
     }
 
     /// Takes a frame in.
@@ -74,26 +81,22 @@ impl Held {
         if is_usage_only && self.hides_usage {
             return;
         }
-        let said: Vec<(SlotKey, String, Option<Range<usize>>)> = events
+        let mut said: Vec<(SlotKey, String, Option<Range<usize>>)> = events
             .iter()
             .zip(places)
-            .filter_map(|(event, place)| {
-                key_of(event).map(|(key, text)| (key, text.decode().into_owned(), place))
-            })
+            .filter_map(|(event, place)| key_of(event).map(|(key, text)| (key, text.into_owned(), place)))
             .collect();
         let waiting = match pass {
             None => Waiting::Events(events),
-            Some(Pass::Rewritten(bytes)) => {
-                Waiting::Frame { bytes, model: None, pieces: vec![None; said.len()] }
+            Some(pass) => {
+                let pieces = said.iter().map(|(key, text, _)| (*key, &**text));
+                let asides = match &pass {
+                    Pass::Rewritten(bytes) => self.asides.of(&Frame { bytes }, pieces),
+                    Pass::AsItIs | Pass::Renamed(_) => self.asides.of(&frame, pieces),
+                };
+                said.extend(asides.into_iter().map(|(key, text)| (key, text, None)));
+                as_it_is(frame, pass, &said)
             }
-            Some(pass) => Waiting::Frame {
-                bytes: frame.bytes.to_vec(),
-                model: match pass {
-                    Pass::Renamed(own) => Some(own),
-                    Pass::AsItIs | Pass::Rewritten(_) => None,
-                },
-                pieces: said.iter().map(|(_, _, place)| place.clone()).collect(),
-            },
         };
         self.hold.push(waiting, said.iter().map(|(key, text, _)| (*key, &**text)));
     }
@@ -183,15 +186,27 @@ impl Held {
                     let masked = key_of(event).and_then(|(_, text)| {
                         piece += 1;
                         let is_masked = released.masks.iter().any(|mask| mask.piece == piece - 1);
-                        is_masked.then(|| released.masked(piece - 1, &text.decode()))
+                        is_masked.then(|| released.masked(piece - 1, &text))
                     });
                     match masked {
+                        // A source in other words is none.
+                        Some(_) if matches!(event, Event::Citation { .. }) => {}
                         Some(text) => self.writer.write(&with_words(event, &text), out),
                         None => self.writer.write(event, out),
                     }
                 }
             }
         }
+    }
+}
+
+/// A frame that goes out as it is, but for its masks.
+fn as_it_is(frame: Frame<'_>, pass: Pass, said: &[(SlotKey, String, Option<Range<usize>>)]) -> Waiting {
+    let pieces = said.iter().map(|(_, _, place)| place.clone()).collect();
+    match pass {
+        Pass::Rewritten(bytes) => Waiting::Frame { bytes, model: None, pieces: vec![None; said.len()] },
+        Pass::Renamed(own) => Waiting::Frame { bytes: frame.bytes.to_vec(), model: Some(own), pieces },
+        Pass::AsItIs => Waiting::Frame { bytes: frame.bytes.to_vec(), model: None, pieces },
     }
 }
 
@@ -227,16 +242,21 @@ fn spliced(
 }
 
 /// Which text an event goes on with, and by what.
-fn key_of<'a>(event: &'a Event<'_>) -> Option<(SlotKey, &'a Text<'a>)> {
+fn key_of<'a>(event: &'a Event<'_>) -> Option<(SlotKey, Cow<'a, str>)> {
     let (answer, words, text) = match event {
         Event::Text { answer, text } => (*answer, Words::Text, text),
         Event::Thought { answer, text } => (*answer, Words::Thought, text),
         Event::Refusal { answer, text } => (*answer, Words::Refusal, text),
         Event::ToolCall { answer, call, name, .. } => (*answer, Words::Name(*call), name),
         Event::Arguments { answer, call, fragment } => (*answer, Words::Arguments(*call), fragment),
+        Event::Citation { answer, citation } => {
+            let parts = [&citation.title, &citation.quote, &citation.url].into_iter().flatten();
+            let words = parts.map(Text::decode).collect::<Vec<_>>().join("\n");
+            return Some((SlotKey { answer: *answer, words: Words::Aside }, words.into()));
+        }
         _ => return None,
     };
-    Some((SlotKey { answer, words }, text))
+    Some((SlotKey { answer, words }, text.decode()))
 }
 
 /// The event with other words.

@@ -16,10 +16,11 @@ use crate::config::snapshot::{ApiKey, Snapshot};
 use crate::dialect::form::Form;
 use crate::dialect::raw::RawObject;
 use crate::dialect::{Body, Call};
-use crate::error::{Fault, GatewayError, UpstreamError};
+use crate::error::{Fault, GatewayError, RequestError, UpstreamError};
 use crate::gateway::Worker;
 use crate::guardrails::audit::Audit;
 use crate::guardrails::chain::Subject;
+use crate::guardrails::opaque;
 use crate::guardrails::passage::Passage;
 use crate::guardrails::screening::{Finding, Screening, Step};
 use crate::guardrails::slots::Slots;
@@ -68,10 +69,13 @@ pub async fn request(exchange: &mut Exchange, caller: &ApiKey, call: &mut Call) 
             }
         }
         Body::Form(form) => {
-            let prompt = form.text("prompt").ok().flatten().map(ToOwned::to_owned);
-            let passages = prompt.map(Passage::new).into_iter().collect();
+            // All fields are judged, and the prompt is what is masked.
+            let fields: Vec<_> = form.texts().filter(|(name, _)| *name != "model").collect();
+            let prompt = fields.iter().position(|(name, _)| *name == "prompt");
+            let passages = fields.into_iter().map(|(_, text)| Passage::new(text.into_owned())).collect();
             let passages = screen(exchange, Hook::Input, passages).await?;
-            if let Some(passage) = passages.first().filter(|passage| passage.is_changed()) {
+            let prompt = prompt.and_then(|place| passages.get(place));
+            if let Some(passage) = prompt.filter(|passage| passage.is_changed()) {
                 let changed = form.with("prompt", passage.current()).concat();
                 let form = Form::parse(changed.into(), form.content_type());
                 call.body = Body::Form(form.map_err(|_| Fault::Panic)?);
@@ -79,7 +83,10 @@ pub async fn request(exchange: &mut Exchange, caller: &ApiKey, call: &mut Call) 
         }
         // All of it is judged, and none of it masked: nobody here knows what it means (§11.14).
         Body::Opaque(bytes) => {
-            let passages = vec![Passage::new(String::from_utf8_lossy(bytes).into_owned())];
+            let passages = match opaque::passages(bytes) {
+                None if blocker(exchange, Hook::Input).is_some() => return Err(unreadable()),
+                passages => passages.unwrap_or_default(),
+            };
             screen(exchange, Hook::Input, passages).await?;
         }
     }
@@ -95,6 +102,61 @@ pub async fn text(exchange: &mut Exchange, body: Bytes) -> Result<Bytes, Gateway
     let passages = screen(exchange, Hook::Output, passages).await?;
     let changed = passages.first().filter(|passage| passage.is_changed());
     Ok(changed.map_or(body, |passage| Bytes::copy_from_slice(passage.current().as_bytes())))
+}
+
+/// Screens what goes with a request that nobody here knows: its query, and how its body is packed.
+///
+/// # Errors
+/// 422 naming the guardrail that blocks; 400 for a body that cannot be read.
+pub async fn around(
+    exchange: &mut Exchange,
+    query: Option<&str>,
+    encoding: Option<&HeaderValue>,
+) -> Result<(), GatewayError> {
+    if !exchange.guard.as_ref().is_some_and(|guard| guard.chain.has(Hook::Input)) {
+        return Ok(());
+    }
+    if encoding.is_some_and(is_packed) && blocker(exchange, Hook::Input).is_some() {
+        return Err(unreadable());
+    }
+    if let Some(query) = query {
+        let passages = opaque::passages(query.as_bytes()).ok_or_else(unreadable)?;
+        screen(exchange, Hook::Input, passages).await?;
+    }
+    Ok(())
+}
+
+/// Screens an answer that nobody here knows; it goes out as it is.
+///
+/// # Errors
+/// 422 naming the guardrail that blocks, or the first of those that could not read it.
+pub async fn opaque_answer(
+    exchange: &mut Exchange,
+    body: &Bytes,
+    encoding: Option<&HeaderValue>,
+) -> Result<(), GatewayError> {
+    let passages = opaque::passages(body).filter(|_| body.is_empty() || !encoding.is_some_and(is_packed));
+    if let Some(passages) = passages {
+        return screen(exchange, Hook::Output, passages).await.map(drop);
+    }
+    let Some(guardrail) = blocker(exchange, Hook::Output) else { return Ok(()) };
+    let blocked = Blocked { hook: Hook::Output, guardrail };
+    log_refusal(exchange, &blocked);
+    Err(blocked.into())
+}
+
+/// The name of the first guardrail that may block.
+fn blocker(exchange: &Exchange, hook: Hook) -> Option<Arc<str>> {
+    let chain = &exchange.guard.as_ref()?.chain;
+    chain.at(hook).find(|member| !member.is_monitor()).map(|member| member.name.clone())
+}
+
+fn is_packed(encoding: &HeaderValue) -> bool {
+    !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")
+}
+
+fn unreadable() -> GatewayError {
+    RequestError::invalid("a body that is judged must be UTF-8, without a content-encoding").into()
 }
 
 /// Whether what is judged may go out in other words.
@@ -120,8 +182,8 @@ pub async fn answer(exchange: &mut Exchange, body: Bytes) -> Result<Bytes, Gatew
     if !judges_answers(exchange) {
         return Ok(body);
     }
-    let unreadable = |_| UpstreamError::Undecodable { reason: "it is no JSON object".into() };
-    let mut slots = Slots::of_answer(&body).map_err(unreadable)?;
+    let undecodable = |_| UpstreamError::Undecodable { reason: "it is no JSON object".into() };
+    let mut slots = Slots::of_answer(&body).map_err(undecodable)?;
     let passages = slots.passages();
     let passages = screen(exchange, Hook::Output, passages).await?;
     Ok(slots.rewrite(&passages).unwrap_or(body))

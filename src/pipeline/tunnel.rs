@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, EXPECT, HOST,
+    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
@@ -159,6 +160,7 @@ async fn ask(
     mut call: Call,
 ) -> Result<Asked, GatewayError> {
     screen::request(exchange, caller, &mut call).await?;
+    screen::around(exchange, request.uri().query(), request.headers().get(CONTENT_ENCODING)).await?;
     let (upstream, gap) = reach(exchange, request, caller, &call).await?;
     if !screen::judges_answers(exchange) {
         return Ok(Asked::Live(upstream, gap));
@@ -167,7 +169,8 @@ async fn ask(
     let upstream = without_body(request.method(), upstream);
     let limit = exchange.snapshot.settings.upstream.max_response_bytes;
     let bytes = within(gap, upstream.body.read_all(limit)).await?;
-    screen::text(exchange, bytes.clone()).await?;
+    let encoding = response.headers().get(CONTENT_ENCODING);
+    screen::opaque_answer(exchange, &bytes, encoding).await?;
     Ok(Asked::Judged(response.map_body(|_, ()| bytes).map_into_boxed_body()))
 }
 
@@ -225,6 +228,11 @@ async fn send(
     let Body::Opaque(bytes) = &call.body else { return Err(UpstreamError::BrokeOff) };
     let path = path(&engaged.key.base_url, request);
     let credential = engaged.credential();
+    let mut forwarded = forwarded(request.headers());
+    if screen::judges_answers(exchange) {
+        // Nobody can judge what is packed.
+        forwarded.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     let upstream = UpstreamRequest {
         method: request.method().clone(),
         provider: direct.provider,
@@ -236,7 +244,7 @@ async fn send(
         extra_headers: &direct.default_headers,
         content_type: "",
         handed_on: Vec::new(),
-        forwarded: Some(forwarded(request.headers())),
+        forwarded: Some(forwarded),
         request_id: &exchange.request_id,
         is_stream: false,
         body: SmallVec::from_iter((!bytes.is_empty()).then(|| bytes.clone())),

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use crate::harness::*;
 use crate::matrix;
 
+mod frames;
+mod tunnel;
+
 /// A guardrail; `more` is further lines of its table.
 fn guardrail(name: &str, kind: &str, more: &str) -> String {
     format!("[[guardrails]]\nname = \"{name}\"\nkind = \"{kind}\"\n{more}\n")

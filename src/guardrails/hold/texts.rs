@@ -67,6 +67,10 @@ impl One {
         self.base + self.kept.len()
     }
 
+    fn is_other(&self) -> bool {
+        matches!(self.key.words, Words::Other(_))
+    }
+
     fn is_arguments(&self) -> bool {
         matches!(self.key.words, Words::Arguments(_))
     }
@@ -91,13 +95,24 @@ pub(super) struct Texts {
     open: HashMap<SlotKey, usize>,
     /// The text of each answer that went on last.
     last: HashMap<u32, usize>,
+    /// The other texts that went on in the last frame.
+    others: Vec<usize>,
     fresh: usize,
     held: usize,
 }
 
 impl Texts {
     pub(super) fn new(mode: Mode, overlap: usize) -> Self {
-        Self { mode, overlap, all: Vec::new(), open: HashMap::new(), last: HashMap::new(), fresh: 0, held: 0 }
+        Self {
+            mode,
+            overlap,
+            all: Vec::new(),
+            open: HashMap::new(),
+            last: HashMap::new(),
+            others: Vec::new(),
+            fresh: 0,
+            held: 0,
+        }
     }
 
     /// Characters that no look has seen.
@@ -121,7 +136,43 @@ impl Texts {
         Piece { text: place, range: start..start + text.len() }
     }
 
+    /// Where other texts do not go on in a frame, they are complete as far as can be known.
+    pub(super) fn close_others(&mut self, pieces: &[Piece]) {
+        let is_window = self.mode == Mode::Window;
+        for place in std::mem::take(&mut self.others) {
+            match pieces.iter().any(|piece| piece.text == place) {
+                true => self.others.push(place),
+                false => self.all[place].is_closed = is_window,
+            }
+        }
+        for piece in pieces.iter().filter(|piece| self.all[piece.text].is_other()) {
+            if !self.others.contains(&piece.text) {
+                self.others.push(piece.text);
+            }
+        }
+    }
+
     fn place(&mut self, key: SlotKey) -> usize {
+        match key.words {
+            Words::Aside => self.begin(key),
+            // It stands beside the texts of the answer, and ends none of them.
+            Words::Other(_) => {
+                let place = self.open.get(&key).copied().unwrap_or_else(|| self.begin(key));
+                self.all[place].is_closed = false;
+                self.open.insert(key, place);
+                place
+            }
+            _ => self.place_in_turn(key),
+        }
+    }
+
+    fn begin(&mut self, key: SlotKey) -> usize {
+        let comes_whole = matches!(key.words, Words::Name(_) | Words::Aside);
+        self.all.push(One::new(key, self.mode == Mode::Window && comes_whole));
+        self.all.len() - 1
+    }
+
+    fn place_in_turn(&mut self, key: SlotKey) -> usize {
         let known = self.open.get(&key).copied();
         let before = self.last.get(&key.answer).copied().filter(|before| Some(*before) != known);
         if self.mode == Mode::Window
@@ -138,7 +189,7 @@ impl Texts {
         if let Some(one) = self.all.get_mut(place) {
             one.is_closed = false;
         } else {
-            self.all.push(One::new(key, self.mode == Mode::Window && matches!(key.words, Words::Name(_))));
+            self.begin(key);
             self.open.insert(key, place);
         }
         self.last.insert(key.answer, place);

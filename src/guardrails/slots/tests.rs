@@ -36,7 +36,7 @@ fn words_are_found_in_every_dialect() {
                [{"type":"text","text":"B\n"},{"type":"image_url","image_url":{"url":"https://x"}},
                 {"type":"file","file":{"filename":"F","file_data":"QUJD"}}]},
                {"role":"tool","tool_call_id":"c1","content":"C"}]}"#,
-            &["A", "N", "B\n", "F", "C"][..],
+            &["u", "A", "N", "B\n", "F", "C"][..],
         ),
         (
             r#"{"system":[{"type":"text","text":"A","cache_control":{"type":"ephemeral"}}],"messages":[
@@ -58,9 +58,9 @@ fn words_are_found_in_every_dialect() {
             r#"{"systemInstruction":{"parts":[{"text":"A"}]},"contents":[{"role":"user","parts":[{"text":"B"},
                {"inlineData":{"mimeType":"image/png","data":"QUJD"}},{"fileData":{"fileUri":"gs://x"}},
                {"functionCall":{"name":"F","args":{"q":["V"]}}},{"functionResponse":{"name":"F","response":{"r":"W"}}}]}]}"#,
-            &["A", "B", "F", "q", "V", "F", "W"],
+            &["A", "B", "F", "q", "V", "F", "r", "W"],
         ),
-        (r#"{"prompt":["A","B"],"suffix":"C","stop":"s"}"#, &["A", "B", "C"]),
+        (r#"{"prompt":["A","B"],"suffix":"C","stop":"s"}"#, &["A", "B", "C", "s"]),
         (r#"{"input":"A"}"#, &["A"]),
         (r#"{"input":["A",["B"],[1234567]]}"#, &["A", "B"]),
         (r#"{"query":"A","documents":["B",{"text":"C"}],"top_n":1}"#, &["A", "B", "C"]),
@@ -73,6 +73,37 @@ fn words_are_found_in_every_dialect() {
     ] {
         check(body, texts);
     }
+}
+
+#[test]
+fn no_name_hides_what_a_tool_answered_or_what_is_ranked() {
+    check(
+        r#"{"contents":[{"parts":[{"functionResponse":{"id":"x","name":"F","response":{"status":"A","url":["B"]}}}]}]}"#,
+        &["F", "status", "A", "url", "B"],
+    );
+    check(r#"{"documents":[{"url":"A","id":"B","data":"C"}],"metadata":{"id":"D"}}"#, &["A", "B", "C", "D"]);
+}
+
+#[test]
+fn tools_and_schemas_are_looked_at_and_only_their_words_are_masked() {
+    let body = r#"{"tools":[{"type":"function","function":{"name":"bad","description":"so bad","parameters":
+        {"properties":{"bad":{"type":"string","enum":["bad"]}},"required":["bad"]}}}],
+        "response_format":{"json_schema":{"name":"bad"}},"text":{"format":{"title":"bad"}},"stop":["bad"],
+        "generationConfig":{"responseSchema":{"description":"bad"},"stopSequences":["bad"]}}"#;
+    check(body, &["so bad", "bad", "bad", "bad", "bad", "bad"]);
+    let kept = ["\"name\":\"bad\"", "\"bad\":{\"type\"", "\"required\":[\"bad\"]", "{\"name\":\"bad\"}"];
+    let after = masked(request(body));
+    assert!(kept.iter().all(|kept| after.contains(kept)), "{after}");
+    assert_eq!(after.matches("*\\\"*").count(), 6, "{after}");
+    let whole = request(body).passages().into_iter().filter(|passage| passage.is_whole);
+    assert_eq!(whole.filter(|passage| passage.original() == "bad").count(), 4, "names are judged");
+}
+
+#[test]
+fn of_pictures_the_prompt_is_looked_at() {
+    let body = r#"{"data":[{"b64_json":"QUJD","revised_prompt":"bad"},{"embedding":"QUJD"}]}"#;
+    let after = masked(Slots::of_answer(&Bytes::from(body)).expect("an object"));
+    assert_eq!(after, body.replace("bad", "*\\\"*"));
 }
 
 #[test]
