@@ -68,7 +68,13 @@ fn can_say(part: &Part<'_>, is_assistant: bool, dropped: &mut Dropped) -> bool {
             }
             can
         }
-        Part::Thought(thought) => is_assistant && own_signature(thought).is_some(),
+        Part::Thought(thought) => {
+            let can = is_assistant && own_signature(thought).is_some();
+            if !can {
+                dropped.mention_thought(thought);
+            }
+            can
+        }
         Part::ToolCall(_) if !is_assistant => {
             dropped.add("messages.tool_calls");
             false

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::dialect::chat::{Conversation, Dropped, Part, Role, Source, ToolResult, Words};
+use crate::dialect::chat::{Conversation, Dropped, Origin, Part, Role, Source, ToolResult, Words};
 use crate::dialect::json::{Text, Writer};
 
 use serde_json::value::RawValue;
@@ -96,7 +96,14 @@ impl<'c> Scribe<'c, '_> {
             Part::Media(media) => return media::check(media, self.dropped),
             Part::ToolCall(call) => call.cache,
             Part::ToolResult(result) => result.cache,
-            Part::Thought(_) | Part::Refusal(_) => None,
+            Part::Thought(thought) => {
+                let is_own = thought.signature.as_ref().is_some_and(|own| own.origin == Origin::Google);
+                if !is_own {
+                    self.dropped.mention_thought(thought);
+                }
+                return is_own;
+            }
+            Part::Refusal(_) => None,
         };
         if cache.is_some() {
             self.dropped.add("cache_control");
@@ -152,7 +159,8 @@ impl<'c> Scribe<'c, '_> {
                 Part::ToolResult(result) if !self.family.is_third() => {
                     rest.extend(result.content.iter().filter(|part| is_file(part)));
                 }
-                Part::ToolResult(_) | Part::Thought(_) | Part::ToolCall(_) => {}
+                Part::Thought(thought) => self.dropped.mention_thought(thought),
+                Part::ToolResult(_) | Part::ToolCall(_) => {}
                 part => rest.push(*part),
             }
         }

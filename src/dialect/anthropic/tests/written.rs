@@ -79,7 +79,7 @@ fn sides_take_turns_and_results_come_first() {
         ]},
         {"role": "assistant", "content": [text("prefill")]},
     ]);
-    assert_eq!((messages, dropped.as_str()), (wanted, ""));
+    assert_eq!((messages, dropped.as_str()), (wanted, "messages.thinking"));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn only_anthropics_own_thoughts_go_back() {
         {"type": "thinking", "thinking": "hm", "signature": "s"},
         {"type": "text", "text": "no"},
     ]);
-    assert_eq!((&messages[0]["content"], dropped.as_str()), (&wanted, ""));
+    assert_eq!((&messages[0]["content"], dropped.as_str()), (&wanted, "messages.thinking"));
 }
 
 #[test]

@@ -348,7 +348,8 @@ fn a_request_keeps_to_its_providers_manners() {
     assert_eq!((&body["max_tokens"], &body["reasoning_effort"]), (&9.into(), &"medium".into()));
     assert_eq!(body["stream_options"], serde_json::json!({"include_usage": true}));
     assert_eq!(body["response_format"]["json_schema"]["schema"], serde_json::json!({}));
-    assert!(body["messages"][1].get("reasoning_content").is_none() && dropped.is_empty());
+    assert!(body["messages"][1].get("reasoning_content").is_none());
+    assert_eq!(dropped, "messages.thinking");
     let manners = Manners {
         max_tokens: "max_completion_tokens",
         takes_effort: false,
@@ -392,7 +393,7 @@ fn documents_are_files_or_words_or_reported() {
 }
 
 #[test]
-fn what_the_dialect_cannot_say_is_reported_and_other_providers_signatures_are_not() {
+fn what_the_dialect_cannot_say_is_reported_and_thoughts_are_only_mentioned() {
     let signature = Some(Signature { origin: Origin::Anthropic, data: text("s") });
     let thought = Thought { text: text("t"), signature, is_redacted: false };
     let mut conversation = asked(Role::Assistant, vec![Part::Thought(Box::new(thought)), said("w")]);
@@ -404,5 +405,5 @@ fn what_the_dialect_cannot_say_is_reported_and_other_providers_signatures_are_no
         strict: None,
         cache: Some(CacheFor::Short),
     });
-    assert_eq!(written(&conversation, &Manners::default()).1, "cache_control, top_k");
+    assert_eq!(written(&conversation, &Manners::default()).1, "cache_control, top_k, messages.thinking");
 }
