@@ -76,7 +76,11 @@ pub fn prepare(
                 (_, false) => &changes[..1],
                 (_, true) => &changes[..],
             };
-            (Pieces::from_iter([object.with(changes)]), JSON)
+            let renames = match way.dialect {
+                Dialect::OpenAiChat => direct.provider.manners().renames,
+                _ => &[],
+            };
+            (Pieces::from_iter([object.renamed(renames).with(changes)]), JSON)
         }
         Body::Form(form) => (form.with("model", &model), form.content_type()),
         Body::Opaque(bytes) => (Pieces::from_iter([bytes.clone()]), "application/octet-stream"),

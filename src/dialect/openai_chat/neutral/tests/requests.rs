@@ -357,6 +357,7 @@ fn a_request_keeps_to_its_providers_manners() {
         takes_developer: true,
         takes_files: false,
         replays_reasoning: true,
+        ..Manners::USUAL
     };
     let (body, dropped) = written(&conversation, &manners);
     assert_eq!(body["messages"][0]["role"], "developer");
@@ -366,6 +367,21 @@ fn a_request_keeps_to_its_providers_manners() {
     );
     assert_eq!(body["response_format"], serde_json::json!({"type": "json_object"}));
     assert_eq!(dropped, "reasoning_effort, response_format.json_schema");
+}
+
+#[test]
+fn a_provider_that_refuses_what_it_does_not_know_is_spared_it() {
+    let mut conversation = asked(Role::User, vec![said("w")]);
+    conversation.turns[0].name = Some(text("ann"));
+    conversation.user = Some(text("u"));
+    conversation.sampling.seed = Some("7");
+    conversation.logprobs = Some(2);
+    conversation.openai.extend([("store", "true"), ("metadata", "{}")]);
+    let manners = crate::providers::find("mistral", None).expect("a row").manners();
+    let (body, dropped) = written(&conversation, &manners);
+    let wanted = serde_json::json!({"model": "own", "messages": [{"role": "user", "content": "w"}],
+        "random_seed": 7, "metadata": {}});
+    assert_eq!((&body, &*dropped), (&wanted, "messages.name, logprobs, user, store"));
 }
 
 #[test]
