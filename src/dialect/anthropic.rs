@@ -23,6 +23,7 @@ pub use events::StreamReader;
 pub use frames::StreamWriter;
 pub use read::read_request;
 pub use refusal::read_error;
+pub use turns::refuse_silence;
 pub use write::write_request;
 
 #[cfg(test)]

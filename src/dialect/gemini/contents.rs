@@ -5,10 +5,11 @@
 //! the member; Gemini ties results to calls by name and order.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::dialect::chat::{Conversation, Dropped, Origin, Part, Role, Source, ToolResult, Words};
 use crate::dialect::json::{Text, Writer};
+use crate::error::RequestError;
 
 use serde_json::value::RawValue;
 
@@ -49,6 +50,30 @@ pub(super) fn write(
             w.name("parts").array(|w| write_system(system, scribe.dropped, w));
         });
     }
+}
+
+/// Refuses what a tool said where nobody called it: Gemini ties results to calls by the tool's name.
+///
+/// # Errors
+/// 400 naming the call that is missing.
+pub fn refuse_orphans(conversation: &Conversation<'_>) -> Result<(), RequestError> {
+    let mut calls = HashSet::new();
+    for part in conversation.turns.iter().flat_map(|turn| &turn.parts) {
+        match part {
+            Part::ToolCall(call) => {
+                calls.insert(call.id.escaped());
+            }
+            Part::ToolResult(result) if result.name.is_none() && !calls.contains(result.id.escaped()) => {
+                let message = format!(
+                    "no tool call before it has the id \"{}\" of a tool's result",
+                    result.id.decode()
+                );
+                return Err(RequestError::member("messages", message));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes instructions as parts; an empty text where there are none.
