@@ -4,6 +4,7 @@
 //! thought goes back to Anthropic only with the signature that Anthropic gave it; everybody else's are left out there.
 
 mod answer;
+mod arguments;
 mod citation;
 mod content;
 mod events;
