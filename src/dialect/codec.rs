@@ -199,7 +199,7 @@ pub fn translated_reply(
     };
     match (task, provider) {
         (Task::Embed, Dialect::Cohere) => {
-            let usage = super::cohere::embed::read_reply(text, &stamp.model, &mut out)?;
+            let usage = super::cohere::embed::read_reply(text, &stamp.model, stamp.wants_base64, &mut out)?;
             Ok(plain(usage, out))
         }
         (Task::Rerank, Dialect::Voyage) => {

@@ -343,6 +343,6 @@ proptest! {
         let _ = reader.read(None, &text);
         let _ = reader.read(None, &format!("{{\"type\":\"{kind}\",\"delta\":{{\"message\":{value}}}}}"));
         let _ = reader.read(None, &format!("{{\"type\":\"{kind}\",\"delta\":{value}}}"));
-        let _ = embed::read_reply(&text, "\"m\"", &mut BytesMut::new());
+        let _ = embed::read_reply(&text, "\"m\"", true, &mut BytesMut::new());
     }
 }
