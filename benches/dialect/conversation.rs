@@ -21,6 +21,7 @@ pub fn stamp() -> Stamp {
         id: "0123456789abcdef".into(),
         created: 1_750_000_000,
         wants_usage: true,
+        ..Stamp::default()
     }
 }
 

@@ -22,7 +22,7 @@ pub fn choose(input: &[u8]) -> Option<(usize, &[u8])> {
 
 /// What the gateway says of itself.
 pub fn stamp() -> Stamp {
-    Stamp { model: "\"mine\"".into(), id: "abc".into(), created: 7, wants_usage: true }
+    Stamp { model: "\"mine\"".into(), id: "abc".into(), created: 7, wants_usage: true, ..Stamp::default() }
 }
 
 /// Asserts that these bytes are one JSON text.

@@ -18,8 +18,10 @@ fuzz_target!(|input: &[u8]| {
     let Ok(conversation) = codec::read_request(caller, &body, &mut Dropped::default()) else { return };
     for provider in aisix_fuzz::PROVIDERS {
         let (mut out, mut dropped) = (BytesMut::new(), Dropped::default());
-        codec::write_request(provider, &conversation, &target, &mut dropped, &mut out)
-            .expect("it has conversations");
+        // Some providers cannot be asked everything.
+        if codec::write_request(provider, &conversation, &target, &mut dropped, &mut out).is_err() {
+            continue;
+        }
         aisix_fuzz::assert_json(&out);
         assert!(dropped.to_line().bytes().all(|byte| matches!(byte, b' '..=b'~')), "it fits a header");
         // What was written can be read again.

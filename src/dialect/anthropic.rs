@@ -4,6 +4,7 @@
 //! thought goes back to Anthropic only with the signature that Anthropic gave it; everybody else's are left out there.
 
 mod answer;
+mod arguments;
 mod citation;
 mod content;
 mod events;
@@ -23,6 +24,7 @@ pub use events::StreamReader;
 pub use frames::StreamWriter;
 pub use read::read_request;
 pub use refusal::read_error;
+pub use turns::refuse_silence;
 pub use write::write_request;
 
 #[cfg(test)]

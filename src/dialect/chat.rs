@@ -403,7 +403,7 @@ impl Finish<'_> {
 }
 
 /// What the gateway says in an answer that it writes itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Stamp {
     /// The model that the caller named, as raw JSON.
     pub model: std::sync::Arc<str>,
@@ -413,4 +413,12 @@ pub struct Stamp {
     pub created: u64,
     /// Whether the caller wants usage in a stream, in dialects that ask (OpenAI chat).
     pub wants_usage: bool,
+    /// Whether the caller wants vectors in base64.
+    pub wants_base64: bool,
+    /// Members of the request that the answer repeats, as (name, raw JSON in one line), in the dialect that does so
+    /// (OpenAI Responses).
+    pub echo: Option<std::sync::Arc<[Echo]>>,
 }
+
+/// A member of a request that its answer repeats: its name and raw JSON in one line.
+pub type Echo = (&'static str, Box<str>);

@@ -90,7 +90,7 @@ pub fn read_request<'a>(
 /// Writes a conversation for a provider.
 ///
 /// # Errors
-/// The dialect has no conversations.
+/// The dialect has no conversations, or the provider could only refuse this one.
 pub fn write_request(
     dialect: Dialect,
     conversation: &chat::Conversation<'_>,
@@ -104,8 +104,14 @@ pub fn write_request(
             openai_chat::neutral::write_request(conversation, model, &target.manners, dropped, out);
         }
         Dialect::OpenAiResponses => super::openai_responses::write_request(conversation, model, dropped, out),
-        Dialect::Anthropic => super::anthropic::write_request(conversation, model, dropped, out),
-        Dialect::Gemini => super::gemini::write_request(conversation, model, dropped, out),
+        Dialect::Anthropic => {
+            super::anthropic::refuse_silence(conversation)?;
+            super::anthropic::write_request(conversation, model, dropped, out);
+        }
+        Dialect::Gemini => {
+            super::gemini::refuse_orphans(conversation)?;
+            super::gemini::write_request(conversation, model, dropped, out);
+        }
         Dialect::Cohere => super::cohere::write_request(conversation, model, dropped, out),
         Dialect::OpenAi | Dialect::Voyage => return Err(no_conversation()),
     }
@@ -193,7 +199,7 @@ pub fn translated_reply(
     };
     match (task, provider) {
         (Task::Embed, Dialect::Cohere) => {
-            let usage = super::cohere::embed::read_reply(text, &stamp.model, &mut out)?;
+            let usage = super::cohere::embed::read_reply(text, &stamp.model, stamp.wants_base64, &mut out)?;
             Ok(plain(usage, out))
         }
         (Task::Rerank, Dialect::Voyage) => {

@@ -24,6 +24,7 @@ mod turns;
 mod usage;
 mod write_request;
 
+pub use contents::refuse_orphans;
 pub use error::read_error;
 pub use reply::read_reply;
 pub use request::read_request;

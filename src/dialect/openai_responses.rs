@@ -4,6 +4,7 @@
 //! recorded exchanges of OpenAI, Azure, xAI, DeepSeek, OpenRouter and Bedrock, which all speak it. Nothing here keeps
 //! state between requests: what refers to an earlier answer by its id is refused, and reasoning travels encrypted.
 
+mod echo;
 mod failure;
 mod media;
 mod output;
@@ -18,6 +19,7 @@ mod write_input;
 mod write_reply;
 mod write_request;
 
+pub use echo::echo;
 pub use failure::read_error;
 pub use read_reply::{is_promise, read_reply};
 pub use read_request::read_request;

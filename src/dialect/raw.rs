@@ -3,6 +3,7 @@
 //! Members that the gateway does not know survive byte for byte, with their order and number spelling. A repeated
 //! member is refused (a caller must not be authorised for one model and served another), and so is deep nesting.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -179,6 +180,37 @@ impl RawObject {
         out.extend_from_slice(&self.bytes[close..]);
         out.freeze()
     }
+
+    /// The object with other names for members, as `(name, new name)`: where the one is there and the other is not.
+    ///
+    /// New names must need no escaping.
+    #[must_use]
+    pub fn renamed(&self, names: &[(&str, &str)]) -> Cow<'_, Self> {
+        let mut object = Cow::Borrowed(self);
+        for (name, new) in names {
+            let is_it = |member: &Member| member.name(object.text()) == *name;
+            let found = object.members.iter().position(is_it);
+            if let Some(at) = found.filter(|_| object.range(new).is_none()) {
+                object.to_mut().rename(at, new);
+            }
+        }
+        object
+    }
+
+    fn rename(&mut self, at: usize, new: &str) {
+        let Some(old) = self.members.get(at).map(|member| member.name.clone()) else { return };
+        let mut bytes = BytesMut::with_capacity(self.bytes.len() + new.len());
+        for piece in [&self.bytes[..old.start], new.as_bytes(), &self.bytes[old.end..]] {
+            bytes.extend_from_slice(piece);
+        }
+        let moved = |place: usize| if place >= old.end { place - old.len() + new.len() } else { place };
+        for member in &mut self.members {
+            member.name = moved(member.name.start)..moved(member.name.end);
+            member.value = moved(member.value.start)..moved(member.value.end);
+        }
+        self.members[at].unescaped = None;
+        self.bytes = bytes.freeze();
+    }
 }
 
 /// A name that stands twice. Few names are compared with each other; very many are sorted first, or a body of nothing but
@@ -262,6 +294,22 @@ mod tests {
         ] {
             let raw = object(text).expect(text);
             assert_eq!(raw.with(&[("s", "{}"), ("model", "\"new\"")]), patched.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_name_of_a_renamed_member_changes() {
+        for (text, renamed) in [
+            (r#"{"a": 1.0,"old":[1, 2],"b":"x"}"#, r#"{"a": 1.0,"newer":[1, 2],"b":"x"}"#),
+            (r#"{"\u006fld":1,"b":2,"c":{"old":3}}"#, r#"{"newer":1,"b":2,"c":{"old":3}}"#),
+            (r#"{"old":1,"newer":2}"#, r#"{"old":1,"newer":2}"#),
+            ("{}", "{}"),
+        ] {
+            let raw = object(text).expect(text);
+            let found = raw.renamed(&[("old", "newer"), ("absent", "b")]);
+            assert_eq!(found.bytes(), renamed.as_bytes());
+            let again = object(renamed).expect("an object");
+            assert!(found.members().eq(again.members()), "{text}");
         }
     }
 

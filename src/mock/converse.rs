@@ -30,6 +30,7 @@ pub(super) fn respond(ask: &Ask<'_>, request: &Request) -> Result<MockReply, Fai
         id: format!("mock{:016x}", fingerprint(ask.hints.seed, ask.request.body)).into(),
         created: ask.hints.created,
         wants_usage: true,
+        ..Stamp::default()
     };
     let written = match draft.written {
         Written::Whole { body, .. } => {

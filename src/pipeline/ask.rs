@@ -92,7 +92,7 @@ impl Ask<'_> {
             return Err(not_a_stream("a web page (is api_base right?)"));
         }
         let way = self.prepared.way;
-        let stamp = self.exchange.stamp(self.call);
+        let stamp = self.exchange.stamp(self.call, way.dialect);
         let frames = if screen::judges_answers(self.exchange) {
             let may_mask = screen::may_mask(self.exchange) || self.call.is_array;
             Frames::decoded(way.task, way.dialect, self.caller(), stamp, may_mask)
@@ -125,7 +125,7 @@ impl Ask<'_> {
         match way.dialect == self.caller() {
             true => codec::own_reply(way.task, way.dialect, body, &self.call.model_json),
             false => {
-                let stamp = self.exchange.stamp(self.call);
+                let stamp = self.exchange.stamp(self.call, way.dialect);
                 codec::translated_reply(way.task, way.dialect, self.caller(), &body, &stamp)
             }
         }

@@ -20,10 +20,11 @@ use super::screen::Guard;
 use crate::config::price::Price;
 use crate::config::snapshot::{ApiKey, Model, Resolved, Snapshot};
 use crate::dialect::chat::{Dropped, Stamp};
-use crate::dialect::{Call, StreamOptions, Usage};
+use crate::dialect::{Call, Dialect, StreamOptions, Usage, openai_responses};
 use crate::endpoints::Endpoint;
 use crate::error::{Fault, GatewayError, Kind};
 use crate::gateway::Worker;
+use crate::operation::Operation;
 use crate::telemetry::board::Opened;
 use crate::telemetry::record::{
     Admission, Attempt, CacheUse, Client, Drained, Failure, LEFT, Record, Remaining, Times,
@@ -194,15 +195,26 @@ impl Exchange {
         };
     }
 
-    /// What the gateway says in an answer that it writes itself.
+    /// What the gateway says in an answer that it writes itself, for a provider who answers in this dialect.
     #[must_use]
-    pub fn stamp(&self, call: &Call) -> Stamp {
+    pub fn stamp(&self, call: &Call, provider: Dialect) -> Stamp {
+        let caller = self.endpoint.dialect;
+        let echo = match (caller, call.json()) {
+            (Dialect::OpenAiResponses, Some(body)) if provider != caller => {
+                Some(openai_responses::echo(body))
+            }
+            _ => None,
+        };
+        let encoding = || call.json().and_then(|body| body.member("encoding_format"));
+        let wants_base64 = self.endpoint.operation == Operation::Embed && encoding() == Some("\"base64\"");
         let id = self.request_id.to_str().unwrap_or_default();
         Stamp {
             model: call.model_json.clone(),
             id: id.chars().filter(char::is_ascii_alphanumeric).collect(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             wants_usage: call.stream_options == StreamOptions::WithUsage,
+            wants_base64,
+            echo,
         }
     }
 

@@ -32,16 +32,16 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Refuses a request that lost something.
+    /// Refuses a request that lost something. What is only mentioned does not count: thoughts of another provider's
+    /// model stand in most conversations that change models.
     ///
     /// # Errors
     /// 400 naming what was lost.
     pub fn refuse_loss(&self) -> Result<(), RequestError> {
-        match self.dropped.is_empty() {
-            true => Ok(()),
-            false => Err(RequestError::invalid(format!(
-                "the model cannot be asked without losing {} (its strict_translation is on)",
-                self.dropped.to_line()
+        match self.dropped.lost() {
+            None => Ok(()),
+            Some(names) => Err(RequestError::invalid(format!(
+                "the model cannot be asked without losing {names} (its strict_translation is on)"
             ))),
         }
     }
@@ -76,7 +76,11 @@ pub fn prepare(
                 (_, false) => &changes[..1],
                 (_, true) => &changes[..],
             };
-            (Pieces::from_iter([object.with(changes)]), JSON)
+            let renames = match way.dialect {
+                Dialect::OpenAiChat => direct.provider.manners().renames,
+                _ => &[],
+            };
+            (Pieces::from_iter([object.renamed(renames).with(changes)]), JSON)
         }
         Body::Form(form) => (form.with("model", &model), form.content_type()),
         Body::Opaque(bytes) => (Pieces::from_iter([bytes.clone()]), "application/octet-stream"),

@@ -83,11 +83,25 @@ const VOYAGE: &[Way] = &[EMBED, Way::new(T::Rerank, D::Voyage, "/rerank")];
 const NEWEST: Manners = Manners { max_tokens: "max_completion_tokens", ..Manners::USUAL };
 
 /// Knows a JSON mode and no schemas, and wants its thoughts back where tools are used.
-const DEEPSEEK: Manners =
-    Manners { takes_schema: false, takes_files: false, replays_reasoning: true, ..Manners::USUAL };
+const DEEPSEEK: Manners = Manners {
+    takes_schema: false,
+    takes_files: false,
+    replays_reasoning: true,
+    renames: &[("max_completion_tokens", "max_tokens")],
+    ..Manners::USUAL
+};
 
-/// Refuses members that it does not know, such as an effort.
-const PLAIN: Manners = Manners { takes_effort: false, ..Manners::USUAL };
+/// Refuses every member that it does not know. Mistral API reference, "Chat Completion".
+const MISTRAL: Manners = Manners {
+    takes_effort: false,
+    takes_files: false,
+    takes_user: false,
+    takes_names: false,
+    takes_logprobs: false,
+    shared: Some(&["metadata"]),
+    renames: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
+    ..Manners::USUAL
+};
 
 /// Whoever nobody knows by name: the operator says where.
 static COMPATIBLE: Row = Row::local("openai-compatible", None, LIKE_OPENAI);
@@ -141,7 +155,7 @@ pub(super) static ROWS: [&Row; 19] = [
         "MISTRAL_API_KEY",
         &[CHAT, EMBED, TRANSCRIBE, SPEAK, MODERATE],
     )
-    .with(PLAIN),
+    .with(MISTRAL),
     &Row::hosted(
         "groq",
         "https://api.groq.com/openai/v1",

@@ -23,7 +23,7 @@ use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 /// What the gateway says of itself.
 fn stamp() -> Stamp {
-    Stamp { model: "\"mine\"".into(), id: "abc".into(), created: 7, wants_usage: true }
+    Stamp { model: "\"mine\"".into(), id: "abc".into(), created: 7, wants_usage: true, ..Stamp::default() }
 }
 
 /// A provider whose name for the model tells no writer anything.

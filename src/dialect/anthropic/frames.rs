@@ -1,8 +1,9 @@
 //! A stream for a caller, written frame by frame.
 //!
-//! Blocks are numbered in the order in which they begin. Words and tool calls stay open until the answer is complete, so
-//! that pieces of several calls may come mixed; thoughts end where something else begins. Nothing is written before the
-//! first piece, and the closing pair waits for [`StreamWriter::close`], because the usage may come last.
+//! Blocks are numbered in the order in which they begin and come one after the other, as in Anthropic's own streams: words
+//! and thoughts end where a block of another kind begins. Only a tool call whose arguments are not complete stays open
+//! then, because pieces of several calls may come mixed; it ends with the answer. Nothing is written before the first
+//! piece, and the closing pair waits for [`StreamWriter::close`], because the usage may come last.
 
 use bytes::BytesMut;
 use smallvec::SmallVec;
@@ -10,6 +11,7 @@ use smallvec::SmallVec;
 use super::super::Usage;
 use super::super::chat::{Citation, Event, Finish, Origin, Signature, Stamp};
 use super::super::json::{Text, Writer};
+use super::arguments::Progress;
 use super::{answer, citation, usage};
 
 /// Writes the stream of one answer.
@@ -32,6 +34,8 @@ pub struct StreamWriter {
 struct OpenFrame {
     index: u64,
     kind: FrameKind,
+    /// How far a call's arguments are.
+    progress: Progress,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,10 +139,10 @@ impl StreamWriter {
     /// Begins a block, whose first form `block` writes, and answers its index.
     fn begin(&mut self, kind: FrameKind, block: impl FnOnce(&mut Writer<'_>), out: &mut BytesMut) -> u64 {
         self.start(out);
-        self.end_thinking(out);
+        self.end_complete(out);
         let index = self.blocks;
         self.blocks += 1;
-        self.open.push(OpenFrame { index, kind });
+        self.open.push(OpenFrame { index, kind, progress: Progress::default() });
         frame(out, "content_block_start", |w| {
             w.name("index").number(index);
             w.name("content_block").object(block);
@@ -227,8 +231,9 @@ impl StreamWriter {
     }
 
     fn argue(&mut self, call: u32, fragment: &Text<'_>, out: &mut BytesMut) {
-        let open = self.open.iter().find(|open| open.kind == FrameKind::Call(call));
+        let open = self.open.iter_mut().find(|open| open.kind == FrameKind::Call(call));
         if let Some(open) = open.filter(|_| !fragment.is_empty()) {
+            open.progress.take(fragment);
             delta(out, open.index, "input_json_delta", |w| w.name("partial_json").text(fragment));
         }
     }
@@ -238,6 +243,20 @@ impl StreamWriter {
             self.open.pop();
             end(out, index);
         }
+    }
+
+    /// Ends what can grow no more once another block begins.
+    fn end_complete(&mut self, out: &mut BytesMut) {
+        self.open.retain(|open| {
+            let is_complete = match open.kind {
+                FrameKind::Text | FrameKind::Cited | FrameKind::Thinking => true,
+                FrameKind::Call(_) => open.progress.is_complete(),
+            };
+            if is_complete {
+                end(out, open.index);
+            }
+            !is_complete
+        });
     }
 
     fn end_blocks(&mut self, out: &mut BytesMut) {

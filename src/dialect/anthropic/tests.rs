@@ -18,7 +18,7 @@ mod streams;
 mod written;
 
 fn stamp() -> Stamp {
-    Stamp { model: "\"mine\"".into(), id: "0123".into(), created: 1, wants_usage: false }
+    Stamp { model: "\"mine\"".into(), id: "0123".into(), created: 1, ..Stamp::default() }
 }
 
 fn object(body: &str) -> RawObject {

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 
 use super::super::base64;
 use super::super::chat::{
-    Arguments, CacheFor, Dropped, Media, MediaKind, Origin, Part, Role, Source, Thought, ToolCall,
-    ToolResult, Turn,
+    Arguments, CacheFor, Conversation, Dropped, Media, MediaKind, Origin, Part, Role, Source, Thought,
+    ToolCall, ToolResult, Turn,
 };
 use super::super::json::{Text, Writer};
+use crate::error::RequestError;
 
 /// Neighbours of one side, joined.
 #[derive(Debug)]
@@ -56,6 +57,27 @@ pub(super) fn gather<'c>(turns: &'c [Turn<'c>], dropped: &mut Dropped) -> Vec<Si
     sides
 }
 
+/// Whether anything can be written, so that there is a message.
+fn is_silent(turns: &[Turn<'_>]) -> bool {
+    let mut unsaid = Dropped::default();
+    let mut says = |turn: &Turn<'_>| {
+        turn.parts.iter().any(|part| can_say(part, turn.role == Role::Assistant, &mut unsaid))
+    };
+    !turns.iter().any(&mut says)
+}
+
+/// Refuses a conversation of which nothing could be written: Anthropic asks for a message.
+///
+/// # Errors
+/// 400.
+pub fn refuse_silence(conversation: &Conversation<'_>) -> Result<(), RequestError> {
+    let instructs = |part: &Part<'_>| matches!(part, Part::Text(words) if !words.text.is_blank());
+    match is_silent(&conversation.turns) && !conversation.system.iter().any(instructs) {
+        true => Err(RequestError::member("messages", "the messages say nothing that this model can be told")),
+        false => Ok(()),
+    }
+}
+
 /// Whether there is something to write; where the dialect has no word for it, its name is noted.
 fn can_say(part: &Part<'_>, is_assistant: bool, dropped: &mut Dropped) -> bool {
     match part {
@@ -68,7 +90,13 @@ fn can_say(part: &Part<'_>, is_assistant: bool, dropped: &mut Dropped) -> bool {
             }
             can
         }
-        Part::Thought(thought) => is_assistant && own_signature(thought).is_some(),
+        Part::Thought(thought) => {
+            let can = is_assistant && own_signature(thought).is_some();
+            if !can {
+                dropped.mention_thought(thought);
+            }
+            can
+        }
         Part::ToolCall(_) if !is_assistant => {
             dropped.add("messages.tool_calls");
             false

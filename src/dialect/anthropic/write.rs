@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::BytesMut;
 
-use super::super::chat::{Conversation, Dropped, Format, Part, Tool, ToolChoice};
+use super::super::chat::{Conversation, Dropped, Format, Part, Tool, ToolChoice, Words};
 use super::super::json::{Text, Writer};
 use super::plan::{self, Mode, Plan};
 use super::turns;
@@ -23,8 +23,12 @@ pub fn write_request(
     Writer::new(out).object(|w| {
         w.name("model").string(model);
         w.name("max_tokens").number(plan.max_tokens);
-        write_system(w, &conversation.system, dropped);
-        w.name("messages").array(|w| sides.iter().for_each(|side| turns::write_side(w, side, dropped)));
+        if sides.is_empty() {
+            write_only_system(w, &conversation.system, dropped);
+        } else {
+            write_system(w, &conversation.system, dropped);
+            w.name("messages").array(|w| sides.iter().for_each(|side| turns::write_side(w, side, dropped)));
+        }
         if !conversation.tools.is_empty() {
             w.name("tools").array(|w| conversation.tools.iter().for_each(|tool| write_tool(w, tool)));
         }
@@ -62,8 +66,8 @@ fn report(conversation: &Conversation<'_>, dropped: &mut Dropped) {
     }
 }
 
-/// Writes the instructions: one text, or blocks where they are marked for the cache.
-fn write_system(writer: &mut Writer<'_>, system: &[Part<'_>], dropped: &mut Dropped) {
+/// The instructions that say something.
+fn instructions<'c>(system: &'c [Part<'c>], dropped: &mut Dropped) -> Vec<&'c Words<'c>> {
     let mut texts = Vec::with_capacity(system.len());
     for part in system {
         match part {
@@ -72,6 +76,28 @@ fn write_system(writer: &mut Writer<'_>, system: &[Part<'_>], dropped: &mut Drop
             _ => dropped.add("system.content"),
         }
     }
+    texts
+}
+
+/// Writes the instructions as the one message that Anthropic asks for, where nobody says anything else.
+fn write_only_system(writer: &mut Writer<'_>, system: &[Part<'_>], dropped: &mut Dropped) {
+    let texts = instructions(system, dropped);
+    writer.name("messages").array(|w| {
+        if texts.is_empty() {
+            return;
+        }
+        w.object(|w| {
+            w.name("role").string("user");
+            w.name("content").array(|w| {
+                texts.iter().for_each(|words| turns::write_text(w, &words.text, words.cache));
+            });
+        });
+    });
+}
+
+/// Writes the instructions: one text, or blocks where they are marked for the cache.
+fn write_system(writer: &mut Writer<'_>, system: &[Part<'_>], dropped: &mut Dropped) {
+    let texts = instructions(system, dropped);
     match texts.as_slice() {
         [] => {}
         [words] if words.cache.is_none() => writer.name("system").text(&words.text),

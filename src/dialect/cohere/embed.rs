@@ -6,13 +6,13 @@ use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::Usage;
 use crate::dialect::call::optional;
 use crate::dialect::chat::Dropped;
 use crate::dialect::json::shape::TextOr;
 use crate::dialect::json::{Text, Writer};
 use crate::dialect::raw::RawObject;
 use crate::dialect::whole::Whole;
+use crate::dialect::{Usage, base64};
 use crate::error::{RequestError, UpstreamError};
 
 /// Appends the provider's request for a caller's; `model` is the provider's own name for the model.
@@ -72,39 +72,56 @@ fn texts(raw: &str) -> Result<Vec<Text<'_>>, RequestError> {
     }
 }
 
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    embeddings: Embeddings<'a>,
+    #[serde(default)]
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct Embeddings<'a> {
+    #[serde(borrow, default)]
+    float: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    base64: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    #[serde(default)]
+    billed_units: Option<Billed>,
+}
+
+#[derive(Deserialize)]
+struct Billed {
+    #[serde(default)]
+    input_tokens: Option<f64>,
+}
+
 /// Appends the caller's answer for the provider's; `model_json` is the caller's name for the model, as raw JSON.
 ///
 /// # Errors
 /// It holds no embeddings that were asked for.
-pub fn read_reply(body: &str, model_json: &str, out: &mut BytesMut) -> Result<Option<Usage>, UpstreamError> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow)]
-        embeddings: Embeddings<'a>,
-        #[serde(default)]
-        meta: Option<Meta>,
-    }
-    #[derive(Deserialize)]
-    struct Embeddings<'a> {
-        #[serde(borrow, default)]
-        float: Option<Vec<&'a RawValue>>,
-        #[serde(borrow, default)]
-        base64: Option<Vec<&'a RawValue>>,
-    }
-    #[derive(Deserialize)]
-    struct Meta {
-        #[serde(default)]
-        billed_units: Option<Billed>,
-    }
-    #[derive(Deserialize)]
-    struct Billed {
-        #[serde(default)]
-        input_tokens: Option<f64>,
-    }
+pub fn read_reply(
+    body: &str,
+    model_json: &str,
+    wants_base64: bool,
+    out: &mut BytesMut,
+) -> Result<Option<Usage>, UpstreamError> {
     let undecodable = |reason| UpstreamError::Undecodable { reason: Cow::Borrowed(reason) };
     let body: Body<'_> = serde_json::from_str(body).map_err(|_| undecodable("it holds no embeddings"))?;
-    let vectors = body.embeddings.base64.or(body.embeddings.float);
-    let vectors = vectors.ok_or_else(|| undecodable("it holds no embeddings that were asked for"))?;
+    let (vectors, is_float) = match (body.embeddings.base64, body.embeddings.float) {
+        (Some(vectors), _) => (vectors, false),
+        (None, Some(vectors)) => (vectors, true),
+        (None, None) => return Err(undecodable("it holds no embeddings that were asked for")),
+    };
+    let encoded: Vec<String> = match is_float && wants_base64 {
+        true => vectors.iter().map(|vector| in_base64(vector)).collect::<Option<_>>(),
+        false => Some(Vec::new()),
+    }
+    .ok_or_else(|| undecodable("its embeddings are not numbers"))?;
     let billed = body.meta.and_then(|meta| meta.billed_units).and_then(|billed| billed.input_tokens);
     let tokens = billed.map_or(0, |tokens| tokens.max(0.0) as u64);
     Writer::new(out).object(|w| {
@@ -114,7 +131,10 @@ pub fn read_reply(body: &str, model_json: &str, out: &mut BytesMut) -> Result<Op
                 w.object(|w| {
                     w.name("object").string("embedding");
                     w.name("index").number(index as u64);
-                    w.name("embedding").raw(vector.get());
+                    match encoded.get(index) {
+                        Some(encoded) => w.name("embedding").string(encoded),
+                        None => w.name("embedding").raw(vector.get()),
+                    }
                 });
             }
         });
@@ -125,4 +145,12 @@ pub fn read_reply(body: &str, model_json: &str, out: &mut BytesMut) -> Result<Op
         });
     });
     Ok((tokens > 0).then(|| Usage { prompt: tokens, total: tokens, ..Usage::default() }))
+}
+
+/// A vector as OpenAI encodes it: numbers of 32 bits, the lowest byte first. For providers who answer in floats all the
+/// same.
+fn in_base64(vector: &RawValue) -> Option<String> {
+    let numbers: Vec<f32> = serde_json::from_str(vector.get()).ok()?;
+    let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
+    Some(base64::encode(&bytes))
 }

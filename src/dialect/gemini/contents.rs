@@ -5,10 +5,11 @@
 //! the member; Gemini ties results to calls by name and order.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::dialect::chat::{Conversation, Dropped, Part, Role, Source, ToolResult, Words};
+use crate::dialect::chat::{Conversation, Dropped, Origin, Part, Role, Source, ToolResult, Words};
 use crate::dialect::json::{Text, Writer};
+use crate::error::RequestError;
 
 use serde_json::value::RawValue;
 
@@ -49,6 +50,30 @@ pub(super) fn write(
             w.name("parts").array(|w| write_system(system, scribe.dropped, w));
         });
     }
+}
+
+/// Refuses what a tool said where nobody called it: Gemini ties results to calls by the tool's name.
+///
+/// # Errors
+/// 400 naming the call that is missing.
+pub fn refuse_orphans(conversation: &Conversation<'_>) -> Result<(), RequestError> {
+    let mut calls = HashSet::new();
+    for part in conversation.turns.iter().flat_map(|turn| &turn.parts) {
+        match part {
+            Part::ToolCall(call) => {
+                calls.insert(call.id.escaped());
+            }
+            Part::ToolResult(result) if result.name.is_none() && !calls.contains(result.id.escaped()) => {
+                let message = format!(
+                    "no tool call before it has the id \"{}\" of a tool's result",
+                    result.id.decode()
+                );
+                return Err(RequestError::member("messages", message));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes instructions as parts; an empty text where there are none.
@@ -96,7 +121,14 @@ impl<'c> Scribe<'c, '_> {
             Part::Media(media) => return media::check(media, self.dropped),
             Part::ToolCall(call) => call.cache,
             Part::ToolResult(result) => result.cache,
-            Part::Thought(_) | Part::Refusal(_) => None,
+            Part::Thought(thought) => {
+                let is_own = thought.signature.as_ref().is_some_and(|own| own.origin == Origin::Google);
+                if !is_own {
+                    self.dropped.mention_thought(thought);
+                }
+                return is_own;
+            }
+            Part::Refusal(_) => None,
         };
         if cache.is_some() {
             self.dropped.add("cache_control");
@@ -152,7 +184,8 @@ impl<'c> Scribe<'c, '_> {
                 Part::ToolResult(result) if !self.family.is_third() => {
                     rest.extend(result.content.iter().filter(|part| is_file(part)));
                 }
-                Part::ToolResult(_) | Part::Thought(_) | Part::ToolCall(_) => {}
+                Part::Thought(thought) => self.dropped.mention_thought(thought),
+                Part::ToolResult(_) | Part::ToolCall(_) => {}
                 part => rest.push(*part),
             }
         }

@@ -20,7 +20,13 @@ fn object(text: &str) -> RawObject {
 }
 
 fn stamp() -> Stamp {
-    Stamp { model: "\"our-model\"".into(), id: "stamped".into(), created: 7, wants_usage: true }
+    Stamp {
+        model: "\"our-model\"".into(),
+        id: "stamped".into(),
+        created: 7,
+        wants_usage: true,
+        ..Stamp::default()
+    }
 }
 
 /// What is written for a conversation, and what was dropped.

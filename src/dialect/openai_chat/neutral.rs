@@ -40,6 +40,17 @@ pub struct Manners {
     pub takes_files: bool,
     /// Whether it wants the thoughts of earlier turns as `reasoning_content`: most refuse or ignore them.
     pub replays_reasoning: bool,
+    /// Whether it understands who the end user is.
+    pub takes_user: bool,
+    /// Whether it understands a speaker's name in a message.
+    pub takes_names: bool,
+    /// Whether it understands a wish for log probabilities.
+    pub takes_logprobs: bool,
+    /// Those that it understands of the members that OpenAI's own dialects share; `None`: all.
+    pub shared: Option<&'static [&'static str]>,
+    /// Members that it has under another name only, as (OpenAI's, its own). They are renamed for callers of this dialect,
+    /// too, whose requests are otherwise left as they are.
+    pub renames: &'static [(&'static str, &'static str)],
 }
 
 impl Manners {
@@ -51,7 +62,17 @@ impl Manners {
         takes_developer: false,
         takes_files: true,
         replays_reasoning: false,
+        takes_user: true,
+        takes_names: true,
+        takes_logprobs: true,
+        shared: None,
+        renames: &[],
     };
+
+    /// Its name for a member.
+    pub(super) fn own_name(&self, name: &'static str) -> &'static str {
+        self.renames.iter().find(|(openai, _)| *openai == name).map_or(name, |(_, own)| own)
+    }
 }
 
 /// What is understood most widely.

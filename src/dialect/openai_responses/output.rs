@@ -82,7 +82,7 @@ pub(super) fn call_id<'a>(given: &Text<'a>, used: &mut HashSet<Box<str>>, stamp:
     id
 }
 
-/// A response; `output` writes its items.
+/// A response; `output` writes its items. What it says of the request is what was asked, where that is known.
 pub(super) fn response(
     w: &mut Writer<'_>,
     id: &Text<'_>,
@@ -91,6 +91,10 @@ pub(super) fn response(
     usage: Option<&Usage>,
     output: impl FnOnce(&mut Writer<'_>),
 ) {
+    let told = |name: &str, usual: &str, w: &mut Writer<'_>| {
+        let asked = stamp.echo.iter().flat_map(|echo| echo.iter()).find(|(own, _)| *own == name);
+        w.name(name).raw(asked.map_or(usual, |(_, json)| json));
+    };
     w.object(|w| {
         w.name("id").text(id);
         w.name("object").string("response");
@@ -102,26 +106,26 @@ pub(super) fn response(
             Some(reason) => w.name("incomplete_details").object(|w| w.name("reason").string(reason)),
             None => w.name("incomplete_details").null(),
         }
-        w.name("instructions").null();
-        w.name("max_output_tokens").null();
+        told("instructions", "null", w);
+        told("max_output_tokens", "null", w);
         w.name("model").raw(&stamp.model);
         w.name("output").array(output);
-        w.name("parallel_tool_calls").bool(true);
+        told("parallel_tool_calls", "true", w);
         w.name("previous_response_id").null();
-        w.name("reasoning").raw(r#"{"effort":null,"summary":null}"#);
-        w.name("store").bool(false);
-        w.name("temperature").null();
-        w.name("text").raw(r#"{"format":{"type":"text"}}"#);
-        w.name("tool_choice").string("auto");
-        w.name("tools").raw("[]");
-        w.name("top_p").null();
-        w.name("truncation").string("disabled");
+        told("reasoning", r#"{"effort":null,"summary":null}"#, w);
+        told("store", "false", w);
+        told("temperature", "null", w);
+        told("text", r#"{"format":{"type":"text"}}"#, w);
+        told("tool_choice", r#""auto""#, w);
+        told("tools", "[]", w);
+        told("top_p", "null", w);
+        told("truncation", r#""disabled""#, w);
         match usage {
             Some(usage) => write_usage(w.name("usage"), usage),
             None => w.name("usage").null(),
         }
-        w.name("user").null();
-        w.name("metadata").raw("{}");
+        told("user", "null", w);
+        told("metadata", "{}", w);
     });
 }
 

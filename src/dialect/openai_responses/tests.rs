@@ -17,7 +17,13 @@ mod replies;
 mod requests;
 
 fn stamp() -> Stamp {
-    Stamp { model: "\"the-model\"".into(), id: "0a1b".into(), created: 1_700_000_000, wants_usage: true }
+    Stamp {
+        model: "\"the-model\"".into(),
+        id: "0a1b".into(),
+        created: 1_700_000_000,
+        wants_usage: true,
+        ..Stamp::default()
+    }
 }
 
 fn object(body: &Value) -> RawObject {

@@ -88,10 +88,10 @@ fn is_sayable(part: &Part<'_>) -> bool {
 }
 
 fn note_unsayable(part: &Part<'_>, dropped: &mut Dropped) {
-    if let Part::Media(media) = part
-        && let Some(name) = media::unsayable(media)
-    {
-        dropped.add(name);
+    match part {
+        Part::Thought(thought) => dropped.mention_thought(thought),
+        Part::Media(media) => media::unsayable(media).into_iter().for_each(|name| dropped.add(name)),
+        Part::Text(_) | Part::Refusal(_) | Part::ToolCall(_) | Part::ToolResult(_) => {}
     }
 }
 
@@ -114,7 +114,8 @@ fn write_content(w: &mut Writer<'_>, parts: &[Part<'_>], dropped: &mut Dropped) 
                 w.name("type").string("input_text");
                 w.name("text").text(text);
             }),
-            Part::Thought(_) | Part::ToolCall(_) | Part::ToolResult(_) => {}
+            Part::Thought(_) => note_unsayable(part, dropped),
+            Part::ToolCall(_) | Part::ToolResult(_) => {}
         }
     }
 }
@@ -161,7 +162,7 @@ fn write_assistant(w: &mut Writer<'_>, turn: &Turn<'_>, dropped: &mut Dropped) {
         parts = rest;
         match first {
             Part::ToolCall(call) => write_call(w, call, dropped),
-            Part::Thought(thought) => write_thought(w, thought),
+            Part::Thought(thought) => write_thought(w, thought, dropped),
             Part::ToolResult(result) => write_result(w, result, dropped),
             Part::Media(_) => dropped.add("messages.content.image_url"),
             Part::Text(_) | Part::Refusal(_) => {}
@@ -215,8 +216,10 @@ fn write_call(w: &mut Writer<'_>, call: &ToolCall<'_>, dropped: &mut Dropped) {
 }
 
 /// Thoughts whose signature the provider did not make would be refused, so only its own go back to it.
-fn write_thought(w: &mut Writer<'_>, thought: &Thought<'_>) {
-    let Some((id, encrypted)) = thought.signature.as_ref().and_then(reasoning::split) else { return };
+fn write_thought(w: &mut Writer<'_>, thought: &Thought<'_>, dropped: &mut Dropped) {
+    let Some((id, encrypted)) = thought.signature.as_ref().and_then(reasoning::split) else {
+        return dropped.mention_thought(thought);
+    };
     w.object(|w| {
         w.name("type").string("reasoning");
         w.text_member("id", id.map(Text::from_escaped).as_ref());

@@ -59,3 +59,15 @@ fn the_same_dialect_loses_nothing() {
         }
     }
 }
+
+#[test]
+fn thoughts_of_another_provider_are_named_and_do_not_make_a_strict_model_unusable() {
+    let Some(recording) = recordings(Provider::OpenAi, false).into_iter().next() else { return };
+    let upstream = Upstream::always(recording.answer());
+    let gateway = Provider::OpenAi.gateway(&upstream, "");
+    let body = r#"{"model":"strict","max_tokens":64,"messages":[{"role":"user","content":"a"},{"role":"assistant",
+        "content":[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"text","text":"b"}]},
+        {"role":"user","content":"c"}]}"#;
+    let response = gateway.post_json("/v1/messages", "sk-test", body).expect(200);
+    assert_eq!(response.header("x-aisix-dropped-fields"), Some("messages.thinking"));
+}

@@ -112,3 +112,40 @@ fn openai_itself_answers_responses_in_its_own_dialect() {
     assert_eq!(text, answers::events("/responses").concat());
     gateway.settled();
 }
+
+#[test]
+fn a_provider_that_has_only_the_older_name_of_the_limit_gets_it_under_that() {
+    let body =
+        r#"{"model": "m", "messages":[{"role":"user","content":"a"}],"max_completion_tokens":7,"x":1.0}"#;
+    for (provider, name) in
+        [("deepseek", "max_tokens"), ("mistral", "max_tokens"), ("groq", "max_completion_tokens")]
+    {
+        let upstream = deaf();
+        let key = provider_key("up", &upstream.url())
+            .replace("provider = \"openai\"", &format!("provider = \"{provider}\""));
+        let more = model("m", "up", "retries = 0") + &api_key("sk-test", "\"*\"", "");
+        Gateway::start(&(key + &more)).post_json("/v1/chat/completions", "sk-test", body).expect(400);
+        let received = upstream.received().pop().expect("it was asked");
+        let wanted = body.replace("max_completion_tokens", name).replace("\"m\"", "\"upstream-m\"");
+        assert_eq!(String::from_utf8_lossy(&received.body), wanted, "{provider}");
+    }
+}
+
+#[test]
+fn what_a_provider_could_only_refuse_is_refused_here() {
+    for (provider, messages, words) in [
+        (Provider::Anthropic, r#"{"role":"user","content":""}"#, "say nothing"),
+        (
+            Provider::Gemini,
+            r#"{"role":"user","content":"a"},{"role":"tool","tool_call_id":"c9","content":"b"}"#,
+            "c9",
+        ),
+    ] {
+        let upstream = deaf();
+        let gateway = provider.gateway(&upstream, "");
+        let body = format!(r#"{{"model":"m","messages":[{messages}]}}"#);
+        let response = gateway.post_json("/v1/chat/completions", "sk-test", &body).expect(400);
+        assert!(response.error_message().contains(words), "{}", response.error_message());
+        assert_eq!(upstream.count(), 0);
+    }
+}

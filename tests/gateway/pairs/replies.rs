@@ -17,7 +17,13 @@ pub const MODEL: &str = "\"our-model\"";
 
 /// What the gateway says in what it writes itself.
 pub fn stamp() -> Stamp {
-    Stamp { model: MODEL.into(), id: "0123456789abcdef".into(), created: 1_700_000_000, wants_usage: true }
+    Stamp {
+        model: MODEL.into(),
+        id: "0123456789abcdef".into(),
+        created: 1_700_000_000,
+        wants_usage: true,
+        ..Stamp::default()
+    }
 }
 
 /// A recorded answer as a caller gets it.

@@ -67,10 +67,10 @@ fn words_and_then_a_tool_come_in_the_order_of_the_contract() {
         "content_block_start 0",
         "content_block_delta 0",
         "content_block_delta 0",
+        "content_block_stop 0",
         "content_block_start 1",
         "content_block_delta 1",
         "content_block_delta 1",
-        "content_block_stop 0",
         "content_block_stop 1",
         "message_delta",
         "message_stop",
@@ -126,7 +126,7 @@ fn thoughts_end_where_something_else_begins() {
     ]);
     assert_eq!(content(&events), wanted);
     let stops: Vec<_> = order(&events).into_iter().filter(|name| name.contains("stop ")).collect();
-    let wanted = [0, 1, 2, 4, 3, 5].map(|index| format!("content_block_stop {index}"));
+    let wanted = [0, 1, 2, 3, 4, 5].map(|index| format!("content_block_stop {index}"));
     assert_eq!(stops, wanted);
 }
 
@@ -146,6 +146,30 @@ fn pieces_of_several_calls_may_come_mixed() {
     let call = |id: &str, input: Value| json!({"type": "tool_use", "id": id, "name": "f", "input": input});
     assert_eq!(content(&events), json!([call("t", json!({"a": 1})), call("u", json!({}))]));
     assert!(streamed(&events).contains(r#""stop_reason":"tool_use""#));
+}
+
+#[test]
+fn blocks_come_one_after_the_other_unless_pieces_of_calls_come_mixed() {
+    let events = [
+        thought("a"),
+        text("b"),
+        call(0, "t"),
+        arguments(0, "{\"a\":"),
+        arguments(0, "1}"),
+        call(1, "u"),
+        arguments(1, "{"),
+        text("c"),
+        arguments(1, "}"),
+        call(2, "v"),
+        finish(Finish::ToolCalls),
+    ];
+    let is_border = |name: &String| name.starts_with("content_block_st");
+    let found: Vec<_> = order(&events).into_iter().filter(is_border).collect();
+    let wanted = [
+        "start 0", "stop 0", "start 1", "stop 1", "start 2", "stop 2", "start 3", "start 4", "stop 3",
+        "stop 4", "start 5", "stop 5",
+    ];
+    assert_eq!(found, wanted.map(|name| format!("content_block_{name}")));
 }
 
 #[test]

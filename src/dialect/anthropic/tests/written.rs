@@ -79,7 +79,22 @@ fn sides_take_turns_and_results_come_first() {
         ]},
         {"role": "assistant", "content": [text("prefill")]},
     ]);
-    assert_eq!((messages, dropped.as_str()), (wanted, ""));
+    assert_eq!((messages, dropped.as_str()), (wanted, "messages.thinking"));
+}
+
+#[test]
+fn instructions_alone_become_the_message_that_is_asked_for() {
+    let mut conversation = Conversation::default();
+    conversation.turns.push(turn(Role::User, vec![text("")]));
+    assert!(refuse_silence(&conversation).is_err());
+    conversation.system.extend([text(" "), text("be brief")]);
+    assert!(refuse_silence(&conversation).is_ok());
+    let (body, dropped) = written(&conversation, "claude-sonnet-4-5");
+    let wanted = json!([{"role": "user", "content": [{"type": "text", "text": "be brief"}]}]);
+    assert_eq!((&body["messages"], &body["system"], &*dropped), (&wanted, &Value::Null, ""));
+    conversation.system.clear();
+    conversation.turns.push(turn(Role::Assistant, vec![thought(Origin::Anthropic)]));
+    assert!(refuse_silence(&conversation).is_ok());
 }
 
 #[test]
@@ -92,7 +107,7 @@ fn only_anthropics_own_thoughts_go_back() {
         {"type": "thinking", "thinking": "hm", "signature": "s"},
         {"type": "text", "text": "no"},
     ]);
-    assert_eq!((&messages[0]["content"], dropped.as_str()), (&wanted, ""));
+    assert_eq!((&messages[0]["content"], dropped.as_str()), (&wanted, "messages.thinking"));
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn what_cannot_be_embedded_is_refused() {
 
 fn answered(body: &str) -> (Value, Option<Usage>) {
     let mut out = BytesMut::new();
-    let usage = embed::read_reply(body, "\"mine\"", &mut out).expect("reads");
+    let usage = embed::read_reply(body, "\"mine\"", false, &mut out).expect("reads");
     (serde_json::from_slice(&out).expect("JSON"), usage)
 }
 
@@ -74,8 +74,26 @@ fn vectors_stay_as_they_are_written_and_base64_is_handed_on() {
     let (reply, usage) = answered(r#"{"embeddings":{"base64":["QUI="]}}"#);
     assert_eq!((&reply["data"][0]["embedding"], usage), (&"QUI=".into(), None));
     let mut out = BytesMut::new();
-    embed::read_reply(r#"{"embeddings":{"float":[[0.10,-1e-3]]}}"#, "\"m\"", &mut out).expect("reads");
+    embed::read_reply(r#"{"embeddings":{"float":[[0.10,-1e-3]]}}"#, "\"m\"", false, &mut out).expect("reads");
     assert!(String::from_utf8_lossy(&out).contains("[0.10,-1e-3]"));
-    let other = embed::read_reply(r#"{"embeddings":{"int8":[[1]]}}"#, "\"m\"", &mut out);
+    let other = embed::read_reply(r#"{"embeddings":{"int8":[[1]]}}"#, "\"m\"", false, &mut out);
+    assert!(matches!(other, Err(UpstreamError::Undecodable { .. })));
+}
+
+#[test]
+fn floats_become_base64_where_the_caller_asked_for_it() {
+    let answer = |body: &str| {
+        let mut out = BytesMut::new();
+        embed::read_reply(body, "\"m\"", true, &mut out)
+            .map(|_| serde_json::from_slice::<Value>(&out).expect("JSON"))
+    };
+    // 1.0 is 0000803f and -2.0 is 000000c0, lowest byte first.
+    for (body, wanted) in [
+        (r#"{"embeddings":{"float":[[1, -2.0]]}}"#, "AACAPwAAAMA="),
+        (r#"{"embeddings":{"base64":["QUI="]}}"#, "QUI="),
+    ] {
+        assert_eq!(answer(body).expect("reads")["data"][0]["embedding"], wanted);
+    }
+    let other = answer(r#"{"embeddings":{"float":[["a"]]}}"#);
     assert!(matches!(other, Err(UpstreamError::Undecodable { .. })));
 }

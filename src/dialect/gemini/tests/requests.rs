@@ -276,6 +276,18 @@ fn roles_are_joined_and_results_stand_right_after_their_calls() {
 }
 
 #[test]
+fn a_result_that_nobody_asked_for_is_refused_by_its_id() {
+    let refused =
+        |turns| crate::dialect::gemini::refuse_orphans(&Conversation { turns, ..Conversation::default() });
+    let call = || turn(Role::Assistant, vec![call("1", "f")]);
+    let said = |id| turn(Role::User, vec![result(id, vec![text("a")], false)]);
+    assert!(refused(vec![call(), said("1")]).is_ok());
+    for turns in [vec![call(), said("2")], vec![said("2"), call()]] {
+        assert!(refused(turns).expect_err("an orphan").to_string().contains("\"2\""));
+    }
+}
+
+#[test]
 fn a_conversation_of_only_instructions_becomes_a_turn() {
     let system = vec![text("be brief")];
     let (request, _) = written(&Conversation { system, ..Conversation::default() }, OLD);

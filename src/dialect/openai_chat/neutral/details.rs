@@ -139,7 +139,7 @@ impl<'a> Thoughts<'a> {
         }
     }
 
-    /// A signature of Gemini found beside a part rather than in the details.
+    /// A signature of Gemini found beside a part rather than in the details; mostly it stands in both.
     pub(super) fn add_signature(&mut self, id: Option<Text<'a>>, signature: Signature<'a>) {
         if !self.signatures.knows(&signature) {
             self.signatures.push(id.as_ref(), signature);
@@ -181,6 +181,14 @@ pub(super) fn extra_signature(raw: &str) -> Option<Signature<'_>> {
     let extra: Extra<'_> = serde_json::from_str(raw).ok()?;
     let text = extra.google?.thought_signature.filter(|text| !text.is_empty())?;
     Signature::read(text, Some(Origin::Google))
+}
+
+/// Writes Gemini's signature of a tool call as its compatible endpoint does: its clients hand back nothing else.
+pub(super) fn write_extra(signature: Option<&Signature<'_>>, w: &mut Writer<'_>) {
+    let Some(own) = signature.filter(|own| own.origin == Origin::Google) else { return };
+    w.name("extra_content").object(|w| {
+        w.name("google").object(|w| w.name("thought_signature").text(&own.data));
+    });
 }
 
 /// Writes the entries of one thought that has a signature: `call` is the id of the tool call right behind it.

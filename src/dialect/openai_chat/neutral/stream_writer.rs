@@ -229,6 +229,7 @@ impl Chunk<'_> {
         if self.own.calls.contains(&call) {
             return;
         }
+        let signature = self.own.waiting.clone();
         self.release(Some(id));
         self.delta(|own, w| {
             let index = own.calls.len() as u64;
@@ -242,6 +243,7 @@ impl Chunk<'_> {
                         w.name("name").text(name);
                         w.name("arguments").string("");
                     });
+                    details::write_extra(signature.as_ref(), w);
                 });
             });
         });

@@ -43,7 +43,7 @@ fn object(text: &str) -> RawObject {
 }
 
 fn stamp() -> Stamp {
-    Stamp { model: "\"mine\"".into(), id: "abc".into(), created: 7, wants_usage: true }
+    Stamp { model: "\"mine\"".into(), id: "abc".into(), created: 7, wants_usage: true, ..Stamp::default() }
 }
 
 /// A request as it is written, and what was reported on the way.

@@ -3,10 +3,11 @@
 //! Written as it is understood most widely: content is a string wherever it is nothing but words of one speaker, and tool
 //! messages stand before the rest of the turn that brings them.
 
+use super::details;
 use super::part::join;
 use crate::dialect::base64;
 use crate::dialect::chat::{
-    Conversation, Dropped, Media, MediaKind, Part, Role, Source, ToolCall, ToolResult, Turn,
+    Conversation, Dropped, Media, MediaKind, Part, Role, Signature, Source, ToolCall, ToolResult, Turn,
 };
 use crate::dialect::json::{Text, Writer};
 
@@ -81,7 +82,7 @@ impl Turns<'_> {
                     self.dropped.add("messages.content")
                 }
                 // A provider's thoughts are its own affair.
-                Part::Thought(_) => {}
+                Part::Thought(thought) => self.dropped.mention_thought(thought),
             }
         }
         texts
@@ -140,7 +141,8 @@ impl Turns<'_> {
             Part::Refusal(text) => write_text(text, w),
             Part::Media(media) => self.media(media, w),
             Part::ToolCall(_) => self.dropped.add("messages.tool_calls"),
-            Part::Thought(_) | Part::ToolResult(_) => {}
+            Part::Thought(thought) => self.dropped.mention_thought(thought),
+            Part::ToolResult(_) => {}
         }
     }
 
@@ -203,9 +205,12 @@ impl Turns<'_> {
                     self.note(call.cache.is_some(), "cache_control");
                     calls.push(call);
                 }
-                Part::Thought(thought) if !thought.is_redacted && !thought.text.is_empty() => {
+                Part::Thought(thought)
+                    if self.accent.replays_reasoning && !thought.is_redacted && !thought.text.is_empty() =>
+                {
                     thoughts.push(thought.text.borrow());
                 }
+                Part::Thought(thought) => self.dropped.mention_thought(thought),
                 Part::Text(words) => {
                     self.note(words.cache.is_some(), "cache_control");
                     self.note(!words.citations.is_empty(), "messages.annotations");
@@ -213,10 +218,10 @@ impl Turns<'_> {
                 }
                 Part::Refusal(text) => texts.push(text.borrow()),
                 Part::Media(_) => self.dropped.add("messages.content"),
-                Part::Thought(_) | Part::ToolResult(_) => {}
+                Part::ToolResult(_) => {}
             }
         }
-        let replays = self.accent.replays_reasoning && !thoughts.is_empty();
+        let replays = !thoughts.is_empty();
         if calls.is_empty() && texts.is_empty() && !replays {
             return;
         }
@@ -276,7 +281,12 @@ fn write_text(text: &Text<'_>, w: &mut Writer<'_>) {
 }
 
 /// Writes a whole tool call.
-pub(super) fn write_call(call: &ToolCall<'_>, w: &mut Writer<'_>) {
+fn write_call(call: &ToolCall<'_>, w: &mut Writer<'_>) {
+    write_signed_call(call, None, w);
+}
+
+/// Writes a whole tool call, with the signature that Gemini wants to see again beside it.
+pub(super) fn write_signed_call(call: &ToolCall<'_>, signature: Option<&Signature<'_>>, w: &mut Writer<'_>) {
     w.object(|w| {
         w.name("id").text(&call.id);
         w.name("type").string("function");
@@ -284,6 +294,7 @@ pub(super) fn write_call(call: &ToolCall<'_>, w: &mut Writer<'_>) {
             w.name("name").text(&call.name);
             w.name("arguments").text(&call.arguments.as_text());
         });
+        details::write_extra(signature, w);
     });
 }
 

@@ -4,9 +4,9 @@ use bytes::BytesMut;
 
 use super::details;
 use super::part::join;
-use super::turns::{address, write_call};
+use super::turns::{address, write_signed_call};
 use crate::dialect::Usage;
-use crate::dialect::chat::{Answer, Citation, Finish, MediaKind, Part, Reply, Stamp};
+use crate::dialect::chat::{Answer, Citation, Finish, MediaKind, Part, Reply, Stamp, Thought};
 use crate::dialect::json::{Text, Writer};
 
 /// Appends the JSON answer to `out`.
@@ -92,7 +92,7 @@ fn message(parts: &[Part<'_>], w: &mut Writer<'_>) {
     }
     thoughts(parts, w);
     if calls().next().is_some() {
-        w.name("tool_calls").array(|w| calls().for_each(|call| write_call(call, w)));
+        w.name("tool_calls").array(|w| write_calls(parts, w));
     }
     annotations(parts, w);
     let pictures = || {
@@ -103,6 +103,18 @@ fn message(parts: &[Part<'_>], w: &mut Writer<'_>) {
     };
     if pictures().next().is_some() {
         w.name("images").array(|w| pictures().for_each(|media| address("image_url", media, w)));
+    }
+}
+
+/// The calls, each with the signature of a thought without words right before it.
+fn write_calls(parts: &[Part<'_>], w: &mut Writer<'_>) {
+    let mut before: Option<&Thought<'_>> = None;
+    for part in parts {
+        if let Part::ToolCall(call) = part {
+            let own = before.filter(|thought| thought.text.is_empty());
+            write_signed_call(call, own.and_then(|thought| thought.signature.as_ref()), w);
+        }
+        before = if let Part::Thought(thought) = part { Some(thought) } else { None };
     }
 }
 

@@ -22,7 +22,10 @@ pub fn write_request(
         settings(conversation, manners, dropped, w);
         format(&conversation.format, manners, dropped, w);
         for (name, raw) in &conversation.openai {
-            w.name(name).raw(raw);
+            match manners.shared {
+                Some(known) if !known.contains(name) => dropped.add(*name),
+                _ => w.name(name).raw(raw),
+            }
         }
         if conversation.is_stream {
             w.name("stream").bool(true);
@@ -34,7 +37,7 @@ pub fn write_request(
 fn accent(manners: &Manners) -> Accent {
     Accent {
         instructor: if manners.takes_developer { "developer" } else { "system" },
-        takes_names: true,
+        takes_names: manners.takes_names,
         takes_files: manners.takes_files,
         takes_sound: true,
         writes_null: true,
@@ -96,7 +99,7 @@ fn settings(conversation: &Conversation<'_>, manners: &Manners, dropped: &mut Dr
         ("presence_penalty", sampling.presence_penalty),
         ("frequency_penalty", sampling.frequency_penalty),
     ] {
-        w.raw_member(name, number);
+        w.raw_member(manners.own_name(name), number);
     }
     if sampling.top_k.is_some() {
         dropped.add("top_k");
@@ -107,13 +110,20 @@ fn settings(conversation: &Conversation<'_>, manners: &Manners, dropped: &mut Dr
     if let Some(answers) = conversation.answers {
         w.name("n").number(answers);
     }
-    if let Some(top) = conversation.logprobs {
-        w.name("logprobs").bool(true);
-        if top > 0 {
-            w.name("top_logprobs").number(top);
+    match conversation.logprobs {
+        Some(_) if !manners.takes_logprobs => dropped.add("logprobs"),
+        Some(top) => {
+            w.name("logprobs").bool(true);
+            if top > 0 {
+                w.name("top_logprobs").number(top);
+            }
         }
+        None => {}
     }
-    w.text_member("user", conversation.user.as_ref());
+    match &conversation.user {
+        Some(_) if !manners.takes_user => dropped.add("user"),
+        user => w.text_member("user", user.as_ref()),
+    }
     match conversation.thinking {
         Some(_) if !manners.takes_effort => dropped.add("reasoning_effort"),
         Some(thinking) => w.name("reasoning_effort").string(effort(thinking)),

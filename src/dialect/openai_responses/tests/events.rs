@@ -231,3 +231,27 @@ fn a_provider_that_gives_up_is_not_quoted_unless_the_fault_is_the_callers() {
         assert!(StreamReader::default().read(None, frame).expect("reads").is_empty(), "{frame}");
     }
 }
+
+#[test]
+fn an_answer_repeats_what_was_asked_of_it() {
+    let request = "{\"model\":\"m\",\"instructions\":\"be\\nbrief\",\"tools\":[\n{\"type\":\"function\"}\r\n],\"user\":null,\"top_p\":0.50}";
+    let request = RawObject::parse(Bytes::from_static(request.as_bytes())).expect("an object");
+    let stamp = Stamp { echo: Some(echo(&request)), ..stamp() };
+    let (mut writer, mut out) = (StreamWriter::new(stamp.clone()), BytesMut::new());
+    writer.write(&text("a"), &mut out);
+    writer.close(&mut out);
+    let found: Vec<Value> =
+        frames(&out, 64).into_iter().map(|(_, data)| serde_json::from_str(&data).expect("JSON")).collect();
+    let mut responses: Vec<Value> =
+        found.into_iter().filter_map(|data| data.get("response").cloned()).collect();
+    assert_eq!(responses.len(), 3);
+    out.clear();
+    write_reply(&Reply::default(), &stamp, &mut out);
+    assert!(out.windows(12).any(|bytes| bytes == b"\"top_p\":0.50"), "it is not spelled anew");
+    responses.push(serde_json::from_slice(&out).expect("JSON"));
+    for response in responses {
+        assert_eq!(response["instructions"], "be\nbrief");
+        assert_eq!(response["tools"][0]["type"], "function");
+        assert_eq!((&response["user"], &response["tool_choice"]), (&Value::Null, &"auto".into()));
+    }
+}

@@ -25,13 +25,13 @@ impl<'a> Waiting<'a> {
             Some(id) => self.by_id.entry(id.decode().into()).or_default().push_back(place),
             None => self.nameless.push_back(place),
         }
-        *self.known.entry(signature.write(None).into()).or_default() += 1;
+        *self.known.entry(said(&signature)).or_default() += 1;
         self.all.push(Some(signature));
     }
 
     /// Whether one that says the same waits.
     pub(super) fn knows(&self, signature: &Signature<'_>) -> bool {
-        self.known.contains_key(&*signature.write(None))
+        self.known.contains_key(&said(signature))
     }
 
     /// The first one of a call; the first call may have one that names none.
@@ -48,14 +48,13 @@ impl<'a> Waiting<'a> {
             None => self.nameless.pop_front(),
         };
         let signature = self.all.get_mut(place)?.take()?;
-        let said = signature.write(None);
+        let said = said(&signature);
         if let Some(count) = self.known.get_mut(&*said) {
             *count -= 1;
             if *count == 0 {
                 self.known.remove(&*said);
             }
         }
-        drop(said);
         Some(signature)
     }
 
@@ -68,6 +67,11 @@ impl<'a> Waiting<'a> {
     pub(super) fn is_any(&self) -> bool {
         !self.known.is_empty()
     }
+}
+
+/// What a signature says, however it is escaped.
+fn said(signature: &Signature<'_>) -> Box<str> {
+    Text::from_escaped(&signature.write(None)).decode().into()
 }
 
 #[cfg(test)]

@@ -106,6 +106,30 @@ fn signatures_come_home_in_the_next_request() {
 }
 
 #[test]
+fn a_calls_signature_of_gemini_stands_beside_the_call_and_comes_back_alone() {
+    let parts = vec![
+        thought("", Origin::Google, false),
+        call("1"),
+        thought("t", Origin::Anthropic, false),
+        call("2"),
+    ];
+    let answer = out(&reply(parts, Finish::ToolCalls));
+    let mut message = answer["choices"][0]["message"].clone();
+    let own =
+        message["reasoning_details"][0]["data"].as_str().and_then(|data| data.strip_prefix("aisix.google."));
+    let beside = |place: usize| &message["tool_calls"][place]["extra_content"];
+    assert_eq!(beside(0), &serde_json::json!({"google": {"thought_signature": own.expect("a signature")}}));
+    assert_eq!(beside(1), &Value::Null);
+    message.as_object_mut().expect("an object").remove("reasoning_details");
+    let object = object(&serde_json::json!({"messages": [message]}).to_string());
+    let again = read_request(&object, &mut Dropped::default()).expect("reads");
+    let place = |wanted: fn(&Part<'_>) -> bool| again.turns[0].parts.iter().position(wanted);
+    let signed = place(|part| matches!(part, Part::Thought(own) if own.signature.is_some()));
+    let call = place(|part| matches!(part, Part::ToolCall(_)));
+    assert_eq!(signed.map(|place| place + 1), call);
+}
+
+#[test]
 fn sources_have_their_place_in_the_joined_text() {
     let cited = |words, place| {
         let citation = Citation { url: Some(text("https://a")), place, ..Citation::default() };

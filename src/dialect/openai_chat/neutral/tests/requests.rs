@@ -348,7 +348,8 @@ fn a_request_keeps_to_its_providers_manners() {
     assert_eq!((&body["max_tokens"], &body["reasoning_effort"]), (&9.into(), &"medium".into()));
     assert_eq!(body["stream_options"], serde_json::json!({"include_usage": true}));
     assert_eq!(body["response_format"]["json_schema"]["schema"], serde_json::json!({}));
-    assert!(body["messages"][1].get("reasoning_content").is_none() && dropped.is_empty());
+    assert!(body["messages"][1].get("reasoning_content").is_none());
+    assert_eq!(dropped, "messages.thinking");
     let manners = Manners {
         max_tokens: "max_completion_tokens",
         takes_effort: false,
@@ -356,6 +357,7 @@ fn a_request_keeps_to_its_providers_manners() {
         takes_developer: true,
         takes_files: false,
         replays_reasoning: true,
+        ..Manners::USUAL
     };
     let (body, dropped) = written(&conversation, &manners);
     assert_eq!(body["messages"][0]["role"], "developer");
@@ -365,6 +367,21 @@ fn a_request_keeps_to_its_providers_manners() {
     );
     assert_eq!(body["response_format"], serde_json::json!({"type": "json_object"}));
     assert_eq!(dropped, "reasoning_effort, response_format.json_schema");
+}
+
+#[test]
+fn a_provider_that_refuses_what_it_does_not_know_is_spared_it() {
+    let mut conversation = asked(Role::User, vec![said("w")]);
+    conversation.turns[0].name = Some(text("ann"));
+    conversation.user = Some(text("u"));
+    conversation.sampling.seed = Some("7");
+    conversation.logprobs = Some(2);
+    conversation.openai.extend([("store", "true"), ("metadata", "{}")]);
+    let manners = crate::providers::find("mistral", None).expect("a row").manners();
+    let (body, dropped) = written(&conversation, &manners);
+    let wanted = serde_json::json!({"model": "own", "messages": [{"role": "user", "content": "w"}],
+        "random_seed": 7, "metadata": {}});
+    assert_eq!((&body, &*dropped), (&wanted, "messages.name, logprobs, user, store"));
 }
 
 #[test]
@@ -392,7 +409,7 @@ fn documents_are_files_or_words_or_reported() {
 }
 
 #[test]
-fn what_the_dialect_cannot_say_is_reported_and_other_providers_signatures_are_not() {
+fn what_the_dialect_cannot_say_is_reported_and_thoughts_are_only_mentioned() {
     let signature = Some(Signature { origin: Origin::Anthropic, data: text("s") });
     let thought = Thought { text: text("t"), signature, is_redacted: false };
     let mut conversation = asked(Role::Assistant, vec![Part::Thought(Box::new(thought)), said("w")]);
@@ -404,5 +421,5 @@ fn what_the_dialect_cannot_say_is_reported_and_other_providers_signatures_are_no
         strict: None,
         cache: Some(CacheFor::Short),
     });
-    assert_eq!(written(&conversation, &Manners::default()).1, "cache_control, top_k");
+    assert_eq!(written(&conversation, &Manners::default()).1, "cache_control, top_k, messages.thinking");
 }

@@ -271,6 +271,14 @@ fn signatures_of_a_stream_are_written_with_what_they_belong_to() {
         "format": "anthropic-claude-v1", "index": 0}]);
     assert_eq!(Value::from(found), wanted);
     let call = Event::ToolCall { answer: 0, call: 0, id: text("c1"), name: text("f") };
+    let beside = |first: Event<'static>| {
+        let chunks = stream(&[first, call.clone()]);
+        let calls = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]["tool_calls"][0]);
+        calls.filter_map(|call| call.get("extra_content").cloned()).collect::<Vec<_>>()
+    };
+    let own = serde_json::json!({"google": {"thought_signature": "s"}});
+    assert_eq!(beside(signed(Origin::Google, false)), [own]);
+    assert_eq!(beside(signed(Origin::Anthropic, false)), [] as [Value; 0]);
     let found = details(&[signed(Origin::Google, false), call]);
     assert_eq!(
         (found.len(), &found[0]["id"], &found[0]["data"]),
