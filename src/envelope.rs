@@ -44,7 +44,11 @@ impl Envelope {
             Self::Google => to_json(&GoogleBody { error: GoogleError::new(error, &text) }),
             Self::Anthropic => to_json(&AnthropicBody {
                 r#type: "error",
-                error: AnthropicError { r#type: anthropic_type(error.status()), message: &text },
+                error: AnthropicError {
+                    r#type: anthropic_type(error.status()),
+                    message: &text,
+                    details: AnthropicDetails::of(error),
+                },
             }),
             Self::Admin => to_json(&AdminBody { error_msg: &text }),
         };
@@ -77,9 +81,10 @@ impl Envelope {
                 sequence_number: sequence,
             }),
             Self::Google => to_json(&GoogleBody { error: GoogleError::new(error, &text) }),
-            Self::Anthropic => {
-                to_json(&AnthropicBody { r#type: "error", error: AnthropicError { r#type, message: &text } })
-            }
+            Self::Anthropic => to_json(&AnthropicBody {
+                r#type: "error",
+                error: AnthropicError { r#type, message: &text, details: None },
+            }),
         };
         let mut frame = Vec::with_capacity(data.len() + 24);
         // Google's streams have no names of events.
@@ -193,6 +198,24 @@ struct AnthropicError<'a> {
     r#type: &'a str,
     /// For people: never compare it.
     message: &'a str,
+    /// Where a client has a way out that it finds by this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<AnthropicDetails>,
+}
+
+/// What a client of Anthropic's decides by.
+#[derive(Serialize, JsonSchema)]
+struct AnthropicDetails {
+    /// The case.
+    error_code: &'static str,
+}
+
+impl AnthropicDetails {
+    /// A lost thread is begun anew by the official client, with all of the conversation.
+    fn of(error: &GatewayError) -> Option<Self> {
+        let is_lost = matches!(error, GatewayError::Request(RequestError::ThreadUnknown));
+        is_lost.then_some(Self { error_code: "thread_not_found" })
+    }
 }
 
 /// An error inside a stream of OpenAI's Responses.

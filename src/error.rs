@@ -71,6 +71,9 @@ pub enum RequestError {
         /// The member at fault.
         param: Option<&'static str>,
     },
+    /// A conversation that goes on where a provider is to remember it, and this one does not.
+    #[display("this model keeps no threads: send the whole conversation")]
+    ThreadUnknown,
     /// The body is larger than `proxy.request_body_limit_bytes`.
     #[display("the request body exceeds the limit of {limit} bytes")]
     TooLarge {

@@ -5,7 +5,7 @@
 //! behaviour (see [`Character`]); a [`Fault`] makes any model fail. Everything is pure but [`server`], which speaks
 //! HTTP.
 //!
-//! There is one mind, that of [`speech`], and it thinks in OpenAI's chat dialect; [`converse`] puts its words into the
+//! There is one mind, that of `speech`, and it thinks in OpenAI's chat dialect; `converse` puts its words into the
 //! others.
 
 mod bench;

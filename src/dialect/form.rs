@@ -22,7 +22,7 @@ pub enum FormError {
     /// The parts do not begin and end as they should.
     #[display("the form is not complete: a boundary, or the blank line after a part's headers, is missing")]
     Broken,
-    /// More than [`MAX_PARTS`].
+    /// More than any endpoint has names for.
     #[display("the form has more than {MAX_PARTS} parts")]
     TooMany,
     /// A field that may stand once stands twice.

@@ -117,7 +117,9 @@ impl GatewayError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Request(error) => match error {
-                RequestError::Invalid { .. } | RequestError::Malformed => Kind::InvalidRequest,
+                RequestError::Invalid { .. } | RequestError::Malformed | RequestError::ThreadUnknown => {
+                    Kind::InvalidRequest
+                }
                 RequestError::TooLarge { .. } => Kind::TooLarge,
                 RequestError::Late { .. } | RequestError::HeadLate => Kind::RequestTimeout,
                 RequestError::HeadTooLarge => Kind::HeadTooLarge,

@@ -9,7 +9,7 @@ use super::super::raw::RawObject;
 use super::super::whole::Whole;
 use super::content::{self, Unusable};
 use super::settings;
-use super::wire::{Block, FormatBlock, Message, Metadata, ThinkingBlock};
+use super::wire::{Block, FormatBlock, Message, Metadata, ThinkingBlock, Thread};
 use crate::error::RequestError;
 
 /// Reads a request of a caller who speaks Anthropic's Messages.
@@ -59,6 +59,14 @@ impl<'a> Request<'a, '_> {
                 let tools = decode("tools", raw, "an array of tools")?;
                 let tools = settings::read_tools(tools, self.dropped);
                 self.conversation.tools = tools.map_err(|reason| RequestError::member("tools", reason))?;
+            }
+            // Nobody behind a translation remembers a thread: one that begins is whole, one that goes on is not.
+            "thread" => {
+                let thread: Thread<'_> = decode("thread", raw, "an object")?;
+                if thread.kind.is_none_or(|kind| kind != *"create") {
+                    return Err(RequestError::ThreadUnknown);
+                }
+                self.dropped.mention("thread");
             }
             "stop_sequences" => {
                 let stop: Vec<Text<'_>> = decode("stop_sequences", raw, "an array of strings")?;

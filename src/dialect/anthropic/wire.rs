@@ -87,6 +87,10 @@ shape! {
     Metadata {
         "user_id" => user: Text<'a>,
     }
+    /// A conversation that the server remembers, and whether it begins or goes on.
+    Thread {
+        "type" => kind: Text<'a>,
+    }
     /// The part of a tool's schema that Anthropic insists on.
     SchemaType {
         "type" => kind: Json<'a>,

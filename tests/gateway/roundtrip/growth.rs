@@ -57,8 +57,8 @@ fn check<T>(name: &str, make: impl Fn(usize) -> T, work: impl Fn(&T), problems: 
 
 fn asked(dialect: Dialect, conversation: &Conversation<'_>) -> Bytes {
     let mut out = BytesMut::new();
-    write_request(dialect, conversation, &target(), &mut Dropped::default(), &mut out)
-        .expect("it has conversations");
+    // What a dialect cannot be asked is refused, which takes its time too.
+    let _ = write_request(dialect, conversation, &target(), &mut Dropped::default(), &mut out);
     out.freeze()
 }
 

@@ -299,3 +299,18 @@ fn what_cannot_be_used_is_named_with_its_place() {
         assert!(message.contains(words) && !message.contains("secret"), "{body}: {message}");
     }
 }
+
+#[test]
+fn a_thread_that_goes_on_is_asked_for_whole() {
+    let ask = |thread: &str| {
+        let body = format!(
+            r#"{{"model":"m","max_tokens":9,"thread":{thread},"messages":[{{"role":"user","content":"a"}}]}}"#
+        );
+        let body = RawObject::parse(body.into()).expect("an object");
+        let mut dropped = Dropped::default();
+        read_request(&body, &mut dropped).map(|_| dropped.to_line()).map_err(|error| error.to_string())
+    };
+    assert_eq!(ask(r#"{"type":"create"}"#).as_deref(), Ok("thread"));
+    let lost = ask(r#"{"type":"continue","previous_message_id":"msg_1"}"#).expect_err("it is lost");
+    assert!(lost.contains("send the whole conversation"), "{lost}");
+}
