@@ -31,18 +31,28 @@ impl UsageFile {
         format!("[observability.usage_records]\ntarget = \"file\"\npath = \"{}\"\n", path.display())
     }
 
-    /// The records so far, each a JSON object on a line of its own.
+    /// The records, each a JSON object on a line of its own. Nothing may be writing: a reader sees a long write of
+    /// another process or thread in parts.
     pub fn records(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.path()).unwrap_or_default();
+        let text = self.text();
         assert!(text.is_empty() || text.ends_with('\n'), "whole lines: {text}");
         text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    }
+
+    /// How many whole lines there are so far.
+    pub fn lines(&self) -> usize {
+        self.text().matches('\n').count()
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.path()).unwrap_or_default()
     }
 
     /// Waits for so many records and asserts that there are no more.
     #[track_caller]
     pub fn wait_for(&self, gateway: &Gateway, count: usize) -> Vec<Value> {
         gateway.settled();
-        until("usage records", || self.records().len() >= count && !gateway.gateway.telemetry.has_buffered());
+        until("usage records", || self.lines() >= count && !gateway.gateway.telemetry.has_buffered());
         let records = self.records();
         assert_eq!(records.len(), count, "{records:#?}");
         records
