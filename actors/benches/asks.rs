@@ -13,7 +13,7 @@ use actix::{System, SystemRunner};
 use aisix_actors::budget_ledger::{Budget, BudgetScope, Budgets, NoJournal, Period, TimeZone};
 use aisix_actors::cache::{Entry, Key, Recalled};
 use aisix_actors::candidate_router::{
-    AttemptOutcome, CooldownRule, Group, Strategy, Target, WhenAllUnavailable,
+    AttemptOutcome, CooldownRule, Group, Member, RouteContext, Strategy, Target,
 };
 use aisix_actors::provider_pool::{ProviderKey, Secret, TlsProfileId};
 use aisix_actors::rate_limiter::{Layer, RateLimit, Scope, Scopes};
@@ -91,16 +91,13 @@ fn budget(id: &str) -> Arc<Budget> {
 }
 
 fn group(targets: usize) -> Group {
-    let target = |number| {
-        Arc::new(Target { id: format!("target-{number}").into(), cooldown: CooldownRule::default() })
+    let member = |number| {
+        let id: Arc<str> = format!("target-{number}").into();
+        let target =
+            Target { id: Arc::clone(&id), cooldown: CooldownRule::default(), check_stale_after: None };
+        Member::new(Arc::new(target), id)
     };
-    Group {
-        id: "group".into(),
-        strategy: Strategy::Failover,
-        targets: (0..targets).map(target).collect(),
-        max_fallbacks: None,
-        when_all_unavailable: WhenAllUnavailable::Fail,
-    }
+    Group::new("group".into(), Strategy::Failover, (0..targets).map(member).collect())
 }
 
 fn provider_key() -> ProviderKey {
@@ -137,7 +134,8 @@ async fn recall(worker: Rc<Worker>) {
 }
 
 async fn plan(worker: Rc<Worker>) {
-    let candidates = worker.actors.router.plan(Arc::clone(&worker.group)).await.expect("planned");
+    let candidates =
+        worker.actors.router.plan(Arc::clone(&worker.group), RouteContext::default()).await.expect("planned");
     worker
         .actors
         .router
@@ -158,9 +156,9 @@ async fn request(worker: Rc<Worker>) {
     );
     let (hold, permit) = (asked.0.expect("admitted"), asked.1.expect("admitted"));
     let recalled = cache.lookup(worker.fresh_key(), Duration::from_secs(1)).await;
-    let candidates = router.plan(Arc::clone(&worker.group)).await.expect("planned");
+    let candidates = router.plan(Arc::clone(&worker.group), RouteContext::default()).await.expect("planned");
     let lease = pool.lease(Arc::clone(&worker.provider_key)).await.expect("leased");
-    let attempt = candidates[0].begin();
+    let attempt = candidates[0].begin_anyway();
     drop(attempt);
     router.report(&candidates[0], AttemptOutcome::Succeeded { latency: Duration::from_millis(1) });
     pool.give_back(lease);
@@ -244,7 +242,7 @@ fn plans(criterion: &mut Criterion) {
     for targets in [2, 16, 256] {
         let (health, group) = (Health::new(), group(targets));
         benches.bench_function(BenchmarkId::from_parameter(targets), |bencher| {
-            bencher.iter(|| health.plan(&group, Now::read()));
+            bencher.iter(|| health.plan(&group, &RouteContext::default(), Now::read()));
         });
     }
     benches.finish();

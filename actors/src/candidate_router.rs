@@ -13,10 +13,10 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, Message, MessageResult};
 
 use book::Verdict;
-pub use book::{Candidate, Candidates, Health, InFlight, RouterCounters};
+pub use book::{BeingProbed, Candidate, Candidates, Health, InFlight, RouterCounters};
 pub use group::{
-    AllUnavailable, AttemptFailure, AttemptOutcome, Condition, CooldownRule, Group, Reason, Strategy, Target,
-    TargetStatus, WhenAllUnavailable,
+    AllUnavailable, AttemptFailure, AttemptOutcome, Check, Condition, CooldownRule, Eligible, Group, Member,
+    Reason, RouteContext, Strategy, Target, TargetStatus, WhenAllUnavailable, hash_key,
 };
 
 use crate::types::Now;
@@ -26,7 +26,7 @@ use crate::worker::{Local, MAILBOX, crashable};
 
 /// Chooses the candidates of a group.
 #[derive(Debug, Clone)]
-struct Plan(Arc<Group>);
+struct Plan(Arc<Group>, RouteContext);
 
 impl Message for Plan {
     type Result = Result<Candidates, AllUnavailable>;
@@ -69,10 +69,10 @@ impl CandidateRouterHandle {
     ///
     /// # Errors
     /// When no target can be tried; a group of one is always planned.
-    pub async fn plan(&self, group: Arc<Group>) -> Result<Candidates, AllUnavailable> {
-        match self.actor.ask(Plan(Arc::clone(&group))).await {
+    pub async fn plan(&self, group: Arc<Group>, context: RouteContext) -> Result<Candidates, AllUnavailable> {
+        match self.actor.ask(Plan(Arc::clone(&group), context.clone())).await {
             Ok(outcome) => outcome,
-            Err(_) => self.book.plan(&group, Now::read()),
+            Err(_) => self.book.plan(&group, &context, Now::read()),
         }
     }
 
@@ -111,8 +111,8 @@ impl Actor for CandidateRouter {
 impl Handler<Plan> for CandidateRouter {
     type Result = Result<Candidates, AllUnavailable>;
 
-    fn handle(&mut self, Plan(group): Plan, _: &mut Self::Context) -> Self::Result {
-        self.book.plan(&group, Now::read())
+    fn handle(&mut self, Plan(group, context): Plan, _: &mut Self::Context) -> Self::Result {
+        self.book.plan(&group, &context, Now::read())
     }
 }
 

@@ -17,7 +17,10 @@ use aisix_actors::{
 
 pub use self::{
     access::{ApiKey, AppliesTo, CachePolicy, CacheScope},
-    model::{DefaultHeaders, Direct, Dispatch, Model, Routing, TimeoutRule},
+    model::{
+        BackgroundCheck, DefaultHeaders, Direct, Dispatch, FallbackOn, HashOn, MidStream, Model, Routing,
+        TimeoutRule,
+    },
 };
 use super::{
     Config,

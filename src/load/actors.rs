@@ -11,7 +11,7 @@ use std::time::Duration;
 use aisix_actors::budget_ledger::{Budget, BudgetScope, NoJournal, Period, TimeZone};
 use aisix_actors::cache::{Key, Recalled};
 use aisix_actors::candidate_router::{
-    AttemptOutcome, CooldownRule, Group, Strategy, Target, WhenAllUnavailable,
+    AttemptOutcome, CooldownRule, Group, Member, RouteContext, Strategy, Target,
 };
 use aisix_actors::provider_pool::{ProviderKey, TlsProfileId};
 use aisix_actors::rate_limiter::{Layer, RateLimit, Scope};
@@ -84,7 +84,10 @@ impl Request {
             ..RateLimit::default()
         };
         let scope = |id: &str, layer| Arc::new(Scope { id: id.into(), layer, limit: limit.clone() });
-        let target = |id: &str| Arc::new(Target { id: id.into(), cooldown: CooldownRule::default() });
+        let member = |id: &str| {
+            let target = Target { id: id.into(), cooldown: CooldownRule::default(), check_stale_after: None };
+            Member::new(Arc::new(target), id.into())
+        };
         Self {
             budget: Arc::new(Budget {
                 id: "budget".into(),
@@ -98,13 +101,11 @@ impl Request {
                 alert_at: Vec::new(),
             }),
             scopes: [scope("caller", Layer::ApiKey), scope("model:demo", Layer::Model)],
-            group: Arc::new(Group {
-                id: "group".into(),
-                strategy: Strategy::Failover,
-                targets: vec![target("first"), target("second")],
-                max_fallbacks: None,
-                when_all_unavailable: WhenAllUnavailable::Fail,
-            }),
+            group: Arc::new(Group::new(
+                "group".into(),
+                Strategy::Failover,
+                vec![member("first"), member("second")],
+            )),
             provider_key: "key".into(),
         }
     }
@@ -119,7 +120,11 @@ impl Request {
             // Every request is a miss that nobody else waits for, and nothing is kept.
             actors.cache.abandon(fill);
         }
-        let candidates = actors.router.plan(Arc::clone(&self.group)).await.map_err(|_| "router")?;
+        let candidates = actors
+            .router
+            .plan(Arc::clone(&self.group), RouteContext::default())
+            .await
+            .map_err(|_| "router")?;
         let lease = actors.pool.lease(Arc::clone(&self.provider_key)).await.map_err(|_| "pool")?;
         if let Some(candidate) = candidates.first() {
             actors.router.report(candidate, AttemptOutcome::Succeeded { latency: Duration::from_millis(1) });

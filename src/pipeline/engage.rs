@@ -56,7 +56,7 @@ pub async fn engage(
         budgets: hold,
         lease,
         key,
-        in_flight: candidate.begin(),
+        in_flight: candidate.begin_anyway(),
         candidate: candidate.clone(),
     })
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aisix_actors::budget_ledger::Budget;
-use aisix_actors::candidate_router::Candidates;
+use aisix_actors::candidate_router::{Candidates, RouteContext};
 use aisix_actors::types::MicroUsd;
 use smallvec::SmallVec;
 
@@ -33,9 +33,9 @@ pub async fn reserve(
         return Err(Fault::NotImplemented { provider, operation: exchange.endpoint.operation }.into());
     }
     let candidates =
-        exchange.worker.actors.router.plan(model.group.clone()).await.map_err(|out| {
-            Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after }
-        })?;
+        exchange.worker.actors.router.plan(model.group.clone(), RouteContext::default()).await.map_err(
+            |out| Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after },
+        )?;
     let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
     let is_named = exchange.is_model_named;
     let model_budgets = model.budgets.iter().filter(|_| is_named);

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use aisix_actors::Now;
+use aisix_actors::candidate_router::Check;
+
 use crate::harness::*;
 
 /// What every member of a group answers, by name.
@@ -260,8 +263,12 @@ fn a_group_whose_targets_are_all_unhealthy_is_refused_or_tried_anyway() {
         let group =
             Group::start(&[("a", good), ("b", good)], &format!("when_all_unavailable = \"{rule}\""), "");
         let model = group.gateway.gateway.snapshot().resolve("group").expect("declared").model;
-        for target in &model.group.targets {
-            group.gateway.gateway.books.health.mark_unhealthy(&target.id, Some(500));
+        for member in &model.group.members {
+            group.gateway.gateway.books.health.record_check(
+                &member.target.id,
+                Check::Failed(Some(500)),
+                Now::read(),
+            );
         }
         let response = group.ask();
         assert_eq!((response.status, group.asked().as_str()), (status, asked), "{rule}");

@@ -11,8 +11,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::group::{
-    AllUnavailable, AttemptFailure, AttemptOutcome, Condition, Group, Reason, Strategy, Target, TargetStatus,
-    WhenAllUnavailable,
+    AllUnavailable, AttemptFailure, AttemptOutcome, Check, Condition, Group, Reason, RouteContext, Target,
+    TargetStatus, WhenAllUnavailable,
 };
 use crate::register::Register;
 use crate::types::Now;
@@ -64,9 +64,14 @@ impl Health {
     ///
     /// # Errors
     /// When all are unhealthy and the group's policy is to fail, or when it has no targets.
-    pub fn plan(&self, group: &Group, now: Now) -> Result<Candidates, AllUnavailable> {
-        let mut candidates = self.ordered(group, now);
-        let is_choice = group.targets.len() > 1;
+    pub fn plan(
+        &self,
+        group: &Group,
+        context: &RouteContext,
+        now: Now,
+    ) -> Result<Candidates, AllUnavailable> {
+        let mut candidates = self.ordered(group, context, now);
+        let is_choice = group.members.len() > 1;
         let best =
             candidates.iter().map(|candidate| candidate.condition).min_by_key(|condition| *condition as u8);
         let refuses = match (best, group.when_all_unavailable) {
@@ -83,18 +88,16 @@ impl Health {
         if refuses { Err(AllUnavailable { retry_after: None }) } else { Ok(candidates) }
     }
 
-    /// Marks a target unhealthy after a background check, with the status that it saw.
-    pub fn mark_unhealthy(&self, id: &Arc<str>, status: Option<u16>) {
+    /// Records what a background check of a target came to; a cooldown goes on.
+    pub fn record_check(&self, id: &Arc<str>, check: Check, _now: Now) {
         let state = self.targets.entry(id);
-        state.last_check_status.store(status.unwrap_or_default(), Relaxed);
-        state.is_unhealthy.store(true, Relaxed);
-    }
-
-    /// Marks a target healthy after a background check; a cooldown goes on.
-    pub fn mark_healthy(&self, id: &Arc<str>) {
-        let state = self.targets.entry(id);
-        state.last_check_status.store(0, Relaxed);
-        state.is_unhealthy.store(false, Relaxed);
+        let (is_unhealthy, status) = match check {
+            Check::Passed => (false, 0),
+            Check::Ignored(status) => (state.is_unhealthy.load(Relaxed), status),
+            Check::Failed(status) => (true, status.unwrap_or_default()),
+        };
+        state.last_check_status.store(status, Relaxed);
+        state.is_unhealthy.store(is_unhealthy, Relaxed);
     }
 
     /// Returns where a target stands; one that was never planned is healthy.
@@ -139,10 +142,10 @@ impl Health {
     }
 
     /// Returns the targets that may be tried, in the order of the group's strategy.
-    fn ordered(&self, group: &Group, now: Now) -> Candidates {
-        let Strategy::Failover = group.strategy;
+    fn ordered(&self, group: &Group, context: &RouteContext, now: Now) -> Candidates {
         let known = self.targets.read();
-        let tried = group.targets.iter().enumerate().take(group.reach());
+        let places = group.members.iter().map(|member| &member.target).enumerate();
+        let tried = places.filter(|(index, _)| context.eligible.has(*index)).take(group.reach());
         let mut unknown = false;
         let candidates = tried.clone().map_while(|(index, target)| {
             let state = known.get(&target.id);
@@ -234,6 +237,8 @@ impl TargetState {
             reason,
             cooldown_until: cooling.map(|(until, _)| now.unix_of(until)),
             last_check_status: Some(self.last_check_status.load(Relaxed)).filter(|status| *status != 0),
+            last_checked_at: None,
+            consecutive_failures: 0,
             cooled: self.cooled.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             latency: (latency != 0).then(|| Duration::from_micros(latency)),
@@ -260,11 +265,24 @@ impl Candidate {
     }
 
     /// Counts an attempt as under way until the returned value is dropped.
-    pub fn begin(&self) -> InFlight {
+    ///
+    /// # Errors
+    /// When the target has failed, its cooldown is over, and another request is finding out whether it is well.
+    pub fn begin(&self) -> Result<InFlight, BeingProbed> {
+        self.state.in_flight.fetch_add(1, Relaxed);
+        Ok(InFlight(Arc::clone(&self.state)))
+    }
+
+    /// As [`Self::begin`], but asks the target in any case: nobody else is left.
+    pub fn begin_anyway(&self) -> InFlight {
         self.state.in_flight.fetch_add(1, Relaxed);
         InFlight(Arc::clone(&self.state))
     }
 }
+
+/// Another request is finding out whether the target is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BeingProbed;
 
 /// An attempt under way.
 #[derive(Debug)]

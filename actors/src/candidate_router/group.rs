@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use derive_more::{Display, Error};
+use smallvec::SmallVec;
 
 /// How the targets of a group are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,6 +12,18 @@ pub enum Strategy {
     /// As declared.
     #[default]
     Failover,
+    /// In turn, each by its weight (smooth weighted round robin), then on from there.
+    RoundRobin,
+    /// First one at random by weight, then on from there.
+    Weighted,
+    /// By a key of the request: the same key meets the same target while it is there.
+    ConsistentHash,
+    /// The cheapest first.
+    LeastCost,
+    /// The fastest first, by a moving mean.
+    LeastLatency,
+    /// The one with the fewest attempts under way by its weight first.
+    LeastBusy,
 }
 
 /// What to do when every target is unhealthy.
@@ -62,7 +75,10 @@ impl CooldownRule {
         let is_triggered = match failure {
             AttemptFailure::Status(status) => self.trigger_statuses.contains(&status),
             AttemptFailure::Timeout => self.trigger_on_timeout,
-            AttemptFailure::Transport | AttemptFailure::Decode => self.trigger_on_transport,
+            AttemptFailure::InBand(Some(status)) => self.trigger_statuses.contains(&status),
+            AttemptFailure::Transport | AttemptFailure::Decode | AttemptFailure::InBand(None) => {
+                self.trigger_on_transport
+            }
         };
         if !self.enabled || self.default.is_zero() || !is_triggered {
             return None;
@@ -79,6 +95,32 @@ pub struct Target {
     pub id: Arc<str>,
     /// When it cools.
     pub cooldown: CooldownRule,
+    /// How long a failed background check counts; for ever when absent.
+    pub check_stale_after: Option<Duration>,
+}
+
+/// A target's place in one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The target.
+    pub target: Arc<Target>,
+    /// Its name, which decides where it stands on the ring of [`Strategy::ConsistentHash`].
+    pub name: Arc<str>,
+    /// Its share among the others; at least 1.
+    pub weight: u32,
+    /// Higher ones are tried first.
+    pub priority: i32,
+    /// What requests may ask for it by.
+    pub tags: Vec<Box<str>>,
+    /// What its tokens cost, in any unit that all members share; unknown ones come last.
+    pub cost: Option<u64>,
+}
+
+impl Member {
+    /// A member of weight 1 and priority 0, without tags or a cost.
+    pub fn new(target: Arc<Target>, name: Arc<str>) -> Self {
+        Self { target, name, weight: 1, priority: 0, tags: Vec::new(), cost: None }
+    }
 }
 
 /// The targets of one model; a direct model is a group of one.
@@ -89,19 +131,80 @@ pub struct Group {
     /// How the targets are ordered.
     pub strategy: Strategy,
     /// The targets as declared.
-    pub targets: Vec<Arc<Target>>,
+    pub members: Vec<Member>,
     /// How many targets after the first may be tried; all of them when absent.
     pub max_fallbacks: Option<u32>,
     /// What to do when every target is unhealthy.
     pub when_all_unavailable: WhenAllUnavailable,
 }
 
+/// Which members of a group a request may go to, by their places.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Eligible {
+    /// All of them.
+    #[default]
+    All,
+    /// Those whose bit is set; bit `n % 64` of word `n / 64` is member `n`.
+    Some(SmallVec<[u64; 2]>),
+}
+
+/// What a request adds to the choice among a group's targets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RouteContext {
+    /// Where it may go.
+    pub eligible: Eligible,
+    /// What [`Strategy::ConsistentHash`] goes by; see [`hash_key`].
+    pub key: u64,
+}
+
+impl Eligible {
+    /// Those members for which `keep` holds, of those that were eligible.
+    #[must_use]
+    pub fn only(self, count: usize, mut keep: impl FnMut(usize) -> bool) -> Self {
+        let mut words: SmallVec<[u64; 2]> = SmallVec::from_elem(0, count.div_ceil(64));
+        for index in (0..count).filter(|index| self.has(*index)) {
+            words[index / 64] |= u64::from(keep(index)) << (index % 64);
+        }
+        Self::Some(words)
+    }
+
+    /// Whether a member may be asked.
+    pub fn has(&self, index: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(words) => words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1),
+        }
+    }
+
+    /// Whether there is no member that may be asked.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Some(words) if words.iter().all(|word| *word == 0))
+    }
+}
+
 impl Group {
+    /// A group; its members are in the order of declaration.
+    pub fn new(id: Arc<str>, strategy: Strategy, members: Vec<Member>) -> Self {
+        Self { id, strategy, members, max_fallbacks: None, when_all_unavailable: WhenAllUnavailable::Fail }
+    }
+
     /// Returns how many targets may be tried.
     pub(super) fn reach(&self) -> usize {
         let later = self.max_fallbacks.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         later.saturating_add(1)
     }
+}
+
+/// The key of a request on the ring of [`Strategy::ConsistentHash`], the same in every process and version.
+pub fn hash_key(text: &str) -> u64 {
+    // 64-bit FNV-1a, finalised with splitmix64.
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mut mixed = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// What an attempt came to.
@@ -132,6 +235,8 @@ pub enum AttemptFailure {
     Transport,
     /// An answer that could not be read.
     Decode,
+    /// An error inside an answer that had begun, and its status where it names one.
+    InBand(Option<u16>),
 }
 
 /// Why a target is cooling or unhealthy.
@@ -153,13 +258,17 @@ pub enum Reason {
     TransportError,
     /// An answer that could not be read.
     UpstreamDecodeError,
+    /// An error inside an answer that had begun.
+    UpstreamInBandError,
     /// A background check failed.
     BackgroundCheckFailed,
+    /// A background check failed in a way that is not to count.
+    IgnoredTransientError,
 }
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::UpstreamAuthFailure,
         Self::UpstreamRequestTimeout,
         Self::UpstreamRateLimited,
@@ -168,7 +277,9 @@ impl Reason {
         Self::RequestTimeout,
         Self::TransportError,
         Self::UpstreamDecodeError,
+        Self::UpstreamInBandError,
         Self::BackgroundCheckFailed,
+        Self::IgnoredTransientError,
     ];
 
     /// Returns the token in the status documents.
@@ -182,7 +293,9 @@ impl Reason {
             Self::RequestTimeout => "request_timeout",
             Self::TransportError => "transport_error",
             Self::UpstreamDecodeError => "upstream_decode_error",
+            Self::UpstreamInBandError => "upstream_in_band_error",
             Self::BackgroundCheckFailed => "background_check_failed",
+            Self::IgnoredTransientError => "ignored_transient_error",
         }
     }
 
@@ -203,6 +316,7 @@ impl From<AttemptFailure> for Reason {
             AttemptFailure::Timeout => Self::RequestTimeout,
             AttemptFailure::Transport => Self::TransportError,
             AttemptFailure::Decode => Self::UpstreamDecodeError,
+            AttemptFailure::InBand(_) => Self::UpstreamInBandError,
         }
     }
 }
@@ -229,6 +343,17 @@ impl Condition {
     }
 }
 
+/// What a background check of a target came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// It answered.
+    Passed,
+    /// It did not, in a way that is not to count: this status, 408 for no answer in time.
+    Ignored(u16),
+    /// It did not: this status, 408 for no answer in time; `None` when there was none.
+    Failed(Option<u16>),
+}
+
 /// Where a target stands, for status pages and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetStatus {
@@ -240,6 +365,10 @@ pub struct TargetStatus {
     pub cooldown_until: Option<Duration>,
     /// The status that its last failed background check saw.
     pub last_check_status: Option<u16>,
+    /// When it was last checked in the background, in Unix time.
+    pub last_checked_at: Option<Duration>,
+    /// Failures since the last success that another try might have mended.
+    pub consecutive_failures: u32,
     /// How often it began to cool, or cools for longer.
     pub cooled: u64,
     /// Attempts under way.

@@ -18,17 +18,12 @@ fn failed(failure: AttemptFailure) -> AttemptOutcome {
 }
 
 fn target(id: &str, cooldown: CooldownRule) -> Arc<Target> {
-    Arc::new(Target { id: id.into(), cooldown })
+    Arc::new(Target { id: id.into(), cooldown, check_stale_after: None })
 }
 
 fn group(ids: &[&str]) -> Group {
-    Group {
-        id: "group".into(),
-        strategy: Strategy::Failover,
-        targets: ids.iter().map(|id| target(id, CooldownRule::default())).collect(),
-        max_fallbacks: None,
-        when_all_unavailable: WhenAllUnavailable::Fail,
-    }
+    let member = |id: &&str| Member::new(target(id, CooldownRule::default()), (*id).into());
+    Group::new("group".into(), Strategy::Failover, ids.iter().map(member).collect())
 }
 
 fn ids(plan: Result<Candidates, AllUnavailable>) -> Vec<String> {
@@ -37,7 +32,7 @@ fn ids(plan: Result<Candidates, AllUnavailable>) -> Vec<String> {
 
 /// Reports an outcome of the named target.
 fn report(health: &Health, id: &str, outcome: AttemptOutcome, now: Now) {
-    let candidates = health.plan(&group(&[id]), now).unwrap();
+    let candidates = health.plan(&group(&[id]), &RouteContext::default(), now).unwrap();
     health.record(&candidates[0], outcome, now);
 }
 
@@ -45,12 +40,12 @@ fn report(health: &Health, id: &str, outcome: AttemptOutcome, now: Now) {
 fn a_cooled_target_is_left_out_until_its_time_is_over() {
     let health = Health::new();
     let three = group(&["a", "b", "c"]);
-    assert_eq!(ids(health.plan(&three, START)), ["a", "b", "c"]);
+    assert_eq!(ids(health.plan(&three, &RouteContext::default(), START)), ["a", "b", "c"]);
     report(&health, "a", failed(AttemptFailure::Status(500)), START);
-    assert_eq!(ids(health.plan(&three, START)), ["b", "c"]);
-    assert_eq!(health.plan(&three, START).unwrap()[0].index, 1);
-    assert_eq!(ids(health.plan(&three, later(29))), ["b", "c"]);
-    assert_eq!(ids(health.plan(&three, later(30))), ["a", "b", "c"]);
+    assert_eq!(ids(health.plan(&three, &RouteContext::default(), START)), ["b", "c"]);
+    assert_eq!(health.plan(&three, &RouteContext::default(), START).unwrap()[0].index, 1);
+    assert_eq!(ids(health.plan(&three, &RouteContext::default(), later(29))), ["b", "c"]);
+    assert_eq!(ids(health.plan(&three, &RouteContext::default(), later(30))), ["a", "b", "c"]);
 }
 
 #[test]
@@ -58,7 +53,7 @@ fn a_success_ends_the_cooldown_at_once() {
     let health = Health::new();
     report(&health, "a", failed(AttemptFailure::Timeout), START);
     report(&health, "a", OK, START);
-    assert_eq!(ids(health.plan(&group(&["a", "b"]), START)), ["a", "b"]);
+    assert_eq!(ids(health.plan(&group(&["a", "b"]), &RouteContext::default(), START)), ["a", "b"]);
     assert_eq!(health.status("a", START).latency, Some(Duration::from_millis(100)));
 }
 
@@ -69,37 +64,48 @@ fn cooling_targets_are_the_second_choice_and_unhealthy_ones_none() {
     for id in ["a", "c"] {
         report(&health, id, failed(AttemptFailure::Transport), START);
     }
-    health.mark_unhealthy(&"b".into(), Some(503));
-    assert_eq!(ids(health.plan(&three, START)), ["a", "c"]);
+    health.record_check(&"b".into(), Check::Failed(Some(503)), START);
+    assert_eq!(ids(health.plan(&three, &RouteContext::default(), START)), ["a", "c"]);
     for id in ["a", "c"] {
-        health.mark_unhealthy(&id.into(), None);
+        health.record_check(&id.into(), Check::Failed(None), START);
     }
-    assert_eq!(ids(health.plan(&three, START)), ["a", "c"], "a cooldown comes before a failed check");
+    assert_eq!(
+        ids(health.plan(&three, &RouteContext::default(), START)),
+        ["a", "c"],
+        "a cooldown comes before a failed check"
+    );
     let when_over = later(30);
-    assert_eq!(health.plan(&three, when_over).unwrap_err(), AllUnavailable { retry_after: None });
+    assert_eq!(
+        health.plan(&three, &RouteContext::default(), when_over).unwrap_err(),
+        AllUnavailable { retry_after: None }
+    );
     let anyway = Group { when_all_unavailable: WhenAllUnavailable::TryAnyway, ..group(&["a", "b", "c"]) };
-    assert_eq!(ids(health.plan(&anyway, when_over)), ["a", "b", "c"]);
-    health.mark_healthy(&"b".into());
-    assert_eq!(ids(health.plan(&three, when_over)), ["b"]);
+    assert_eq!(ids(health.plan(&anyway, &RouteContext::default(), when_over)), ["a", "b", "c"]);
+    health.record_check(&"b".into(), Check::Passed, START);
+    assert_eq!(ids(health.plan(&three, &RouteContext::default(), when_over)), ["b"]);
 }
 
 #[test]
 fn the_list_is_cut_before_anything_is_left_out() {
     let health = Health::new();
     let cut = Group { max_fallbacks: Some(1), ..group(&["a", "b", "c"]) };
-    assert_eq!(ids(health.plan(&cut, START)), ["a", "b"]);
+    assert_eq!(ids(health.plan(&cut, &RouteContext::default(), START)), ["a", "b"]);
     report(&health, "a", failed(AttemptFailure::Status(429)), START);
-    assert_eq!(ids(health.plan(&cut, START)), ["b"]);
+    assert_eq!(ids(health.plan(&cut, &RouteContext::default(), START)), ["b"]);
     let only = Group { max_fallbacks: Some(0), ..group(&["a", "b", "c"]) };
-    assert_eq!(ids(health.plan(&only, START)), ["a"], "the only one, though it cools");
+    assert_eq!(
+        ids(health.plan(&only, &RouteContext::default(), START)),
+        ["a"],
+        "the only one, though it cools"
+    );
 }
 
 #[test]
 fn a_group_of_one_is_always_planned_and_an_empty_one_never() {
     let health = Health::new();
-    health.mark_unhealthy(&"a".into(), None);
-    assert_eq!(ids(health.plan(&group(&["a"]), START)), ["a"]);
-    assert!(health.plan(&group(&[]), START).is_err());
+    health.record_check(&"a".into(), Check::Failed(None), START);
+    assert_eq!(ids(health.plan(&group(&["a"]), &RouteContext::default(), START)), ["a"]);
+    assert!(health.plan(&group(&[]), &RouteContext::default(), START).is_err());
 }
 
 #[test]
@@ -129,9 +135,9 @@ fn the_rule_decides_whether_and_how_long_a_failure_cools() {
     ];
     for (rule, failure, retry_after, expected) in cases {
         let health = Health::new();
-        let alone = Group { targets: vec![target("a", rule)], ..group(&[]) };
+        let alone = Group { members: vec![Member::new(target("a", rule), "a".into())], ..group(&[]) };
         let retry_after = retry_after.map(Duration::from_secs);
-        let candidate = &health.plan(&alone, START).unwrap()[0];
+        let candidate = &health.plan(&alone, &RouteContext::default(), START).unwrap()[0];
         health.record(candidate, AttemptOutcome::Failed { failure, retry_after }, START);
         let status = health.status("a", START);
         let until = status.cooldown_until.map(|until| (until - START.unix).as_secs());
@@ -155,8 +161,8 @@ fn a_shorter_cooldown_does_not_end_a_longer_one() {
 #[test]
 fn attempts_under_way_are_counted_until_they_are_dropped() {
     let health = Health::new();
-    let candidate = health.plan(&group(&["a"]), START).unwrap()[0].clone();
-    let attempts = [candidate.begin(), candidate.begin()];
+    let candidate = health.plan(&group(&["a"]), &RouteContext::default(), START).unwrap()[0].clone();
+    let attempts = [candidate.begin_anyway(), candidate.begin_anyway()];
     assert_eq!((health.status("a", START).in_flight, health.counters().in_flight), (2, 2));
     drop(attempts);
     assert_eq!(health.counters().in_flight, 0);
@@ -167,14 +173,14 @@ fn the_handle_plans_reports_and_outlives_its_actor() {
     run(async {
         let router = CandidateRouterHandle::new(Arc::new(Health::new()));
         let two = Arc::new(group(&["a", "b"]));
-        let candidates = router.plan(Arc::clone(&two)).await.unwrap();
-        let _attempt = candidates[0].begin();
+        let candidates = router.plan(Arc::clone(&two), RouteContext::default()).await.unwrap();
+        let _attempt = candidates[0].begin_anyway();
         router.crash();
         router.report(&candidates[0], failed(AttemptFailure::Status(500)));
-        assert_eq!(ids(router.plan(Arc::clone(&two)).await), ["b"]);
+        assert_eq!(ids(router.plan(Arc::clone(&two), RouteContext::default()).await), ["b"]);
         router.report(&candidates[0], OK);
         router.crash();
-        assert_eq!(ids(router.plan(two).await), ["a", "b"]);
+        assert_eq!(ids(router.plan(two, RouteContext::default()).await), ["a", "b"]);
         let counters = router.inspect().await;
         assert_eq!((counters.planned, counters.succeeded, counters.failed, counters.in_flight), (3, 1, 1, 1));
     });

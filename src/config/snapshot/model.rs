@@ -2,12 +2,13 @@
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
+use actix_web::http::header::HeaderName;
 use aisix_actors::{
     budget_ledger::Budget, candidate_router::Group, provider_pool::ProviderKey, rate_limiter::Scope,
 };
 
 use crate::{
-    config::{glob::Glob, price::Price},
+    config::{cidr::Cidr, glob::Glob, price::Price},
     providers::Provider,
 };
 
@@ -24,6 +25,12 @@ pub struct Model {
     pub timeout: TimeoutRule,
     /// The longest gap between two parts of a stream.
     pub stream_timeout: TimeoutRule,
+    /// The longest wait for the first token of a stream.
+    pub ttft_timeout: TimeoutRule,
+    /// The longest time of a request over all its attempts, until its answer begins.
+    pub total_timeout: TimeoutRule,
+    /// From where it may be called; empty: from everywhere.
+    pub allowed_cidrs: Vec<Cidr>,
     /// Whether a request that would lose something in translation is refused.
     pub is_strict: bool,
     /// Budgets of this model.
@@ -72,6 +79,12 @@ pub struct Direct {
     pub retries: Option<u32>,
     /// What tokens cost; nothing when unknown.
     pub price: Option<Price>,
+    /// The tokens that a conversation with it may have; nothing when unknown.
+    pub context_window: Option<u64>,
+    /// Whether it goes on with an answer that is begun for it; nothing to take the provider's usual manner.
+    pub prefill: Option<bool>,
+    /// How it is checked in the background; nothing to leave it alone.
+    pub background_check: Option<BackgroundCheck>,
     /// Headers that every request carries.
     pub default_headers: DefaultHeaders,
     /// Names of callers' headers that are handed on.
@@ -119,6 +132,61 @@ pub struct Routing {
     pub retry_on_429: bool,
     /// Further statuses that are tried again and move on.
     pub fallback_on_statuses: Vec<u16>,
+    /// Refusals after which another target is asked, though the same request would be refused here again.
+    pub fallback_on: FallbackOn,
+    /// What becomes of a stream that breaks off.
+    pub mid_stream: MidStream,
+    /// What [`aisix_actors::candidate_router::Strategy::ConsistentHash`] goes by: the first that a request has.
+    pub hash_on: Vec<HashOn>,
+}
+
+/// Refusals after which another target is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FallbackOn {
+    /// The conversation is longer than the target's context: a target with a larger one may take it.
+    pub context_length: bool,
+    /// The target's filter does not like it.
+    pub content_policy: bool,
+}
+
+/// What becomes of a stream that breaks off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MidStream {
+    /// An error frame ends it.
+    #[default]
+    Error,
+    /// Another target is asked to go on with it.
+    Continue,
+}
+
+/// A property of a request that the same caller's next one has too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashOn {
+    /// A header, by its lower-case name.
+    Header(HeaderName),
+    /// A cookie.
+    Cookie(Box<str>),
+    /// The caller's API key.
+    ApiKey,
+    /// The caller's address.
+    ClientIp,
+}
+
+/// A question that is asked from time to time to find out whether a model is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackgroundCheck {
+    /// Between two questions.
+    pub interval: Duration,
+    /// The longest wait for an answer.
+    pub timeout: Duration,
+    /// The question.
+    pub prompt: Box<str>,
+    /// The most tokens of the answer.
+    pub max_tokens: u32,
+    /// How long a bad answer counts.
+    pub stale_after: Duration,
+    /// Statuses that say nothing of the model; no answer in time counts as 408.
+    pub ignore_statuses: Vec<u16>,
 }
 
 /// What a model says about a time limit.

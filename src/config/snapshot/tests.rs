@@ -67,7 +67,7 @@ fn ids_follow_from_kind_and_name() {
     // UUIDv5 of "models/gpt" in the namespace of the specification, computed with another implementation.
     assert_eq!(&*gpt.id, "47a905e4-f780-55c3-a2ee-1a3ec4c23cbd");
     assert_eq!(gpt.group.id, gpt.id);
-    assert_eq!(gpt.group.targets[0].id, gpt.id);
+    assert_eq!(gpt.group.members[0].target.id, gpt.id);
 }
 
 #[test]
@@ -101,9 +101,9 @@ fn a_routing_model_holds_its_targets_in_order() {
     let Dispatch::Routing(routing) = &model.dispatch else { panic!("r is a routing model") };
     let members: Vec<&str> = routing.members.iter().map(|member| &*member.name).collect();
     assert_eq!(members, ["b", "a"]);
-    let targets: Vec<&Arc<str>> = model.group.targets.iter().map(|target| &target.id).collect();
+    let targets: Vec<&Arc<str>> = model.group.members.iter().map(|member| &member.target.id).collect();
     assert_eq!(targets, routing.members.iter().map(|member| &member.id).collect::<Vec<_>>());
-    assert!(Arc::ptr_eq(&model.group.targets[0], &routing.members[0].group.targets[0]));
+    assert!(Arc::ptr_eq(&model.group.members[0].target, &routing.members[0].group.members[0].target));
 }
 
 #[test]

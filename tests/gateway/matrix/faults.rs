@@ -1,6 +1,9 @@
 //! What providers do wrong, at every endpoint: an error in the endpoint's own envelope, or a stream that says that it
 //! broke off.
 
+use aisix_actors::Now;
+use aisix_actors::candidate_router::Check;
+
 use super::*;
 
 /// Rows that are asked and whose answer the gateway reads.
@@ -91,8 +94,8 @@ fn a_group_without_targets_is_a_503_with_the_time_to_wait() {
     let more = model("n", "up", "") + &routing("group", &["m", "n"], "when_all_unavailable = \"fail\"");
     let gateway = gateway_over(&upstream, &more);
     let group = gateway.gateway.snapshot().resolve("group").expect("declared").model;
-    for target in &group.group.targets {
-        gateway.gateway.books.health.mark_unhealthy(&target.id, Some(500));
+    for member in &group.group.members {
+        gateway.gateway.books.health.record_check(&member.target.id, Check::Failed(Some(500)), Now::read());
     }
     for row in read() {
         let response = ask(&gateway, row, "sk-test", "group");

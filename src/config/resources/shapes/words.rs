@@ -14,6 +14,18 @@ use serde::{Deserialize, Serialize};
 pub(super) enum StrategyShape {
     /// As listed.
     Failover,
+    /// In turn, each by its weight, then on from there.
+    RoundRobin,
+    /// First one at random by weight, then on from there.
+    Weighted,
+    /// The same key meets the same target; see `hash_on`.
+    ConsistentHash,
+    /// The cheapest first; those without a price last.
+    LeastCost,
+    /// The fastest first; those that nobody has asked yet before them.
+    LeastLatency,
+    /// The one with the fewest requests in progress, by its weight.
+    LeastBusy,
 }
 
 /// How the file spells a [`WhenAllUnavailable`].

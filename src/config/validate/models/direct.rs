@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aisix_actors::candidate_router::{CooldownRule, Group, Strategy, Target, WhenAllUnavailable};
+use aisix_actors::candidate_router::{CooldownRule, Group, Member, Strategy, Target, WhenAllUnavailable};
 
 use super::{Known, assemble, check_statuses, is_wildcard};
 use crate::config::{
@@ -37,13 +37,12 @@ pub(super) fn resolve(
     }
     let key = provider_key(place, shape, known, problems)?;
     let id = entry.id.clone();
+    let target = Arc::new(Target { id: id.clone(), cooldown, check_stale_after: None });
+    let member = Member::new(target, shape.display_name.as_str().into());
+    // A model that is asked for by name is always tried: there is nothing else to choose.
     let group = Group {
-        id: id.clone(),
-        strategy: Strategy::Failover,
-        targets: vec![Arc::new(Target { id, cooldown })],
-        max_fallbacks: None,
-        // A model that is asked for by name is always tried: there is nothing else to choose.
         when_all_unavailable: WhenAllUnavailable::TryAnyway,
+        ..Group::new(id, Strategy::Failover, vec![member])
     };
     let direct = Direct {
         provider: key.provider,
@@ -55,6 +54,9 @@ pub(super) fn resolve(
         provider_key_budgets: key.budgets.clone(),
         retries: shape.retries,
         price,
+        context_window: None,
+        prefill: None,
+        background_check: None,
         default_headers: key.default_headers.clone(),
         forwarded_headers: key.forwarded_headers.clone(),
     };

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use aisix_actors::candidate_router::Group;
+use aisix_actors::candidate_router::{Group, Member};
 
 use super::{Known, assemble, check_statuses, is_routing, is_wildcard};
 use crate::config::{
@@ -14,7 +14,7 @@ use crate::config::{
         Declared,
         shapes::{ModelShape, RoutingShape},
     },
-    snapshot::{Dispatch, Model, Routing},
+    snapshot::{Dispatch, FallbackOn, MidStream, Model, Routing},
 };
 
 /// The models that may be targets.
@@ -42,18 +42,23 @@ pub(super) fn resolve(
     let statuses = &routing.fallback_on_statuses;
     check_statuses(place, "routing.fallback_on_statuses", statuses, 400..=599, problems);
     let targets = targets(place, routing, members, known, problems)?;
+    let members = targets.iter().filter_map(|model| {
+        let target = model.group.members.first()?.target.clone();
+        Some(Member::new(target, model.name.clone()))
+    });
     let group = Group {
-        id: entry.id.clone(),
-        strategy: routing.strategy,
-        targets: targets.iter().flat_map(|member| member.group.targets.first().cloned()).collect(),
         max_fallbacks: routing.max_fallbacks,
         when_all_unavailable: routing.when_all_unavailable,
+        ..Group::new(entry.id.clone(), routing.strategy, members.collect())
     };
     let routing = Routing {
         members: targets,
         retries: routing.retries,
         retry_on_429: routing.retry_on_429,
         fallback_on_statuses: statuses.clone(),
+        fallback_on: FallbackOn::default(),
+        mid_stream: MidStream::Error,
+        hash_on: Vec::new(),
     };
     Some(assemble(shape, group, Dispatch::Routing(routing), known))
 }
