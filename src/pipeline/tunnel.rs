@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 
 use super::admit::credential;
 use super::attempt::failed;
-use super::bytes::body;
+use super::bytes::{body, whole};
 use super::engage::engage;
 use super::exchange::{Engaged, Exchange, Outcome};
 use super::headers;
@@ -168,7 +168,7 @@ async fn ask(
     let response = head(exchange, &upstream);
     let upstream = without_body(request.method(), upstream);
     let limit = exchange.snapshot.settings.upstream.max_response_bytes;
-    let bytes = within(gap, upstream.body.read_all(limit)).await?;
+    let bytes = whole(upstream.body, gap, limit).await?;
     let encoding = response.headers().get(CONTENT_ENCODING);
     screen::opaque_answer(exchange, &bytes, encoding).await?;
     Ok(Asked::Judged(response.map_body(|_, ()| bytes).map_into_boxed_body()))
