@@ -56,7 +56,6 @@ use crate::endpoints::{self, Endpoint};
 use crate::envelope::{Failure, REQUEST_ID};
 use crate::error::{Fault, GatewayError};
 use crate::gateway::Worker;
-use crate::operation::Operation;
 use crate::tokens;
 use crate::upstream::UpstreamResponse;
 
@@ -234,8 +233,7 @@ async fn judged(
     response: Box<UpstreamResponse>,
     gap: Option<Duration>,
 ) -> Result<Ready, GatewayError> {
-    let is_text = exchange.endpoint.operation != Operation::Speak;
-    if !is_text || !screen::judges_answers(exchange) {
+    if !exchange.endpoint.operation.answers_words() || !screen::judges_answers(exchange) {
         return Ok(Ready::Bytes(response, gap));
     }
     exchange.usage = Some(Usage::estimated(call.prompt_tokens, 0));
