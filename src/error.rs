@@ -13,8 +13,10 @@ use derive_more::{Display, Error, From};
 use crate::guardrails::Blocked;
 
 mod kind;
+mod refusal;
 
 pub use kind::Kind;
+pub use refusal::UpstreamRefusal;
 
 /// Any failure of an exchange.
 #[derive(Debug, Display, Error, From)]
@@ -294,24 +296,6 @@ impl GatewayError {
             error => error.to_string(),
         }
     }
-}
-
-/// What a provider said when it refused.
-#[derive(Debug, Clone, Default, Display)]
-#[display("{message}")]
-pub struct UpstreamRefusal {
-    /// The provider's status; `None` where an error inside a stream names none.
-    pub status: Option<u16>,
-    /// What the caller may read: the provider's words for 4xx, nothing of them otherwise.
-    pub message: String,
-    /// The member at fault, in the provider's words.
-    pub param: Option<String>,
-    /// The provider's code.
-    pub code: Option<String>,
-    /// When to come back.
-    pub retry_after: Option<Duration>,
-    /// Whether it came inside a stream of which the caller has a part already.
-    pub in_band: bool,
 }
 
 /// A failure of the gateway, or of what it was told to do.

@@ -303,9 +303,8 @@ pub fn refusal(dialect: Dialect, status: u16, retry_after: Option<Duration>, bod
     };
     let mut refusal = match status {
         400..=499 => read(status, body),
-        _ => UpstreamRefusal { message: format!("upstream returned {status}"), ..UpstreamRefusal::default() },
+        _ => UpstreamRefusal::hidden(Some(status)),
     };
-    refusal.status = Some(status);
     refusal.retry_after = retry_after;
     UpstreamError::Refused(Box::new(refusal))
 }
