@@ -266,8 +266,9 @@ impl UpstreamError {
     #[must_use]
     pub fn tidied(mut self, credential: Option<&str>) -> Self {
         if let Self::Refused(refusal) = &mut self {
-            let texts = [Some(&mut refusal.message), refusal.param.as_mut(), refusal.code.as_mut()];
-            for text in texts.into_iter().flatten() {
+            let members = [&mut refusal.param, &mut refusal.code, &mut refusal.error_code];
+            let texts = members.into_iter().flatten().chain([&mut refusal.message]);
+            for text in texts {
                 if let Some(credential) = credential.filter(|credential| text.contains(credential)) {
                     *text = text.replace(credential, "***");
                 }

@@ -19,6 +19,8 @@ pub struct UpstreamRefusal {
     pub param: Option<String>,
     /// The provider's code.
     pub code: Option<String>,
+    /// Anthropic's code in the details of an error, by which its clients find a way out.
+    pub error_code: Option<String>,
     /// When to come back.
     pub retry_after: Option<Duration>,
     /// Whether it came inside a stream of which the caller has a part already.
@@ -42,7 +44,7 @@ impl UpstreamRefusal {
         Self { status, message, ..Self::default() }
     }
 
-    /// As the answer with this status: its words, param and code for 4xx, nothing of the provider's otherwise.
+    /// As the answer with this status: its words, param and codes for 4xx, nothing of the provider's otherwise.
     #[must_use]
     pub fn answered(self, status: u16) -> Self {
         let mut refusal = Self { status: Some(status), ..self }.embedded();

@@ -1,7 +1,7 @@
 //! Errors: what an answer with an error status says, and errors where an answer belongs.
 
 use super::super::json::shape::Json;
-use super::wire::{ErrorBlock, ErrorBody};
+use super::wire::{ErrorBlock, ErrorBody, ErrorDetails};
 use crate::error::{UpstreamError, UpstreamRefusal};
 
 /// Reads an error answer: words and code for 4xx, nothing of the provider's otherwise.
@@ -46,9 +46,16 @@ fn words(error: Json<'_>) -> (Option<String>, UpstreamRefusal) {
     let refusal = UpstreamRefusal {
         message: block.message.map_or_else(|| error.0.to_owned(), |message| message.decode().into_owned()),
         code: kind.as_deref().and_then(code).map(str::to_owned),
+        error_code: block.details.and_then(error_code),
         ..UpstreamRefusal::default()
     };
     (kind, refusal)
+}
+
+/// The code in the details of an error, whatever else they are.
+fn error_code(details: Json<'_>) -> Option<String> {
+    let details: ErrorDetails<'_> = serde_json::from_str(details.0).ok()?;
+    details.code.map(|code| code.decode().into_owned())
 }
 
 /// The code that callers get for a type of error.

@@ -155,5 +155,10 @@ shape! {
     ErrorBlock {
         "type" => kind: Text<'a>,
         "message" => message: Text<'a>,
+        "details" => details: Json<'a>,
+    }
+    /// What a client decides by.
+    ErrorDetails {
+        "error_code" => code: Text<'a>,
     }
 }
