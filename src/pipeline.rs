@@ -56,7 +56,6 @@ use crate::endpoints::{self, Endpoint};
 use crate::envelope::{Failure, REQUEST_ID};
 use crate::error::{Fault, GatewayError};
 use crate::gateway::Worker;
-use crate::operation::Operation;
 use crate::tokens;
 use crate::upstream::UpstreamResponse;
 
@@ -234,14 +233,13 @@ async fn judged(
     response: Box<UpstreamResponse>,
     gap: Option<Duration>,
 ) -> Result<Ready, GatewayError> {
-    let is_text = exchange.endpoint.operation != Operation::Speak;
-    if !is_text || !screen::judges_answers(exchange) {
+    if !exchange.endpoint.operation.answers_words() || !screen::judges_answers(exchange) {
         return Ok(Ready::Bytes(response, gap));
     }
     exchange.usage = Some(Usage::estimated(call.prompt_tokens, 0));
     let head = bytes::head(&response);
     let limit = exchange.snapshot.settings.upstream.max_response_bytes;
-    let text = patience::within(gap, response.body.read_all(limit)).await?;
+    let text = bytes::whole(response.body, gap, limit).await?;
     let text = screen::text(exchange, text).await?;
     Ok(Ready::Whole(finish(exchange, head.map_body(|_, ()| text).map_into_boxed_body()).await))
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    AccessError, AdminError, BudgetError, Fault, GatewayError, RequestError, UpstreamError, UpstreamRefusal,
-};
+use super::{AccessError, AdminError, BudgetError, Fault, GatewayError, RequestError, UpstreamError};
 
 macro_rules! kinds {
     ($(#[doc = $doc:literal] $kind:ident: $status:literal, $type:literal, $code:expr;)*) => {
@@ -228,14 +226,6 @@ impl UpstreamError {
             refusal.in_band = true;
         }
         self
-    }
-}
-
-impl UpstreamRefusal {
-    /// What the caller gets for the provider's status: 4xx as it is, everything else 502.
-    #[must_use]
-    pub fn caller_status(&self) -> u16 {
-        self.status.filter(|status| (400..=499).contains(status)).unwrap_or(502)
     }
 }
 

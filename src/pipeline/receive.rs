@@ -109,7 +109,7 @@ fn path_model(request: &HttpRequest) -> Option<Cow<'_, str>> {
 }
 
 /// A name that a caller sent, short enough to be sent back.
-fn shown(name: &str) -> Box<str> {
+pub fn shown(name: &str) -> Box<str> {
     name.chars().filter(|character| !character.is_control()).take(128).collect()
 }
 
