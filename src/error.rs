@@ -16,7 +16,7 @@ mod kind;
 mod refusal;
 
 pub use kind::Kind;
-pub use refusal::UpstreamRefusal;
+pub use refusal::{RefusalClass, UpstreamRefusal};
 
 /// Any failure of an exchange.
 #[derive(Debug, Display, Error, From)]
@@ -164,6 +164,9 @@ pub enum AccessError {
     /// A model outside the key's `allowed_models`.
     #[display("this API key may not use the model \"{_0}\"")]
     ModelNotAllowed(#[error(not(source))] Box<str>),
+    /// An address outside the `allowed_cidrs` of the model, or of all targets of it.
+    #[display("the model may not be used from this address")]
+    AddressNotAllowed,
 }
 
 /// A rate limit's refusal, in the caller's words.

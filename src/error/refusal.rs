@@ -63,3 +63,91 @@ impl UpstreamRefusal {
         }
     }
 }
+
+/// Why a provider refused, as far as another target may see it differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalClass {
+    /// The conversation is longer than the model's context.
+    ContextLength,
+    /// A filter of the provider's does not like it.
+    ContentPolicy,
+    /// Anything else.
+    Other,
+}
+
+/// Codes that say that a conversation is too long: OpenAI, Azure and those who are like them.
+const TOO_LONG_CODES: [&str; 2] = ["context_length_exceeded", "context_window_exceeded"];
+
+/// What providers without such a code write, in lower case: Anthropic, Gemini, Cohere, vLLM and DeepSeek, xAI, Mistral.
+const TOO_LONG_WORDS: [&str; 9] = [
+    "prompt is too long",
+    "input token count",
+    "too many tokens",
+    "maximum context length",
+    "maximum prompt length",
+    "too large for model with",
+    "context window",
+    "exceed context limit",
+    "reduce the length of the messages",
+];
+
+/// Codes of filters: OpenAI, Azure.
+const FILTER_CODES: [&str; 3] = ["content_policy_violation", "content_filter", "moderation_blocked"];
+
+/// What providers without such a code write, in lower case: Anthropic, Azure, OpenRouter.
+const FILTER_WORDS: [&str; 4] =
+    ["content filtering policy", "content management policy", "content policy", "requires moderation"];
+
+impl UpstreamRefusal {
+    /// Why it was refused: by the provider's code, otherwise by its words.
+    #[must_use]
+    pub fn class(&self) -> RefusalClass {
+        if !matches!(self.status, Some(400 | 403 | 413 | 422)) {
+            return RefusalClass::Other;
+        }
+        let code = self.code.as_deref().unwrap_or_default();
+        let message = self.message.to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
+        if TOO_LONG_CODES.contains(&code) || (code != "rate_limit_exceeded" && says(&TOO_LONG_WORDS)) {
+            RefusalClass::ContextLength
+        } else if FILTER_CODES.contains(&code) || says(&FILTER_WORDS) {
+            RefusalClass::ContentPolicy
+        } else {
+            RefusalClass::Other
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_sorted_by_its_code_and_otherwise_by_its_words() {
+        let cases = [
+            (400, Some("context_length_exceeded"), "whatever", RefusalClass::ContextLength),
+            (400, None, "prompt is too long: 210000 tokens > 200000 maximum", RefusalClass::ContextLength),
+            (
+                400,
+                None,
+                "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+                RefusalClass::ContextLength,
+            ),
+            (400, None, "This model's maximum context length is 8192 tokens.", RefusalClass::ContextLength),
+            (400, Some("content_filter"), "filtered", RefusalClass::ContentPolicy),
+            (400, None, "Output blocked by content filtering policy", RefusalClass::ContentPolicy),
+            (400, Some("invalid_value"), "max_tokens is too large", RefusalClass::Other),
+            (429, None, "too many tokens per minute", RefusalClass::Other),
+            (500, None, "prompt is too long", RefusalClass::Other),
+        ];
+        for (status, code, message, class) in cases {
+            let refusal = UpstreamRefusal {
+                status: Some(status),
+                code: code.map(str::to_owned),
+                message: message.to_owned(),
+                ..UpstreamRefusal::default()
+            };
+            assert_eq!(refusal.class(), class, "{message}");
+        }
+    }
+}

@@ -99,6 +99,9 @@ pub async fn receive(
     if !caller.allows(&call.model) {
         return Err(AccessError::ModelNotAllowed(shown(&call.model)).into());
     }
+    if exchange.model.as_ref().is_some_and(|named| !named.model.admits(exchange.client.ip)) {
+        return Err(AccessError::AddressNotAllowed.into());
+    }
     Ok(call)
 }
 

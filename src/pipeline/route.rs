@@ -107,7 +107,8 @@ fn key<'a>(exchange: &Exchange, headers: &'a HeaderMap, caller: &'a ApiKey, on: 
 
 /// The value of a cookie.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
-    let pairs = headers.get_all(COOKIE).filter_map(|value| value.to_str().ok()).flat_map(|all| all.split(';'));
+    let pairs =
+        headers.get_all(COOKIE).filter_map(|value| value.to_str().ok()).flat_map(|all| all.split(';'));
     let mut values = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(own, _)| *own == name);
     values.next().map(|(_, value)| Cow::Borrowed(value.trim_matches('"')))
 }

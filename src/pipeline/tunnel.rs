@@ -183,12 +183,12 @@ async fn reach(
     let Dispatch::Direct(direct) = &model.dispatch else {
         return Err(Fault::ProviderUnavailable(call.model.clone()).into());
     };
-    let candidates = reserve::reserve(exchange, caller, call, &model).await?;
+    let candidates = reserve::reserve(exchange, request.headers(), caller, call, &model).await?;
     let Some(candidate) = candidates.into_iter().next() else {
         return Err(Fault::AllUnavailable { model: call.model.clone(), retry_after: None }.into());
     };
     exchange.attempts.push(Attempt::begin(&model, AttemptKind::Initial, false));
-    let engaged = engage(exchange, call, &model, direct, &candidate).await?;
+    let engaged = engage(exchange, call, &model, direct, &candidate, candidate.begin_anyway()).await?;
     let patience = Patience::of(&exchange.snapshot.settings, &model, None);
     exchange.last_attempt(|attempt| attempt.is_sent = true);
     let started = Instant::now();

@@ -1,6 +1,6 @@
 //! What callers ask for: a model with an upstream of its own, or a choice among such models.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::http::header::HeaderName;
 use aisix_actors::{
@@ -47,6 +47,12 @@ impl Model {
     /// Whether the name stands for many.
     pub fn is_wildcard(&self) -> bool {
         self.name.contains('*')
+    }
+
+    /// Whether it may be called from an address. One that nobody knows lies in no network.
+    pub fn admits(&self, address: Option<IpAddr>) -> bool {
+        let is_inside = |address| self.allowed_cidrs.iter().any(|network| network.contains(address));
+        self.allowed_cidrs.is_empty() || address.is_some_and(is_inside)
     }
 }
 
