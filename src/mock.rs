@@ -22,6 +22,7 @@ mod fault;
 mod images;
 mod moderations;
 mod plain;
+pub(crate) mod player;
 mod request;
 mod rerank;
 mod schema;
