@@ -1,9 +1,9 @@
 //! Answers of the provider in this process, with the same head, body and manners as one from the network.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::CONTENT_TYPE;
 use bytes::Bytes;
@@ -12,18 +12,19 @@ use futures::{Stream, StreamExt};
 use super::{Content, UpstreamBody, UpstreamRequest, UpstreamResponse};
 use crate::error::UpstreamError;
 use crate::mock::player::{BrokenOff, Player};
-use crate::mock::{self, Hints, MockBody, MockRequest};
+use crate::mock::{self, Hints, MockBody, MockRequest, Tally};
 
-/// Fresh ids for the answers of this process; it only counts.
-static ANSWERS: AtomicU64 = AtomicU64::new(1);
+/// The requests of this process: for fresh ids, and for faults that come and go.
+static TALLY: LazyLock<Arc<Tally>> = LazyLock::new(Arc::default);
 
 /// A body of the mock provider on its way.
 pub struct InProcess(Player);
 
 pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamResponse, UpstreamError> {
     let hints = Hints {
-        seed: ANSWERS.fetch_add(1, Ordering::Relaxed),
+        seed: TALLY.next_number(),
         created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        tally: Arc::clone(&TALLY),
         ..Hints::default()
     };
     let asked = MockRequest {
@@ -53,7 +54,7 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
         },
         content_type: header("content-type").and_then(|value| value.try_into().ok()),
         content_length: None,
-        retry_after: header("retry-after").and_then(|value| value.parse().ok()).map(Duration::from_secs),
+        retry_after: header("retry-after").and_then(super::wait_of),
         request_id: header("x-request-id").and_then(|value| value.try_into().ok()),
         body: UpstreamBody::InProcess(InProcess(player)),
     })
