@@ -98,3 +98,45 @@ fn names() -> String {
          events of a stream that carry content:\n{faults}\nNumbers of faults, each a name too:\n{numbers}"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        mock: MockArgs,
+    }
+
+    fn plan(words: &[&str]) -> Option<FaultPlan> {
+        let line = Line::try_parse_from([&["mock"], words].concat()).expect("usable arguments");
+        line.mock.options().faults
+    }
+
+    #[test]
+    fn faults_come_by_flags() {
+        assert!(plan(&[]).is_none());
+        let plan = plan(&["--fault", "s03,S08", "--rate", "0.3", "--seed", "7"]).expect("a plan");
+        assert_eq!(
+            plan.faults,
+            ["500-once".parse(), "cut-40-60".parse()].map(|fault| fault.expect("a fault"))
+        );
+        assert_eq!((plan.rate, plan.seed, plan.first, plan.flap), (0.3, 7, None, None));
+        for wrong in [["--fault", "s17"], ["--rate", "0.5"], ["--fault-rate", "2"]] {
+            assert!(Line::try_parse_from([&["mock"], &wrong[..]].concat()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_number_and_fits_a_terminal() {
+        let help = names();
+        for (number, name, _) in NUMBERS {
+            assert!(help.contains(&format!("{number} = {name}")), "{number}");
+        }
+        let widest = help.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(120), "{widest:?}");
+    }
+}
