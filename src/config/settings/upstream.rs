@@ -14,6 +14,8 @@ pub struct Upstream {
     stream_timeout_ms: u64,
     first_byte_timeout_ms: u64,
     stream_total_timeout_ms: u64,
+    ttft_timeout_ms: u64,
+    total_timeout_ms: u64,
     pub(super) connect_timeout_ms: u64,
     pub(super) tcp_keepalive_secs: u64,
     pub(super) tcp_keepalive_interval_secs: u64,
@@ -35,6 +37,8 @@ impl Default for Upstream {
             stream_timeout_ms: 0,
             first_byte_timeout_ms: 0,
             stream_total_timeout_ms: 0,
+            ttft_timeout_ms: 0,
+            total_timeout_ms: 0,
             connect_timeout_ms: 5_000,
             tcp_keepalive_secs: 60,
             tcp_keepalive_interval_secs: 30,
@@ -67,6 +71,16 @@ impl Upstream {
     /// The longest that a stream may take in all; `None` for no limit.
     pub fn stream_total_timeout(&self) -> Option<Duration> {
         millis(self.stream_total_timeout_ms)
+    }
+
+    /// The longest wait for the first token of a stream; `None` for no limit of its own.
+    pub fn ttft_timeout(&self) -> Option<Duration> {
+        millis(self.ttft_timeout_ms)
+    }
+
+    /// The longest time of a request over all its attempts, until its answer begins; `None` for no limit.
+    pub fn total_timeout(&self) -> Option<Duration> {
+        millis(self.total_timeout_ms)
     }
 
     /// The time in which a connection (name, TCP, TLS) must stand.

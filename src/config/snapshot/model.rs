@@ -1,11 +1,13 @@
 //! What callers ask for: a model with an upstream of its own, or a choice among such models.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::http::header::HeaderName;
 use aisix_actors::{
     budget_ledger::Budget, candidate_router::Group, provider_pool::ProviderKey, rate_limiter::Scope,
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{cidr::Cidr, glob::Glob, price::Price},
@@ -47,6 +49,12 @@ impl Model {
     /// Whether the name stands for many.
     pub fn is_wildcard(&self) -> bool {
         self.name.contains('*')
+    }
+
+    /// Whether it may be called from an address. One that nobody knows lies in no network.
+    pub fn admits(&self, address: Option<IpAddr>) -> bool {
+        let is_inside = |address| self.allowed_cidrs.iter().any(|network| network.contains(address));
+        self.allowed_cidrs.is_empty() || address.is_some_and(is_inside)
     }
 }
 
@@ -150,7 +158,8 @@ pub struct FallbackOn {
 }
 
 /// What becomes of a stream that breaks off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum MidStream {
     /// An error frame ends it.
     #[default]
