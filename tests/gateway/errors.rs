@@ -23,6 +23,7 @@ fn specified(kind: Kind) -> (u16, &'static str, Option<&'static str>) {
         Kind::ApiKeyDisabled => (401, "invalid_api_key", Some("api_key_disabled")),
         Kind::AuthThrottled => (429, "rate_limit_exceeded", Some("auth_throttled")),
         Kind::PermissionDenied => (403, "permission_denied", None),
+        Kind::IpRestricted => (403, "permission_denied", Some("ip_restricted")),
         Kind::ModelNotFound => (404, "model_not_found", None),
         Kind::RateLimitExceeded => (429, "rate_limit_exceeded", None),
         Kind::BudgetExceeded => (429, "billing_error", Some("budget_exceeded")),
@@ -47,7 +48,7 @@ fn specified(kind: Kind) -> (u16, &'static str, Option<&'static str>) {
     }
 }
 
-const KINDS: [Kind; 32] = [
+const KINDS: [Kind; 33] = [
     Kind::AdminInvalid,
     Kind::AdminUnauthorized,
     Kind::ResourceNotFound,
@@ -65,6 +66,7 @@ const KINDS: [Kind; 32] = [
     Kind::ApiKeyDisabled,
     Kind::AuthThrottled,
     Kind::PermissionDenied,
+    Kind::IpRestricted,
     Kind::ModelNotFound,
     Kind::RateLimitExceeded,
     Kind::BudgetExceeded,

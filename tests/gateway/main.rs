@@ -4,6 +4,7 @@
 //! an event with a deadline.
 
 mod admin;
+mod allowed_cidrs;
 mod auth_throttle;
 mod bad_input;
 mod budgets;
