@@ -67,6 +67,8 @@ async fn keep_checking(gateway: Arc<Gateway>) {
         }
         let next = schedule.next_due().filter(|_| asked.len() < MOST_AT_ONCE);
         tokio::select! {
+            // First, so that no answer counts for a configuration in which nobody asks.
+            biased;
             () = gateway.renewed() => has_changed = true,
             Some(answered) = asked.next(), if !asked.is_empty() => conclude(&gateway, &mut schedule, &answered),
             () = until(next) => {}

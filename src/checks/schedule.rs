@@ -55,7 +55,7 @@ impl Schedule {
                     due: row.asked.map_or(Some(now), |asked| asked.checked_add(interval)),
                     ..row
                 },
-                _ => {
+                before => {
                     self.rounds += 1;
                     Row {
                         model: model.clone(),
@@ -63,7 +63,8 @@ impl Schedule {
                         due: Some(now),
                         asked: None,
                         is_being_asked: false,
-                        verdict: None,
+                        // The router knows no better yet.
+                        verdict: before.and_then(|row| row.verdict),
                     }
                 }
             };
@@ -212,7 +213,12 @@ mod tests {
         let due = take(&mut schedule, after(1));
         assert_eq!(names(&due), ["b", "c"]);
         assert_eq!(schedule.next_due(), Some(after(20)));
-        assert_eq!(schedule.conclude(&due[0], FAILED), Some(None), "nothing was known of the new question");
+        assert_eq!(
+            schedule.conclude(&due[0], FAILED),
+            Some(Some(FAILED)),
+            "it counts until there is another"
+        );
+        assert_eq!(schedule.conclude(&due[1], FAILED), Some(None));
     }
 
     #[test]
