@@ -13,6 +13,7 @@ use aisix_actors::provider_pool::ProviderKey;
 use aisix_actors::types::Now;
 use aisix_actors::{Actors, Books, CacheBook, Ledger};
 use arc_swap::{ArcSwap, Guard};
+use tokio::sync::Notify;
 
 mod auth_throttle;
 mod certificate;
@@ -50,6 +51,7 @@ pub struct Gateway {
     /// What is counted and written of every exchange.
     pub telemetry: Arc<Telemetry>,
     is_draining: AtomicBool,
+    renewed: Notify,
 }
 
 impl Gateway {
@@ -80,6 +82,7 @@ impl Gateway {
             admin_certificate,
             telemetry: Arc::new(telemetry),
             is_draining: AtomicBool::new(false),
+            renewed: Notify::new(),
         })
     }
 
@@ -93,11 +96,18 @@ impl Gateway {
     /// theirs, with its provider keys, until [`Gateway::retire`]; `retired` are those still in use, oldest first.
     #[must_use]
     pub fn install(&self, snapshot: Snapshot, retired: &[Arc<Snapshot>]) -> Arc<Snapshot> {
-        let before = self.snapshot();
+        let current = self.snapshot();
         let snapshot = Arc::new(snapshot);
-        self.install_keys(retired.iter().chain([&before, &snapshot]));
+        self.install_keys(retired.iter().chain([&current, &snapshot]));
         self.configure_edge(&snapshot);
-        self.snapshot.swap(snapshot)
+        let before = self.snapshot.swap(snapshot);
+        self.renewed.notify_one();
+        before
+    }
+
+    /// Waits until another configuration is in force than when this last returned. For one who waits.
+    pub async fn renewed(&self) {
+        self.renewed.notified().await;
     }
 
     /// Gives the pool the provider keys of several configurations, oldest first: of those with the same id the latest

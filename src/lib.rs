@@ -13,6 +13,7 @@
 //! * [`registry`]: what changes the configuration while the gateway runs; the store
 //! * [`openapi`]: what the listeners answer, in words for machines
 //! * [`gateway`] and [`server`]: what a process and a thread hold; listeners and draining
+//! * [`checks`]: models are asked from time to time whether they are well
 //! * [`telemetry`]: the log
 //! * [`mock`]: a provider in this process
 //! * [`load`]: the load test
@@ -20,6 +21,7 @@
 //!
 //! The five actors live in the crate `aisix_actors`.
 
+pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod dialect;

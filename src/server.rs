@@ -19,6 +19,7 @@ use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderValue, SERVER};
 use tokio_rustls::TlsAcceptor;
 
+use crate::checks::Checks;
 use crate::config::settings::rewritten;
 use crate::config::snapshot::Snapshot;
 use crate::endpoints;
@@ -73,6 +74,7 @@ pub struct Running {
     /// Where metrics are scraped.
     pub metrics_addr: Option<SocketAddr>,
     servers: Vec<ServerHandle>,
+    checks: Checks,
 }
 
 impl Application {
@@ -128,7 +130,8 @@ impl Application {
             }
         }
         let [admin_addr, metrics_addr] = addrs;
-        Ok(Running { gateway, proxy_addr, admin_addr, metrics_addr, servers })
+        let checks = Checks::start(&gateway);
+        Ok(Running { gateway, proxy_addr, admin_addr, metrics_addr, servers, checks })
     }
 }
 
@@ -137,6 +140,7 @@ impl Running {
     /// listeners close.
     pub async fn drain(self, min_drain: Duration) {
         self.gateway.start_draining();
+        self.checks.stop();
         log::info!("draining: {} exchanges open", self.gateway.open_exchanges());
         tokio::time::sleep(min_drain).await;
         while self.gateway.open_exchanges() > 0 {
@@ -153,6 +157,7 @@ impl Running {
     }
 
     async fn end(self, is_graceful: bool) {
+        self.checks.stop();
         for server in &self.servers {
             server.stop(is_graceful).await;
         }

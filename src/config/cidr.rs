@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, de::Error};
 /// The bits before the IPv4 address in `::ffff:0:0/96`.
 const MAPPED_BITS: u8 = 96;
 
+/// What a text that is no network is answered.
+pub(super) const EXPECTED: &str = "expected an IP address or a network, such as \"10.0.0.0/8\"";
+
 /// A network, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr(IpNet);
@@ -39,8 +42,7 @@ impl Cidr {
 impl<'de> Deserialize<'de> for Cidr {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
         let text = String::deserialize(source)?;
-        let message = "expected an IP address or a network, such as \"10.0.0.0/8\"";
-        Self::parse(text.trim()).ok_or_else(|| D::Error::custom(message))
+        Self::parse(text.trim()).ok_or_else(|| D::Error::custom(EXPECTED))
     }
 }
 

@@ -76,11 +76,17 @@ fn model(name: &str, provider: &dyn Provider) -> ModelShape {
         provider_key_id: None,
         timeout: None,
         stream_timeout: None,
+        ttft_timeout: None,
+        total_timeout: None,
+        allowed_cidrs: Vec::new(),
         retries: None,
         rate_limit: None,
         cost: None,
         strict_translation: false,
         cooldown: None,
+        context_window: None,
+        prefill: None,
+        background_model_check: None,
         routing: None,
     }
 }

@@ -61,7 +61,8 @@ const OF_THE_CALLER: [HeaderName; 6] = [
 /// Finds the model whose provider key is lent to a request, and makes a call of it.
 ///
 /// # Errors
-/// 400 for a path that leads upwards; 404 where no model of the provider is configured, 403 where the key may use none of them.
+/// 400 for a path that leads upwards; 404 where no model of the provider is configured, 403 where the key may use none of them,
+/// or not from there.
 pub fn receive(
     exchange: &mut Exchange,
     request: &HttpRequest,
@@ -92,8 +93,11 @@ pub fn receive(
     let lender = models().find(|model| caller.allows(&model.name)).cloned();
     let resolved = named.or_else(|| Some(Resolved { model: lender?, capture: None }));
     let resolved = resolved.ok_or_else(|| AccessError::ProviderNotAllowed(shown(provider)))?;
-    let name = resolved.model.name.clone();
+    let (name, admits) = (resolved.model.name.clone(), resolved.model.admits(exchange.client.ip));
     exchange.model = Some(resolved);
+    if !admits {
+        return Err(AccessError::AddressNotAllowed(shown(&name)).into());
+    }
     Ok(Call::opaque(Body::Opaque(bytes), &name))
 }
 

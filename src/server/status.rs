@@ -8,7 +8,6 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpResponse, web};
-use aisix_actors::candidate_router::Condition;
 use aisix_actors::types::Now;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -69,7 +68,10 @@ pub(super) struct ModelStatus<'a> {
     /// Until when it is not preferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     cooldown_until: Option<Time>,
-    /// The status of the answer that told.
+    /// When it was last checked in the background.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_checked_at: Option<Time>,
+    /// The status that its last failed background check saw; 408: no answer in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_check_status: Option<u16>,
     /// Why it is not healthy.
@@ -112,6 +114,7 @@ pub(super) fn models(gateway: &Gateway) -> HttpResponse {
             kind,
             status,
             cooldown_until: details.as_ref().and_then(|status| status.cooldown_until).map(Time::from),
+            last_checked_at: details.as_ref().and_then(|status| status.last_checked_at).map(Time::from),
             last_check_status: details.as_ref().and_then(|status| status.last_check_status),
             status_reason: details.and_then(|status| status.reason).map(|reason| reason.as_str()),
         }
@@ -135,11 +138,12 @@ struct ModelHealth<'a> {
     id: &'a str,
     /// The name that callers send.
     name: &'a str,
-    /// 0: well; 1: cooling, or a choice of which a part is out; 2: out.
+    /// 0: well; 1: degraded, by 4 failures one after the other; 2: down, by 8. A routing model is as well as the best of its
+    /// targets, and degraded while one of them is.
     health: u8,
 }
 
-/// How the gateway stands: as the worst of its models. A routing model is as well as the best of its targets.
+/// How the gateway stands: as the worst of its models.
 pub(super) fn health(gateway: &Gateway) -> HttpResponse {
     let (now, snapshot) = (Now::read(), gateway.snapshot());
     let models: Vec<_> = snapshot
@@ -157,13 +161,17 @@ pub(super) fn health(gateway: &Gateway) -> HttpResponse {
     HttpResponse::Ok().json(Health { status, models })
 }
 
-/// 0 for well, 1 for cooling or for a choice of which a part is out, 2 for out.
+/// Failures one after the other from which a model is degraded, and from which it is down (§6.8).
+const DEGRADED_FROM: u32 = 4;
+const DOWN_FROM: u32 = 8;
+
+/// 0 for well, 1 for degraded or for a choice of which a part is, 2 for down.
 fn grade(gateway: &Gateway, model: &Model, now: Now) -> u8 {
     match &model.dispatch {
-        Dispatch::Direct(_) => match gateway.books.health.status(&model.id, now).condition {
-            Condition::Healthy => 0,
-            Condition::Cooling => 1,
-            Condition::Unhealthy => 2,
+        Dispatch::Direct(_) => match gateway.books.health.status(&model.id, now).consecutive_failures {
+            DOWN_FROM.. => 2,
+            DEGRADED_FROM.. => 1,
+            _ => 0,
         },
         Dispatch::Routing(routing) => {
             let grades = || routing.members.iter().map(|member| grade(gateway, member, now));

@@ -4,10 +4,12 @@
 //! an event with a deadline.
 
 mod admin;
+mod allowed_cidrs;
 mod auth_throttle;
 mod bad_input;
 mod budgets;
 mod cache;
+mod checks;
 mod client_address;
 mod connections;
 mod crashes;

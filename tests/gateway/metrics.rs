@@ -374,7 +374,7 @@ fn the_status_pages_tell_how_the_models_stand() {
     };
     assert_eq!(names(&private), names(&public));
     let health = page(gateway.admin_addr(), "/admin/v1/health", "").expect(200).json();
-    assert_eq!(health["status"], "degraded");
+    assert_eq!(health["status"], "ok", "one failure is none of many");
     assert_eq!(health["models"].as_array().map(Vec::len), Some(models.len()));
 }
 

@@ -5,21 +5,24 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use aisix_actors::{
-    budget_ledger::{BudgetScope, Period},
-    candidate_router::{Strategy, WhenAllUnavailable},
-};
+use aisix_actors::budget_ledger::{BudgetScope, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod guardrails;
+mod models;
+mod routing;
 mod rules;
 mod words;
 
-pub(crate) use self::guardrails::{AttachmentShape, GuardrailKind, GuardrailShape, ScopeType};
+pub(crate) use self::{
+    guardrails::{AttachmentShape, GuardrailKind, GuardrailShape, ScopeType},
+    models::{BackgroundCheckShape, CooldownShape, CostShape, ModelShape},
+    routing::{HashOnShape, HashOnType, MoveOn, RoutingShape},
+};
 use self::{
-    rules::{HEADER, NAME, adapters, by_key, by_routing, local, remote},
-    words::{BudgetScopeShape, PeriodShape, StrategyShape, WhenAllUnavailableShape},
+    rules::{HEADER, NAME, adapters, remote},
+    words::{BudgetScopeShape, PeriodShape},
 };
 use crate::config::{
     expiry::Expiry,
@@ -111,66 +114,6 @@ impl RequestShape {
     }
 }
 
-/// A name that callers send: direct (`model_name` and a provider key) or `routing`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Model", extend(
-    "oneOf" = [
-        by_key("provider_key", "provider_key_id"),
-        by_key("provider_key_id", "provider_key"),
-        by_routing(),
-    ],
-    "examples" = [
-        { "display_name": "example", "provider_key": local(), "model_name": "demo" },
-        { "display_name": "example-auto", "routing": { "targets": [{ "model": "demo-flaky" }, { "model": "demo" }] } },
-    ],
-))]
-pub(crate) struct ModelShape {
-    /// The name that callers send; no two models share one. One `*` makes a direct model stand for many.
-    #[schemars(regex(pattern = NAME))]
-    pub(crate) display_name: String,
-    /// The company, for labels; absent, as the provider key says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._-]{0,63}$"))]
-    pub(crate) provider: Option<String>,
-    /// The provider's name for the model; its `*` is what the `*` of `display_name` stands for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[^*]+$|^[^*]*\*[^*]*$"))]
-    pub(crate) model_name: Option<String>,
-    /// The provider key, by name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) provider_key: Option<String>,
-    /// The provider key, by id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) provider_key_id: Option<String>,
-    /// Longest time for a whole answer that is not streamed, in milliseconds; 0: no limit; absent:
-    /// `upstream.timeout_ms`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) timeout: Option<u64>,
-    /// Longest gap between two parts of a stream, in milliseconds; 0 or absent: `upstream.stream_timeout_ms`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) stream_timeout: Option<u64>,
-    /// Further tries at this model when it fails and no other target is left; absent: `upstream.retries`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) retries: Option<u32>,
-    /// Limits over all callers; absent, none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rate_limit: Option<RateLimitShape>,
-    /// What its tokens cost; without a price a hard budget refuses the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cost: Option<CostShape>,
-    /// Whether a request is refused that would lose something when it is translated for the provider; otherwise the answer
-    /// names what was lost in `x-aisix-dropped-fields`.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub(crate) strict_translation: bool,
-    /// When a failing model is not preferred for a while.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cooldown: Option<CooldownShape>,
-    /// The models to choose from, instead of a provider key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) routing: Option<RoutingShape>,
-}
-
 /// Limits of a model or an API key. What is absent is not limited; 0 allows nothing.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -197,91 +140,6 @@ pub(crate) struct RateLimitShape {
     /// Requests in progress at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) concurrency: Option<u32>,
-}
-
-/// What tokens cost: US dollars per thousand.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Cost")]
-pub(crate) struct CostShape {
-    /// A thousand tokens sent.
-    pub(crate) input_per_1k: Decimal,
-    /// A thousand tokens received, reasoning included.
-    pub(crate) output_per_1k: Decimal,
-    /// A thousand tokens that the provider read from its cache; absent, as input.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cached_input_per_1k: Option<Decimal>,
-    /// A thousand tokens that the provider wrote to its cache; absent, as input.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cache_write_per_1k: Option<Decimal>,
-}
-
-/// When a failing model is not preferred for a while.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schemars(rename = "Cooldown")]
-pub(crate) struct CooldownShape {
-    /// Absent: `true`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) enabled: Option<bool>,
-    /// How long where the provider does not say, in seconds; 0: not at all; absent: 30.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) default_seconds: Option<u64>,
-    /// Longest time, whatever the provider says, in seconds; absent: 600.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub(crate) max_seconds: Option<u64>,
-    /// Whether the provider's `Retry-After` counts; absent: `true`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) honor_retry_after: Option<bool>,
-    /// The provider's statuses that begin one; absent: 401, 408, 429, 500, 502, 503, 504.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(inner(range(min = 100, max = 599)))]
-    pub(crate) trigger_statuses: Option<Vec<u16>>,
-    /// Whether a provider that is too slow begins one; absent: `true`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) trigger_on_timeout: Option<bool>,
-    /// Whether a provider that cannot be reached begins one; absent: `true`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) trigger_on_transport: Option<bool>,
-}
-
-/// A choice among direct models.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Routing")]
-pub(crate) struct RoutingShape {
-    /// The order in which targets are tried.
-    #[serde(with = "StrategyShape", default = "failover")]
-    pub(crate) strategy: Strategy,
-    /// The direct models to choose from, each once.
-    #[schemars(length(min = 1))]
-    pub(crate) targets: Vec<TargetShape>,
-    /// Further tries at a target that says nothing itself; absent: `upstream.retries`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) retries: Option<u32>,
-    /// Targets that are tried after the first; absent: all of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) max_fallbacks: Option<u32>,
-    /// Whether a target that answers 429 is tried again.
-    #[serde(default)]
-    pub(crate) retry_on_429: bool,
-    /// Further statuses of a target after which the next one is tried.
-    #[serde(default)]
-    #[schemars(inner(range(min = 400, max = 599)))]
-    pub(crate) fallback_on_statuses: Vec<u16>,
-    /// What happens while every target is cooling down.
-    #[serde(with = "WhenAllUnavailableShape", default = "fail")]
-    pub(crate) when_all_unavailable: WhenAllUnavailable,
-}
-
-/// One of the models to choose from.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Target")]
-pub(crate) struct TargetShape {
-    /// A direct model, by name.
-    pub(crate) model: String,
 }
 
 /// What a caller holds, and what it is good for.
@@ -425,20 +283,8 @@ pub(crate) struct CachePolicyShape {
     pub(crate) purge_generation: u32,
 }
 
-fn is_false(truth: &bool) -> bool {
-    !truth
-}
-
 fn yes() -> bool {
     true
-}
-
-fn failover() -> Strategy {
-    Strategy::Failover
-}
-
-fn fail() -> WhenAllUnavailable {
-    WhenAllUnavailable::Fail
 }
 
 fn utc() -> String {

@@ -6,6 +6,8 @@ use actix_web::http::header::HeaderName;
 use aisix_actors::{
     budget_ledger::Budget, candidate_router::Group, provider_pool::ProviderKey, rate_limiter::Scope,
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{cidr::Cidr, glob::Glob, price::Price},
@@ -166,7 +168,8 @@ pub struct FallbackOn {
 }
 
 /// What becomes of a stream that breaks off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum MidStream {
     /// An error frame ends it.
     #[default]

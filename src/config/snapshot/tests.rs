@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::config::{secret::KeyHash, tests::parse_plain};
 
+mod routing;
+
 const BASE: &str = r#"
 [[provider_keys]]
 display_name = "mock"
@@ -75,19 +77,20 @@ fn time_limits_keep_what_zero_means() {
     let snapshot = snapshot(
         &[
             model("a", "m"),
-            model("b", "m") + "timeout = 0\nstream_timeout = 0\n",
-            model("c", "m") + "timeout = 5\nstream_timeout = 7\n",
+            model("b", "m") + "timeout = 0\nstream_timeout = 0\nttft_timeout = 0\ntotal_timeout = 0\n",
+            model("c", "m") + "timeout = 5\nstream_timeout = 7\nttft_timeout = 8\ntotal_timeout = 9\n",
         ]
         .concat(),
     );
     let limits = |name: &str| {
         let model = snapshot.resolve(name).unwrap().model;
-        (model.timeout, model.stream_timeout)
+        [model.timeout, model.stream_timeout, model.ttft_timeout, model.total_timeout]
     };
-    assert_eq!(limits("a"), (TimeoutRule::Inherit, TimeoutRule::Inherit));
-    assert_eq!(limits("b"), (TimeoutRule::None, TimeoutRule::Inherit));
+    use TimeoutRule::{Inherit, None};
+    assert_eq!(limits("a"), [Inherit; 4]);
+    assert_eq!(limits("b"), [None, Inherit, Inherit, None]);
     let after = |millis| TimeoutRule::After(Duration::from_millis(millis));
-    assert_eq!(limits("c"), (after(5), after(7)));
+    assert_eq!(limits("c"), [after(5), after(7), after(8), after(9)]);
 }
 
 #[test]

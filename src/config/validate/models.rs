@@ -11,6 +11,7 @@ use aisix_actors::{budget_ledger::BudgetScope, candidate_router::Group, rate_lim
 
 use super::{Names, budgets::BudgetIndex, provider_keys::CheckedKey, rate_limit};
 use crate::config::{
+    cidr::{self, Cidr},
     glob::Glob,
     problem::{Place, Problems},
     resources::{Declared, shapes::ModelShape},
@@ -64,24 +65,44 @@ fn assemble(shape: &ModelShape, group: Group, dispatch: Dispatch, known: &Known<
     Model {
         name: shape.display_name.as_str().into(),
         rate_limit: rate_limit::scope(&scope_id, Layer::Model, shape.rate_limit.as_ref()),
-        timeout: match shape.timeout {
-            None => TimeoutRule::Inherit,
-            Some(0) => TimeoutRule::None,
-            Some(limit) => TimeoutRule::After(Duration::from_millis(limit)),
-        },
-        stream_timeout: match shape.stream_timeout {
-            None | Some(0) => TimeoutRule::Inherit,
-            Some(limit) => TimeoutRule::After(Duration::from_millis(limit)),
-        },
-        ttft_timeout: TimeoutRule::Inherit,
-        total_timeout: TimeoutRule::Inherit,
-        allowed_cidrs: Vec::new(),
+        timeout: after_or_none(shape.timeout),
+        stream_timeout: after_or_wider(shape.stream_timeout),
+        ttft_timeout: after_or_wider(shape.ttft_timeout),
+        total_timeout: after_or_none(shape.total_timeout),
+        // Those that are none are reported.
+        allowed_cidrs: shape.allowed_cidrs.iter().filter_map(|text| Cidr::parse(text.trim())).collect(),
         is_strict: shape.strict_translation,
         budgets: known.budgets.of(BudgetScope::Model, Some(&group.id)),
         id: group.id.clone(),
         group: Arc::new(group),
         created: known.loaded_at,
         dispatch,
+    }
+}
+
+/// A limit in milliseconds, of which 0 is none.
+fn after_or_none(limit: Option<u64>) -> TimeoutRule {
+    match limit {
+        None => TimeoutRule::Inherit,
+        Some(0) => TimeoutRule::None,
+        Some(limit) => TimeoutRule::After(Duration::from_millis(limit)),
+    }
+}
+
+/// A limit in milliseconds, of which 0 leaves it to the next wider rule.
+fn after_or_wider(limit: Option<u64>) -> TimeoutRule {
+    match limit {
+        None | Some(0) => TimeoutRule::Inherit,
+        Some(limit) => TimeoutRule::After(Duration::from_millis(limit)),
+    }
+}
+
+/// Reports what is no network of callers.
+fn check_networks(place: Place<'_>, shape: &ModelShape, problems: &mut Problems) {
+    for (index, text) in shape.allowed_cidrs.iter().enumerate() {
+        if Cidr::parse(text.trim()).is_none() {
+            place.report(&format!("allowed_cidrs[{index}]"), cidr::EXPECTED, problems);
+        }
     }
 }
 

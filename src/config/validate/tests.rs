@@ -6,6 +6,7 @@ use crate::config::{
 };
 
 mod guardrails;
+mod models;
 
 /// Two good entries of each kind that others refer to; eleven lines.
 const BASE: &str = r#"[[provider_keys]]
@@ -181,7 +182,7 @@ provider_key = "mock"
 cost = { input_per_1k = 1, output_per_1k = 1 }
 retries = 1
 [models.routing]
-strategy = "round_robin"
+strategy = "round_robbin"
 targets = [{ model = "a" }]
 [[models]]
 display_name = "r2"
@@ -201,13 +202,13 @@ display_name = "r3"
 routing = { targets = [] }
 [[models]]
 display_name = "r/*"
-routing = { targets = [{ model = "a", weight = 2 }] }
+routing = { targets = [{ model = "a", wait = 2 }] }
 "#,
         &[
             r#"config.toml:18: models[2].provider_key: has no meaning beside "routing"; it belongs to the targets"#,
             r#"config.toml:19: models[2].cost: has no meaning beside "routing"; it belongs to the targets"#,
             r#"config.toml:20: models[2].retries: has no meaning beside "routing"; write routing.retries"#,
-            r#"config.toml:22: models[2].routing.strategy: expected "failover", found "round_robin""#,
+            r#"config.toml:22: models[2].routing.strategy: expected one of "failover", "round_robin", "weighted", "consistent_hash", "least_cost", "least_latency", "least_busy", found "round_robbin" (did you mean "round_robin"?)"#,
             r#"config.toml:26: models[3].retries: has no meaning beside "routing"; write routing.retries"#,
             r#"config.toml:27: models[3].provider: has no meaning beside "routing"; it belongs to the targets"#,
             r#"config.toml:31: models[3].routing.targets[1].model: no model is called "b""#,
@@ -216,7 +217,7 @@ routing = { targets = [{ model = "a", weight = 2 }] }
             "config.toml:34: models[3].routing.targets[4].model: this model is a target already",
             "config.toml:36: models[3].routing.fallback_on_statuses[0]: expected a status from 400 to 599",
             "config.toml:39: models[4].routing.targets: expected at least one target",
-            r#"config.toml:42: models[5].routing.targets[0].weight: no setting is called "weight"; known here: model"#,
+            r#"config.toml:42: models[5].routing.targets[0].wait: no setting is called "wait"; known here: model, weight, priority, tags"#,
         ],
     );
 }

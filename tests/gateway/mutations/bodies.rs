@@ -21,11 +21,16 @@ fn whole(kind: Kind) -> Value {
         }),
         Kind::Models => json!({
             "display_name": "one", "provider": "label", "model_name": "x", "provider_key": "up", "timeout": 1,
-            "stream_timeout": 2, "retries": 3, "rate_limit": limit,
+            "stream_timeout": 2, "ttft_timeout": 4, "total_timeout": 5, "allowed_cidrs": ["10.0.0.0/8", "::1"],
+            "context_window": 9, "prefill": true, "retries": 3, "rate_limit": limit,
             "cost": {"input_per_1k": "0.5", "output_per_1k": 1.5, "cached_input_per_1k": 2, "cache_write_per_1k": 3},
             "cooldown": {
                 "enabled": false, "default_seconds": 1, "max_seconds": 2, "honor_retry_after": false,
                 "trigger_statuses": [500, 503], "trigger_on_timeout": false, "trigger_on_transport": false,
+            },
+            "background_model_check": {
+                "enabled": true, "interval_seconds": 60, "timeout_seconds": 7, "prompt": "hi", "max_tokens": 2,
+                "stale_after_seconds": 8, "ignore_statuses": [429],
             },
         }),
         Kind::ApiKeys => json!({
@@ -66,9 +71,11 @@ fn webhook() -> Value {
 /// A routing model, which has members of its own.
 fn routing() -> Value {
     json!({
-        "display_name": "one", "timeout": 1,
+        "display_name": "one", "timeout": 1, "allowed_cidrs": ["10.0.0.0/8"],
         "routing": {
-            "targets": [{"model": "m"}, {"model": "n"}], "retries": 1, "max_fallbacks": 1, "retry_on_429": true,
+            "strategy": "consistent_hash", "hash_on": [{"type": "header", "name": "x-b"}, {"type": "client_ip"}],
+            "fallback_on": ["context_length"], "mid_stream": "continue",
+            "targets": [{"model": "m", "weight": 2, "priority": 3, "tags": ["a", "b"]}, {"model": "n"}], "retries": 1, "max_fallbacks": 1, "retry_on_429": true,
             "fallback_on_statuses": [404], "when_all_unavailable": "try_anyway",
         },
     })

@@ -10,12 +10,15 @@ const AMOUNTS: [&str; 5] =
     ["input_per_1k", "output_per_1k", "cached_input_per_1k", "cache_write_per_1k", "limit_usd"];
 
 /// Defaults of resources, by list and path; those of settings are what the shipped file shows.
-const DEFAULTS: [(&str, &str, &str); 20] = [
+const DEFAULTS: [(&str, &str, &str); 23] = [
     ("provider_keys", "request", "{}"),
     ("provider_keys", "tls", "{ verify = true }"),
     ("provider_keys", "tls", "{}"),
     ("models", "rate_limit", "{}"),
     ("models", "cooldown", "{}"),
+    ("models", "allowed_cidrs", "[]"),
+    ("models", "background_model_check.ignore_statuses", "[]"),
+    ("models", "routing.fallback_on", "[]"),
     ("models", "routing.strategy", "\"failover\""),
     ("models", "routing.retry_on_429", "false"),
     ("models", "routing.fallback_on_statuses", "[]"),

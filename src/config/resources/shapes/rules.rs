@@ -10,6 +10,12 @@ pub(super) const NAME: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f\s][^
 /// The name of a header.
 pub(super) const HEADER: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
 
+/// A tag: no comma, which stands between two of them, and something that can be seen.
+pub(super) const TAG: &str = r"^[^,]*[^,\s][^,]*$";
+
+/// A decimal number up to 255.
+const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
+
 /// The protocol families, or none.
 pub(super) fn adapters() -> Vec<Option<&'static str>> {
     providers::adapters().into_iter().map(Some).chain([None]).collect()
@@ -46,9 +52,41 @@ pub(super) fn by_routing() -> Value {
         "properties": {
             "routing": { "type": "object" },
             "provider": absent, "model_name": absent, "provider_key": absent, "provider_key_id": absent,
-            "retries": absent, "cost": absent, "cooldown": absent,
+            "retries": absent, "cost": absent, "cooldown": absent, "context_window": absent, "prefill": absent,
+            "background_model_check": absent,
         },
     })
+}
+
+/// An address or a network.
+pub(super) fn network() -> Value {
+    let v4 = format!(r"^({OCTET}\.){{3}}{OCTET}(/(3[0-2]|[12]?[0-9]))?$");
+    let group = "[0-9A-Fa-f]{1,4}";
+    let shortened = (1..=6).map(|before| format!("({group}:){{1,{before}}}(:{group}){{1,{}}}", 7 - before));
+    let whole = format!("({group}:){{7}}{group}");
+    let ends = [format!("({group}:){{1,7}}:"), format!(":((:{group}){{1,7}}|:)")];
+    let v6: Vec<String> = [whole].into_iter().chain(shortened).chain(ends).collect();
+    let v6 = format!("^({})(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?$", v6.join("|"));
+    json!({ "type": "string", "anyOf": [{ "pattern": v4 }, { "pattern": v6 }], "examples": ["10.0.0.0/8", "::1"] })
+}
+
+/// Only one strategy goes by properties of requests.
+pub(super) fn hashed() -> Value {
+    json!([
+        { "properties": { "hash_on": { "type": "null" } } },
+        { "required": ["strategy"], "properties": { "strategy": { "const": "consistent_hash" } } },
+    ])
+}
+
+/// Headers and cookies have a name, other properties none.
+pub(super) fn named_properties() -> Value {
+    json!([
+        {
+            "required": ["name"],
+            "properties": { "type": { "enum": ["header", "cookie"] }, "name": { "type": "string" } },
+        },
+        { "properties": { "type": { "enum": ["api_key", "client_ip"] }, "name": { "type": "null" } } },
+    ])
 }
 
 /// A guardrail of a kind: without members of other kinds, lists and others. A webhook says where it is.

@@ -4,16 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use aisix_actors::candidate_router::{CooldownRule, Group, Member, Strategy, Target, WhenAllUnavailable};
 
-use super::{Known, assemble, check_statuses, is_wildcard};
-use crate::config::{
-    price::{Decimal, Price},
-    problem::{Place, Problems},
-    resources::{
-        Declared,
-        shapes::{CooldownShape, CostShape, ModelShape},
+use super::{Known, assemble, check_networks, check_statuses, is_wildcard};
+use crate::{
+    config::{
+        price::{Decimal, Price},
+        problem::{Place, Problems},
+        resources::{
+            Declared,
+            shapes::{BackgroundCheckShape, CooldownShape, CostShape, ModelShape},
+        },
+        snapshot::{BackgroundCheck, Direct, Dispatch, Model},
+        validate::provider_keys::CheckedKey,
     },
-    snapshot::{Direct, Dispatch, Model},
-    validate::provider_keys::CheckedKey,
+    dialect::Dialect,
+    operation::Operation,
+    providers::{self, Provider},
 };
 
 /// Longest provider id.
@@ -30,15 +35,26 @@ pub(super) fn resolve(
     let upstream_model = upstream_model(place, shape, problems);
     let price = shape.cost.as_ref().and_then(|cost| price(place, cost, problems));
     let cooldown = cooldown(place, shape.cooldown.as_ref(), problems);
+    check_networks(place, shape, problems);
+    if shape.context_window == Some(0) {
+        place.report("context_window", "expected 1 or more", problems);
+    }
+    let check = shape.background_model_check.as_ref();
+    let background_check = check.and_then(|check| background_check(place, check, problems));
     let is_label = shape.provider.as_deref().is_none_or(is_provider_id);
     if !is_label {
         let message = "expected 1 to 64 lower-case letters, digits, \".\", \"_\" or \"-\"";
         place.report("provider", message, problems);
     }
     let key = provider_key(place, shape, known, problems)?;
+    if background_check.is_some() && !converses(key.provider) {
+        place.report("background_model_check", "this provider answers no conversations", problems);
+    }
     let id = entry.id.clone();
-    let target = Arc::new(Target { id: id.clone(), cooldown, check_stale_after: None });
-    let member = Member::new(target, shape.display_name.as_str().into());
+    let check_stale_after = background_check.as_ref().map(|check| check.stale_after);
+    let target = Arc::new(Target { id: id.clone(), cooldown, check_stale_after });
+    let cost = price.map(|price| price.input.saturating_add(price.output));
+    let member = Member { cost, ..Member::new(target, shape.display_name.as_str().into()) };
     // A model that is asked for by name is always tried: there is nothing else to choose.
     let group = Group {
         when_all_unavailable: WhenAllUnavailable::TryAnyway,
@@ -54,9 +70,9 @@ pub(super) fn resolve(
         provider_key_budgets: key.budgets.clone(),
         retries: shape.retries,
         price,
-        context_window: None,
-        prefill: None,
-        background_check: None,
+        context_window: shape.context_window,
+        prefill: shape.prefill,
+        background_check,
         default_headers: key.default_headers.clone(),
         forwarded_headers: key.forwarded_headers.clone(),
     };
@@ -149,6 +165,42 @@ fn cooldown(place: Place<'_>, shape: Option<&CooldownShape>, problems: &mut Prob
         trigger_on_timeout: shape.trigger_on_timeout.unwrap_or(usual.trigger_on_timeout),
         trigger_on_transport: shape.trigger_on_transport.unwrap_or(usual.trigger_on_transport),
     }
+}
+
+/// How a model is checked; nothing where that is switched off.
+fn background_check(
+    place: Place<'_>,
+    shape: &BackgroundCheckShape,
+    problems: &mut Problems,
+) -> Option<BackgroundCheck> {
+    let mut at_least = |field: &str, value: u64, least: u64| {
+        if value < least {
+            let message = format!("expected {least} or more");
+            place.report(&format!("background_model_check.{field}"), message, problems);
+        }
+    };
+    at_least("interval_seconds", shape.interval_seconds, 5);
+    at_least("timeout_seconds", shape.timeout_seconds, 1);
+    at_least("max_tokens", shape.max_tokens.into(), 1);
+    at_least("stale_after_seconds", shape.stale_after_seconds, 1);
+    if shape.prompt.is_empty() {
+        place.report("background_model_check.prompt", "must not be empty", problems);
+    }
+    let statuses = &shape.ignore_statuses;
+    check_statuses(place, "background_model_check.ignore_statuses", statuses, 100..=599, problems);
+    shape.enabled.then(|| BackgroundCheck {
+        interval: Duration::from_secs(shape.interval_seconds),
+        timeout: Duration::from_secs(shape.timeout_seconds),
+        prompt: shape.prompt.as_str().into(),
+        max_tokens: shape.max_tokens,
+        stale_after: Duration::from_secs(shape.stale_after_seconds),
+        ignore_statuses: statuses.clone(),
+    })
+}
+
+/// Whether a provider can be asked what a background check asks.
+fn converses(provider: &dyn Provider) -> bool {
+    providers::way(provider, Operation::Chat, Dialect::OpenAiChat).is_some()
 }
 
 fn is_provider_id(text: &str) -> bool {
