@@ -82,19 +82,64 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// The names of models and faults, for the end of the help text.
 fn names() -> String {
-    let row = |name: &str, meaning: &str| format!("  {name:<24} {meaning}\n");
+    let row = |name: &str, meaning: &str| format!("  {name:<28} {meaning}\n");
+    let fault = |(name, meaning, whole): &(&str, &str, &str)| match *whole {
+        "" => row(name, meaning),
+        whole => row(name, meaning) + &row("", &format!("not streamed: {whole}")),
+    };
     let models: String = CHARACTERS.iter().map(|(name, meaning)| row(name, meaning)).collect();
-    let numbers: String =
-        NUMBERS.iter().map(|(number, name, meaning)| row(&format!("{number} = {name}"), meaning)).collect();
-    let faults: String = FAULTS
-        .iter()
-        .map(|(name, meaning, whole)| match *whole {
-            "" => row(name, meaning),
-            whole => row(name, &format!("{meaning}; not streamed: {whole}")),
-        })
-        .collect();
+    let faults: String = FAULTS.iter().map(fault).collect();
+    let numbers = NUMBERS.iter().map(|(number, name, meaning)| row(&format!("{number} = {name}"), meaning));
+    let numbers: String = numbers.collect();
     format!(
-        "Models:\n{models}\nFaults, by --fault, by the name of the model and by the header x-mock-fault. Tokens are the \
-         events of a stream that carry content:\n{faults}\nNumbers of faults, each a name too:\n{numbers}"
+        "Models:\n{models}\n\
+         Faults, by --fault, by the name of a model and by the header x-mock-fault. Tokens are the\n\
+         events of a stream that carry content; <of> makes the answer that many words long:\n{faults}\n\
+         Numbers of faults, which are names too:\n{numbers}\n\
+         An answer that the caller has begun is continued, in the dialects that have that: a last\n\
+         message of the assistant to Anthropic, of the model to Gemini, with \"prefix\": true to Mistral.\n\n\
+         GET /mock/requests counts requests by model, GET /mock/streams those under way and those left.\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        mock: MockArgs,
+    }
+
+    fn plan(words: &[&str]) -> Option<FaultPlan> {
+        let line = Line::try_parse_from([&["mock"], words].concat()).expect("usable arguments");
+        line.mock.options().faults
+    }
+
+    #[test]
+    fn faults_come_by_flags() {
+        assert!(plan(&[]).is_none());
+        let plan = plan(&["--fault", "s03,S08", "--rate", "0.3", "--seed", "7"]).expect("a plan");
+        assert_eq!(
+            plan.faults,
+            ["500-once".parse(), "cut-40-60".parse()].map(|fault| fault.expect("a fault"))
+        );
+        assert_eq!((plan.rate, plan.seed, plan.first, plan.flap), (0.3, 7, None, None));
+        for wrong in [["--fault", "s17"], ["--rate", "0.5"], ["--fault-rate", "2"]] {
+            assert!(Line::try_parse_from([&["mock"], &wrong[..]].concat()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_number_and_fits_a_terminal() {
+        let help = names();
+        for (number, name, _) in NUMBERS {
+            assert!(help.contains(&format!("{number} = {name}")), "{number}");
+        }
+        let widest = help.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{widest:?}");
+    }
 }
