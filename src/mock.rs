@@ -46,6 +46,8 @@ pub use self::tally::Tally;
 
 use crate::dialect::Dialect;
 
+/// The header of a request that asks for a fault by its name.
+pub(crate) const FAULT_HEADER: &str = "x-mock-fault";
 /// The media type of an unstreamed answer.
 pub(crate) const JSON: &str = "application/json";
 /// The media type of a streamed answer.

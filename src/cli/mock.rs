@@ -82,20 +82,23 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// The names of models and faults, for the end of the help text.
 fn names() -> String {
-    let row = |name: &str, meaning: &str| format!("  {name:<24} {meaning}\n");
+    let row = |name: &str, meaning: &str| format!("  {name:<28} {meaning}\n");
+    let fault = |(name, meaning, whole): &(&str, &str, &str)| match *whole {
+        "" => row(name, meaning),
+        whole => row(name, meaning) + &row("", &format!("not streamed: {whole}")),
+    };
     let models: String = CHARACTERS.iter().map(|(name, meaning)| row(name, meaning)).collect();
-    let numbers: String =
-        NUMBERS.iter().map(|(number, name, meaning)| row(&format!("{number} = {name}"), meaning)).collect();
-    let faults: String = FAULTS
-        .iter()
-        .map(|(name, meaning, whole)| match *whole {
-            "" => row(name, meaning),
-            whole => row(name, &format!("{meaning}; not streamed: {whole}")),
-        })
-        .collect();
+    let faults: String = FAULTS.iter().map(fault).collect();
+    let numbers = NUMBERS.iter().map(|(number, name, meaning)| row(&format!("{number} = {name}"), meaning));
+    let numbers: String = numbers.collect();
     format!(
-        "Models:\n{models}\nFaults, by --fault, by the name of the model and by the header x-mock-fault. Tokens are the \
-         events of a stream that carry content:\n{faults}\nNumbers of faults, each a name too:\n{numbers}"
+        "Models:\n{models}\n\
+         Faults, by --fault, by the name of a model and by the header x-mock-fault. Tokens are the\n\
+         events of a stream that carry content; <of> makes the answer that many words long:\n{faults}\n\
+         Numbers of faults, which are names too:\n{numbers}\n\
+         An answer that the caller has begun is continued, in the dialects that have that: a last\n\
+         message of the assistant to Anthropic, of the model to Gemini, with \"prefix\": true to Mistral.\n\n\
+         GET /mock/requests counts requests by model, GET /mock/streams those under way and those left.\n"
     )
 }
 
@@ -137,6 +140,6 @@ mod tests {
             assert!(help.contains(&format!("{number} = {name}")), "{number}");
         }
         let widest = help.lines().map(|line| line.chars().count()).max();
-        assert!(widest <= Some(120), "{widest:?}");
+        assert!(widest <= Some(100), "{widest:?}");
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn unknown_path(method: &str, path: &str) -> Refusal {
 
 /// The 400 for the name of a fault that does not exist.
 pub(super) fn unknown_fault(unknown: &UnknownFault) -> Refusal {
-    invalid("x-mock-fault", "unknown_fault", unknown.to_string())
+    invalid(super::FAULT_HEADER, "unknown_fault", unknown.to_string())
 }
 
 /// The error that goes with a status.

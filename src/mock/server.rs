@@ -25,8 +25,8 @@ pub use self::thread::MockThread;
 
 use self::body::{FrameBody, Streams};
 use super::{
-    Fault, FaultPlan, Hints, JSON, MockBody, MockReply, MockRequest, Tally, UnknownFault, answer,
-    unknown_fault,
+    FAULT_HEADER, Fault, FaultPlan, Hints, JSON, MockBody, MockReply, MockRequest, Tally, UnknownFault,
+    answer, unknown_fault,
 };
 
 /// The largest request body: images arrive as text in it.
@@ -200,7 +200,7 @@ fn standing(streams: &Streams) -> String {
 
 /// The fault that a request asks for by its header.
 fn asked_fault(request: &HttpRequest) -> Option<Result<Fault, UnknownFault>> {
-    Some(header(request, "x-mock-fault")?.parse())
+    Some(header(request, FAULT_HEADER)?.parse())
 }
 
 /// A header's text; one that is no text says nothing.

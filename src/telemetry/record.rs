@@ -317,9 +317,14 @@ impl Record<'_> {
     pub fn first_event(&self) -> Option<FirstEvent> {
         let attempt = self.attempts.last()?;
         let at = attempt.first_event?;
+        // Where a target went on with what another had begun, the caller has had the first word before.
+        let first = self
+            .attempts
+            .iter()
+            .find_map(|attempt| attempt.first_event.filter(|_| attempt.delivered.is_some()));
         Some(FirstEvent {
             upstream: at.saturating_duration_since(attempt.started),
-            downstream: at.saturating_duration_since(self.times.opened),
+            downstream: first.unwrap_or(at).saturating_duration_since(self.times.opened),
         })
     }
 

@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt};
 use super::{Content, UpstreamBody, UpstreamRequest, UpstreamResponse};
 use crate::error::UpstreamError;
 use crate::mock::player::{BrokenOff, Player};
-use crate::mock::{self, Hints, MockBody, MockRequest, Tally};
+use crate::mock::{self, FAULT_HEADER, Fault, Hints, MockBody, MockRequest, Tally};
 
 /// The requests of this process: for fresh ids, and for faults that come and go.
 static TALLY: LazyLock<Arc<Tally>> = LazyLock::new(Arc::default);
@@ -21,7 +21,9 @@ static TALLY: LazyLock<Arc<Tally>> = LazyLock::new(Arc::default);
 pub struct InProcess(Player);
 
 pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamResponse, UpstreamError> {
+    let fault = asked_fault(request).map(str::parse::<Fault>).transpose();
     let hints = Hints {
+        fault: fault.as_ref().ok().copied().flatten(),
         seed: TALLY.next_number(),
         created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         tally: Arc::clone(&TALLY),
@@ -33,7 +35,10 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
         content_type: content_type(request),
         body: &request.body.concat(),
     };
-    let reply = mock::answer(&asked, &hints);
+    let reply = match fault {
+        Ok(_) => mock::answer(&asked, &hints),
+        Err(unknown) => mock::unknown_fault(&unknown),
+    };
     let player = match reply.body {
         MockBody::Full(bytes) => Player::whole(bytes),
         MockBody::Stream(frames) => Player::new(frames),
@@ -58,6 +63,16 @@ pub(super) async fn send(request: &UpstreamRequest<'_>) -> Result<UpstreamRespon
         request_id: header("x-request-id").and_then(|value| value.try_into().ok()),
         body: UpstreamBody::InProcess(InProcess(player)),
     })
+}
+
+/// The fault that a header asks for: one that the operator adds, or one of the caller's that is handed on.
+fn asked_fault<'a>(request: &'a UpstreamRequest<'_>) -> Option<&'a str> {
+    let is_it = |name: &str| name.eq_ignore_ascii_case(FAULT_HEADER);
+    let added = request.extra_headers.0.iter().find(|(name, _)| is_it(name)).map(|(_, value)| &**value);
+    let handed_on =
+        || request.handed_on.iter().find(|(name, _)| is_it(name.as_str())).map(|(_, value)| value);
+    let forwarded = || request.forwarded.as_ref()?.get(FAULT_HEADER);
+    added.or_else(|| handed_on().or_else(forwarded)?.to_str().ok())
 }
 
 /// What the body is: in the request's words or, through the tunnel, in the caller's.

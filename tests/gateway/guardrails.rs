@@ -9,11 +9,6 @@ use crate::matrix;
 mod frames;
 mod tunnel;
 
-/// A guardrail; `more` is further lines of its table.
-fn guardrail(name: &str, kind: &str, more: &str) -> String {
-    format!("[[guardrails]]\nname = \"{name}\"\nkind = \"{kind}\"\n{more}\n")
-}
-
 /// One that blocks a word.
 fn keyword(name: &str, word: &str, more: &str) -> String {
     guardrail(name, "keyword", &format!("patterns = [{{ kind = \"literal\", value = \"{word}\" }}]\n{more}"))

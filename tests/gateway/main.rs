@@ -33,6 +33,7 @@ mod recordings;
 mod records;
 mod registry;
 mod reload;
+mod rescue;
 mod rewrites;
 mod roundtrip;
 mod routing;

@@ -173,10 +173,13 @@ fn a_gateway_moves_from_one_mock_to_another() {
 fn the_provider_in_the_process_fails_like_one_on_the_wire() {
     let gateway = Gateway::start(
         &[
-            "[[provider_keys]]\ndisplay_name = \"inside\"\nprovider = \"mock\"\n".to_owned(),
+            "[[provider_keys]]\ndisplay_name = \"inside\"\nprovider = \"mock\"\n\
+             request = { forward_client_headers = [\"x-mock-fault\"] }\n"
+                .to_owned(),
             named("once", "inside", "s03"),
             named("cut", "inside", "s08"),
             named("date", "inside", "429-date-40"),
+            named("demo", "inside", "demo"),
             api_key("sk-test", "\"*\"", ""),
         ]
         .concat(),
@@ -187,4 +190,9 @@ fn the_provider_in_the_process_fails_like_one_on_the_wire() {
     let limited = gateway.chat(&chat_body("date", "")).expect(429);
     let seconds: u64 = limited.header("retry-after").and_then(|text| text.parse().ok()).expect("seconds");
     assert!((30..=40).contains(&seconds), "{seconds}");
+    let ask = |fault: &str| {
+        let headers = [("x-mock-fault", fault)];
+        gateway.send("POST", CHAT, "sk-test", &headers, chat_body("demo", "").as_bytes()).status
+    };
+    assert_eq!(["s16", "s13", "nothing"].map(ask), [200, 400, 400]);
 }

@@ -146,3 +146,53 @@ pub(super) async fn go_on(mut flow: Box<Flow>, error: UpstreamError) -> Box<Flow
     }
     flow
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(words: &str) -> Event<'static> {
+        Event::Text { answer: 0, text: Text::owned(words) }
+    }
+
+    fn decoded(events: Vec<Event<'static>>) -> Decoded {
+        Decoded {
+            places: vec![None; events.len()],
+            events,
+            pass: None,
+            is_usage_only: false,
+            usage: None,
+            finish: None,
+            text_bytes: 0,
+            is_last: false,
+        }
+    }
+
+    #[test]
+    fn space_that_was_said_is_not_said_again() {
+        for (space, words, rest) in [
+            (" ", " world", "world"),
+            (" ", "world", "world"),
+            ("\n\n", "\n\n  - one", "  - one"),
+            ("\n\n", "\nnext", "next"),
+            ("", " world", " world"),
+        ] {
+            let mut seam = Seam { space: space.to_owned(), earlier: Usage::default() };
+            let mut events = decoded(vec![Event::Start { id: None, model: None }, text(words), text(words)]);
+            seam.join(&mut events);
+            let words = [rest, words].map(text);
+            assert_eq!(format!("{:?}", events.events), format!("{words:?}"));
+            assert_eq!(events.places.len(), 2);
+        }
+    }
+
+    #[test]
+    fn the_caller_is_told_the_sum_of_what_was_counted() {
+        let counted =
+            |prompt, completion| Usage { prompt, completion, total: prompt + completion, ..Usage::default() };
+        let mut seam = Seam { space: String::new(), earlier: counted(5, 7) };
+        let mut events = decoded(vec![Event::Usage(counted(11, 13))]);
+        seam.join(&mut events);
+        assert!(matches!(&events.events[..], [Event::Usage(usage)] if *usage == counted(16, 20)));
+    }
+}

@@ -37,6 +37,11 @@ pub fn budget(name: &str, scope: &str, limit_usd: &str, more: &str) -> String {
     )
 }
 
+/// A guardrail; `more` is further lines of its table.
+pub fn guardrail(name: &str, kind: &str, more: &str) -> String {
+    format!("[[guardrails]]\nname = \"{name}\"\nkind = \"{kind}\"\n{more}\n")
+}
+
 /// A gateway with the model `m` at the upstream, the key `sk-test`, and `more` configuration.
 pub fn gateway_over(upstream: &Upstream, more: &str) -> Gateway {
     Gateway::start(
