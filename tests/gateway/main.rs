@@ -39,6 +39,7 @@ mod roundtrip;
 mod routing;
 mod secrets;
 mod store;
+mod strategies;
 mod streams;
 mod tidy;
 mod tls;
