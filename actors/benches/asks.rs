@@ -17,7 +17,7 @@ use aisix_actors::candidate_router::{
 };
 use aisix_actors::provider_pool::{ProviderKey, Secret, TlsProfileId};
 use aisix_actors::rate_limiter::{Layer, RateLimit, Scope, Scopes};
-use aisix_actors::{Actors, Books, CacheBook, Health, Ledger, LimitBook, MicroUsd, Now, PoolBook};
+use aisix_actors::{Actors, Books, CacheBook, Health, Ledger, LimitBook, MicroUsd, PoolBook};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures::future::join_all;
 
@@ -53,7 +53,7 @@ impl Worker {
             actors: Actors::start(&books),
             scopes: [("key-1", Layer::ApiKey), ("model:m", Layer::Model)].map(scope).into_iter().collect(),
             budgets: ["org", "key"].map(budget).into_iter().collect(),
-            group: Arc::new(group(2)),
+            group: Arc::new(group()),
             provider_key: "provider-key-1".into(),
             requests: Cell::new(1),
         })
@@ -90,14 +90,12 @@ fn budget(id: &str) -> Arc<Budget> {
     })
 }
 
-fn group(targets: usize) -> Group {
-    let member = |number| {
-        let id: Arc<str> = format!("target-{number}").into();
-        let target =
-            Target { id: Arc::clone(&id), cooldown: CooldownRule::default(), check_stale_after: None };
-        Member::new(Arc::new(target), id)
+fn group() -> Group {
+    let member = |id: &str| {
+        let target = Target { id: id.into(), cooldown: CooldownRule::default(), check_stale_after: None };
+        Member::new(Arc::new(target), id.into())
     };
-    Group::new("group".into(), Strategy::Failover, (0..targets).map(member).collect())
+    Group::new("group".into(), Strategy::Failover, ["target-0", "target-1"].map(member).into())
 }
 
 fn provider_key() -> ProviderKey {
@@ -236,23 +234,11 @@ fn asks(criterion: &mut Criterion) {
     bench(criterion, &system, "request_through_all_five", request);
 }
 
-/// The plan itself, without its actor.
-fn plans(criterion: &mut Criterion) {
-    let mut benches = criterion.benchmark_group("plan_of_targets");
-    for targets in [2, 16, 256] {
-        let (health, group) = (Health::new(), group(targets));
-        benches.bench_function(BenchmarkId::from_parameter(targets), |bencher| {
-            bencher.iter(|| health.plan(&group, &RouteContext::default(), Now::read()));
-        });
-    }
-    benches.finish();
-}
-
 /// Short enough that the whole run stays below a minute.
 fn settings() -> Criterion {
     let short = Criterion::default().sample_size(20);
     short.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800))
 }
 
-criterion_group!(name = benches; config = settings(); targets = asks, plans);
+criterion_group!(name = benches; config = settings(); targets = asks);
 criterion_main!(benches);

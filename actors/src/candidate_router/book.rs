@@ -179,7 +179,9 @@ impl Health {
             if room == 0 {
                 break;
             }
-            for seat in view.order(tier, room) {
+            let seats = view.order(tier, room);
+            candidates.reserve(seats.len());
+            for seat in seats {
                 has_new |= seat.state.is_none();
                 let state = seat.state.cloned().unwrap_or_default();
                 candidates.push(Candidate::new(seat.index, &seat.member.target, seat.condition, state));

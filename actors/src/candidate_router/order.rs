@@ -48,16 +48,27 @@ impl<'a> View<'a> {
             |place: usize| tier.places.get(place).is_some_and(|index| self.context.eligible.has(*index));
         let count = tier.places.len();
         let all = (0..count).filter(|place| may_be_asked(*place));
-        let places: SmallVec<[usize; 4]> = match self.group.strategy {
-            Strategy::ConsistentHash => tier.ring.successors(self.context.key, count, most, may_be_asked),
-            Strategy::Failover => all.take(most).collect(),
+        let seat = |place| self.seat(tier, place);
+        let mut seats = Seats::new();
+        match self.group.strategy {
+            Strategy::ConsistentHash => {
+                let places = tier.ring.successors(self.context.key, count, most, may_be_asked);
+                seats.reserve(places.len());
+                seats.extend(places.into_iter().filter_map(seat));
+            }
+            Strategy::Failover => {
+                seats.reserve(count.min(most));
+                seats.extend(all.take(most).filter_map(seat));
+            }
             Strategy::RoundRobin
             | Strategy::Weighted
             | Strategy::LeastCost
             | Strategy::LeastLatency
-            | Strategy::LeastBusy => all.collect(),
-        };
-        let mut seats = places.into_iter().filter_map(|place| self.seat(tier, place)).collect();
+            | Strategy::LeastBusy => {
+                seats.reserve(count);
+                seats.extend(all.filter_map(seat));
+            }
+        }
         self.arrange(&mut seats, tier);
         seats.truncate(most);
         seats

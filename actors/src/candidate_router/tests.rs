@@ -229,6 +229,20 @@ fn a_shorter_cooldown_does_not_end_a_longer_one() {
 }
 
 #[test]
+fn a_cooldown_of_ages_does_not_wrap_around() {
+    for seconds in [1 << 53, u64::MAX] {
+        let rule = CooldownRule { default: Duration::from_secs(seconds), ..CooldownRule::default() };
+        let alone =
+            Group::new("alone".into(), Strategy::Failover, vec![Member::new(target("a", rule), "a".into())]);
+        let health = Health::new();
+        let candidate = &health.plan(&alone, &RouteContext::default(), START).unwrap()[0];
+        health.record(candidate, failed(AttemptFailure::Timeout), START);
+        let status = health.status("a", later(9_999_999));
+        assert_eq!((status.condition, status.reason), (Condition::Cooling, Some(Reason::RequestTimeout)));
+    }
+}
+
+#[test]
 fn attempts_under_way_are_counted_until_they_are_dropped() {
     let health = Health::new();
     let candidate = health.plan(&group(&["a"]), &RouteContext::default(), START).unwrap()[0].clone();

@@ -63,3 +63,29 @@ impl Credits {
         Some(place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::candidate_router::{CooldownRule, Member, Strategy, Target};
+
+    #[test]
+    fn tiers_that_the_group_has_no_more_are_forgotten() {
+        let turns = Turns::default();
+        for round in 0..100 {
+            let member = |priority| {
+                let cooldown = CooldownRule::default();
+                let target = Target { id: "a".into(), cooldown, check_stale_after: None };
+                Member { priority, ..Member::new(Arc::new(target), "a".into()) }
+            };
+            let layout = Layout::new(Strategy::RoundRobin, &[member(round), member(round + 1)]);
+            for tier in layout.tiers() {
+                assert_eq!(turns.pick(&layout, tier, [(0, 1)].into_iter()), Some(0));
+            }
+            assert_eq!(lock(&turns.tiers).len(), 2);
+            assert_eq!(turns.pick(&layout, &layout.tiers()[0], [].into_iter()), None);
+        }
+    }
+}
