@@ -10,7 +10,7 @@ use derive_more::Display;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use crate::error::{BudgetError, GatewayError, RequestError};
+use crate::error::{BudgetError, GatewayError, RequestError, UpstreamError};
 
 /// `x-aisix-request-id`: on every response of the proxy.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-aisix-request-id");
@@ -83,7 +83,7 @@ impl Envelope {
             Self::Google => to_json(&GoogleBody { error: GoogleError::new(error, &text) }),
             Self::Anthropic => to_json(&AnthropicBody {
                 r#type: "error",
-                error: AnthropicError { r#type, message: &text, details: None },
+                error: AnthropicError { r#type, message: &text, details: AnthropicDetails::of(error) },
             }),
         };
         let mut frame = Vec::with_capacity(data.len() + 24);
@@ -200,21 +200,25 @@ struct AnthropicError<'a> {
     message: &'a str,
     /// Where a client has a way out that it finds by this.
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<AnthropicDetails>,
+    details: Option<AnthropicDetails<'a>>,
 }
 
 /// What a client of Anthropic's decides by.
 #[derive(Serialize, JsonSchema)]
-struct AnthropicDetails {
+struct AnthropicDetails<'a> {
     /// The case.
-    error_code: &'static str,
+    error_code: &'a str,
 }
 
-impl AnthropicDetails {
-    /// A lost thread is begun anew by the official client, with all of the conversation.
-    fn of(error: &GatewayError) -> Option<Self> {
-        let is_lost = matches!(error, GatewayError::Request(RequestError::ThreadUnknown));
-        is_lost.then_some(Self { error_code: "thread_not_found" })
+impl<'a> AnthropicDetails<'a> {
+    /// A lost thread is begun anew by the official client, with all of the conversation: a provider's as the gateway's.
+    fn of(error: &'a GatewayError) -> Option<Self> {
+        let error_code = match error {
+            GatewayError::Request(RequestError::ThreadUnknown) => "thread_not_found",
+            GatewayError::Upstream(UpstreamError::Refused(refusal)) => refusal.error_code.as_deref()?,
+            _ => return None,
+        };
+        Some(Self { error_code })
     }
 }
 

@@ -13,8 +13,10 @@ use derive_more::{Display, Error, From};
 use crate::guardrails::Blocked;
 
 mod kind;
+mod refusal;
 
 pub use kind::Kind;
+pub use refusal::{RefusalClass, UpstreamRefusal};
 
 /// Any failure of an exchange.
 #[derive(Debug, Display, Error, From)]
@@ -162,9 +164,9 @@ pub enum AccessError {
     /// A model outside the key's `allowed_models`.
     #[display("this API key may not use the model \"{_0}\"")]
     ModelNotAllowed(#[error(not(source))] Box<str>),
-    /// A caller outside the model's `allowed_cidrs`.
-    #[display("the model \"{_0}\" may not be called from this address")]
-    AddressNotAllowed(#[error(not(source))] Box<str>),
+    /// An address outside the `allowed_cidrs` of the model, or of all targets of it.
+    #[display("the model may not be used from this address")]
+    AddressNotAllowed,
 }
 
 /// A rate limit's refusal, in the caller's words.
@@ -267,8 +269,9 @@ impl UpstreamError {
     #[must_use]
     pub fn tidied(mut self, credential: Option<&str>) -> Self {
         if let Self::Refused(refusal) = &mut self {
-            let texts = [Some(&mut refusal.message), refusal.param.as_mut(), refusal.code.as_mut()];
-            for text in texts.into_iter().flatten() {
+            let members = [&mut refusal.param, &mut refusal.code, &mut refusal.error_code];
+            let texts = members.into_iter().flatten().chain([&mut refusal.message]);
+            for text in texts {
                 if let Some(credential) = credential.filter(|credential| text.contains(credential)) {
                     *text = text.replace(credential, "***");
                 }
@@ -297,24 +300,6 @@ impl GatewayError {
             error => error.to_string(),
         }
     }
-}
-
-/// What a provider said when it refused.
-#[derive(Debug, Clone, Default, Display)]
-#[display("{message}")]
-pub struct UpstreamRefusal {
-    /// The provider's status; `None` where an error inside a stream names none.
-    pub status: Option<u16>,
-    /// What the caller may read: the provider's words for 4xx, nothing of them otherwise.
-    pub message: String,
-    /// The member at fault, in the provider's words.
-    pub param: Option<String>,
-    /// The provider's code.
-    pub code: Option<String>,
-    /// When to come back.
-    pub retry_after: Option<Duration>,
-    /// Whether it came inside a stream of which the caller has a part already.
-    pub in_band: bool,
 }
 
 /// A failure of the gateway, or of what it was told to do.

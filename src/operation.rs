@@ -119,6 +119,12 @@ impl Operation {
         !matches!(self, Self::Livez | Self::Readyz | Self::Models | Self::CountTokens | Self::Moderate)
     }
 
+    /// Whether what is answered can be read, and so be judged: sound cannot.
+    #[must_use]
+    pub const fn answers_words(self) -> bool {
+        !matches!(self, Self::Speak)
+    }
+
     /// Whether every answer carries `x-aisix-call-id`.
     #[must_use]
     pub const fn has_call_id(self) -> bool {

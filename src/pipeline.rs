@@ -25,6 +25,7 @@ mod attempt;
 mod bytes;
 mod client;
 pub mod client_ip;
+mod clock;
 mod count;
 mod engage;
 mod estimate;
@@ -41,10 +42,12 @@ mod relay;
 pub mod request_id;
 mod reserve;
 mod retry;
+mod route;
 pub mod screen;
 mod tunnel;
 
 use ask::Answer;
+use attempt::{Asked, Trial};
 use estimate::Prompt;
 use exchange::{Exchange, Outcome};
 use recall::Recall;
@@ -56,7 +59,6 @@ use crate::endpoints::{self, Endpoint};
 use crate::envelope::{Failure, REQUEST_ID};
 use crate::error::{Fault, GatewayError};
 use crate::gateway::Worker;
-use crate::operation::Operation;
 use crate::tokens;
 use crate::upstream::UpstreamResponse;
 
@@ -205,13 +207,15 @@ async fn ask_provider(
 ) -> Result<Ready, GatewayError> {
     let model = exchange.named_model()?;
     screen::request(exchange, caller, call).await?;
-    let candidates = reserve::reserve(exchange, caller, call, &model).await?;
+    let candidates = reserve::reserve(exchange, request.headers(), caller, call, &model).await?;
     let recalled = recall::recall(exchange, request, caller, call).await;
     if let Recall::Hit(entry) = recalled {
         let body = screen::answer(exchange, entry.body.clone()).await?;
         return Ok(Ready::Whole(finish(exchange, relay::remembered(body)).await));
     }
-    match attempt::attempt(exchange, request.headers(), call, &model, candidates).await? {
+    let mut trial = Trial::new(exchange, &model, candidates);
+    let asked = Asked { headers: request.headers(), call, is_rescuable: false };
+    match trial.answer(exchange, asked).await? {
         Answer::Stream(events) => Ok(Ready::Stream(events)),
         Answer::Bytes(response, gap) => judged(exchange, call, response, gap).await,
         Answer::Whole(mut reply) => {
@@ -234,14 +238,13 @@ async fn judged(
     response: Box<UpstreamResponse>,
     gap: Option<Duration>,
 ) -> Result<Ready, GatewayError> {
-    let is_text = exchange.endpoint.operation != Operation::Speak;
-    if !is_text || !screen::judges_answers(exchange) {
+    if !exchange.endpoint.operation.answers_words() || !screen::judges_answers(exchange) {
         return Ok(Ready::Bytes(response, gap));
     }
     exchange.usage = Some(Usage::estimated(call.prompt_tokens, 0));
     let head = bytes::head(&response);
     let limit = exchange.snapshot.settings.upstream.max_response_bytes;
-    let text = patience::within(gap, response.body.read_all(limit)).await?;
+    let text = bytes::whole(response.body, gap, limit).await?;
     let text = screen::text(exchange, text).await?;
     Ok(Ready::Whole(finish(exchange, head.map_body(|_, ()| text).map_into_boxed_body()).await))
 }

@@ -321,26 +321,46 @@ impl UpstreamBody {
     ///
     /// # Errors
     /// The connection broke, or the body is larger than `limit` bytes.
-    pub async fn read_all(mut self, limit: u64) -> Result<Bytes, UpstreamError> {
-        let Some(first) = self.next_or_cut().await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.next_or_cut().await? else { return within(first, limit) };
-        let mut whole = BytesMut::with_capacity((first.len() + second.len()).next_power_of_two());
-        whole.extend_from_slice(&first);
-        whole.extend_from_slice(&second);
-        while let Some(chunk) = self.next_or_cut().await? {
-            if (whole.len() + chunk.len()) as u64 > limit {
-                return Err(too_large());
-            }
-            whole.extend_from_slice(&chunk);
-        }
-        within(whole.freeze(), limit)
+    pub async fn read_all(self, limit: u64) -> Result<Bytes, UpstreamError> {
+        read_all(Unbroken(self), limit).await
     }
+}
 
-    /// The next chunk of a body that is of no use unless it is whole.
-    async fn next_or_cut(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        let chunk = self.next().await.transpose()?;
-        if matches!(self, Self::Cut) { Err(UpstreamError::BrokeOff) } else { Ok(chunk) }
+/// A body that is of no use unless it is whole: that it is cut is an error.
+pub struct Unbroken(pub UpstreamBody);
+
+impl Stream for Unbroken {
+    type Item = Result<Bytes, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let chunk = futures::ready!(self.0.poll_next_unpin(context));
+        match self.0 {
+            UpstreamBody::Cut => Poll::Ready(Some(Err(UpstreamError::BrokeOff))),
+            _ => Poll::Ready(chunk),
+        }
     }
+}
+
+/// Puts the chunks of a body together.
+///
+/// # Errors
+/// That of a chunk, or the body is larger than `limit` bytes.
+pub async fn read_all(
+    mut chunks: impl Stream<Item = Result<Bytes, UpstreamError>> + Unpin,
+    limit: u64,
+) -> Result<Bytes, UpstreamError> {
+    let Some(first) = chunks.next().await.transpose()? else { return Ok(Bytes::new()) };
+    let Some(second) = chunks.next().await.transpose()? else { return within(first, limit) };
+    let mut whole = BytesMut::with_capacity((first.len() + second.len()).next_power_of_two());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&second);
+    while let Some(chunk) = chunks.next().await.transpose()? {
+        if (whole.len() + chunk.len()) as u64 > limit {
+            return Err(too_large());
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    within(whole.freeze(), limit)
 }
 
 fn within(body: Bytes, limit: u64) -> Result<Bytes, UpstreamError> {

@@ -29,6 +29,27 @@ pub struct Reply {
     pub words: Option<String>,
 }
 
+impl Reply {
+    /// A body of which nothing is known.
+    #[must_use]
+    pub fn bare(body: Bytes) -> Self {
+        Self { body, usage: None, model: None, finish_reason: None, words: None }
+    }
+
+    /// A conversation's answer, with what it says of itself.
+    #[must_use]
+    pub fn of(reply: &chat::Reply<'_>, body: Bytes) -> Self {
+        let is_counted = reply.usage.is_some_and(|usage| usage.prompt > 0 && usage.completion > 0);
+        Self {
+            body,
+            usage: reply.usage,
+            model: reply.model.as_ref().map(|model| model.decode().into()),
+            finish_reason: reply.answers.first().map(|answer| answer.finish.label()),
+            words: (!is_counted).then(|| words_of(reply)),
+        }
+    }
+}
+
 /// Who is written to.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
@@ -137,16 +158,33 @@ pub fn read_reply(dialect: Dialect, body: &str) -> Result<chat::Reply<'_>, Upstr
     }
 }
 
-/// Writes a whole answer of a conversation for a caller.
-pub fn write_reply(dialect: Dialect, reply: &chat::Reply<'_>, stamp: &Stamp, out: &mut BytesMut) {
-    match dialect {
-        Dialect::OpenAiChat | Dialect::OpenAi => openai_chat::neutral::write_reply(reply, stamp, out),
-        Dialect::OpenAiResponses => super::openai_responses::write_reply(reply, stamp, out),
-        // Nobody calls in the last two.
-        Dialect::Anthropic | Dialect::Cohere | Dialect::Voyage => {
-            super::anthropic::write_reply(reply, stamp, out);
+/// The dialects in which callers converse.
+enum Spoken {
+    Chat,
+    Responses,
+    Anthropic,
+    Gemini,
+}
+
+impl Spoken {
+    fn by(caller: Dialect) -> Self {
+        match caller {
+            Dialect::OpenAiResponses => Self::Responses,
+            Dialect::Anthropic => Self::Anthropic,
+            Dialect::Gemini => Self::Gemini,
+            // Nobody calls in the others.
+            Dialect::OpenAiChat | Dialect::OpenAi | Dialect::Cohere | Dialect::Voyage => Self::Chat,
         }
-        Dialect::Gemini => super::gemini::write_reply(reply, stamp, out),
+    }
+}
+
+/// Writes a whole answer of a conversation for a caller.
+pub fn write_reply(caller: Dialect, reply: &chat::Reply<'_>, stamp: &Stamp, out: &mut BytesMut) {
+    match Spoken::by(caller) {
+        Spoken::Chat => openai_chat::neutral::write_reply(reply, stamp, out),
+        Spoken::Responses => super::openai_responses::write_reply(reply, stamp, out),
+        Spoken::Anthropic => super::anthropic::write_reply(reply, stamp, out),
+        Spoken::Gemini => super::gemini::write_reply(reply, stamp, out),
     }
 }
 
@@ -160,18 +198,16 @@ pub fn own_reply(task: Task, dialect: Dialect, body: Bytes, model: &str) -> Resu
         (Task::Converse, Dialect::OpenAiChat) => openai_chat::read_reply(body, model),
         (Task::Converse, Dialect::OpenAiResponses | Dialect::Anthropic | Dialect::Gemini) => {
             let text = text_of(&body)?;
-            let known = match read_reply(dialect, text) {
-                Ok(reply) => About::of(&reply),
-                Err(_) if dialect == Dialect::OpenAiResponses && openai_responses::is_promise(text) => {
-                    About { words: Some(String::new()), ..About::default() }
-                }
+            let is_promise = || dialect == Dialect::OpenAiResponses && openai_responses::is_promise(text);
+            let mut reply = match read_reply(dialect, text) {
+                Ok(reply) => Reply::of(&reply, body.clone()),
+                Err(_) if is_promise() => Reply { words: Some(String::new()), ..Reply::bare(body.clone()) },
                 Err(error) => return Err(error),
             };
-            let body = match dialect {
-                Dialect::Anthropic => renamed(&body, model),
-                _ => body,
-            };
-            Ok(known.with(body))
+            if dialect == Dialect::Anthropic {
+                reply.body = renamed(&body, model);
+            }
+            Ok(reply)
         }
         _ => super::plain::read_reply(body),
     }
@@ -190,53 +226,21 @@ pub fn translated_reply(
 ) -> Result<Reply, UpstreamError> {
     let text = text_of(body)?;
     let mut out = BytesMut::with_capacity(body.len() + body.len() / 4 + 512);
-    let plain = |usage, out: BytesMut| Reply {
-        body: out.freeze(),
-        usage,
-        model: None,
-        finish_reason: None,
-        words: None,
-    };
+    let counted = |usage, out: BytesMut| Reply { usage, ..Reply::bare(out.freeze()) };
     match (task, provider) {
         (Task::Embed, Dialect::Cohere) => {
             let usage = super::cohere::embed::read_reply(text, &stamp.model, stamp.wants_base64, &mut out)?;
-            Ok(plain(usage, out))
+            Ok(counted(usage, out))
         }
         (Task::Rerank, Dialect::Voyage) => {
             let usage = super::voyage::read_reply(text, &stamp.model, &mut out)?;
-            Ok(plain(usage, out))
+            Ok(counted(usage, out))
         }
         _ => {
             let reply = read_reply(provider, text)?;
             write_reply(caller, &reply, stamp, &mut out);
-            Ok(About::of(&reply).with(out.freeze()))
+            Ok(Reply::of(&reply, out.freeze()))
         }
-    }
-}
-
-/// What the exchange wants to know of a reply.
-#[derive(Default)]
-struct About {
-    usage: Option<Usage>,
-    model: Option<Box<str>>,
-    finish_reason: Option<&'static str>,
-    words: Option<String>,
-}
-
-impl About {
-    fn of(reply: &chat::Reply<'_>) -> Self {
-        let is_counted = reply.usage.is_some_and(|usage| usage.prompt > 0 && usage.completion > 0);
-        Self {
-            usage: reply.usage,
-            model: reply.model.as_ref().map(|model| model.decode().into()),
-            finish_reason: reply.answers.first().map(|answer| answer.finish.label()),
-            words: (!is_counted).then(|| words_of(reply)),
-        }
-    }
-
-    fn with(self, body: Bytes) -> Reply {
-        let Self { usage, model, finish_reason, words } = self;
-        Reply { body, usage, model, finish_reason, words }
     }
 }
 
@@ -299,9 +303,8 @@ pub fn refusal(dialect: Dialect, status: u16, retry_after: Option<Duration>, bod
     };
     let mut refusal = match status {
         400..=499 => read(status, body),
-        _ => UpstreamRefusal { message: format!("upstream returned {status}"), ..UpstreamRefusal::default() },
+        _ => UpstreamRefusal::hidden(Some(status)),
     };
-    refusal.status = Some(status);
     refusal.retry_after = retry_after;
     UpstreamError::Refused(Box::new(refusal))
 }
@@ -375,17 +378,14 @@ pub enum Writer {
 }
 
 impl Writer {
-    /// The writer of a dialect in which callers converse.
+    /// The writer for callers of a dialect.
     #[must_use]
-    pub fn of(dialect: Dialect, stamp: Stamp) -> Self {
-        match dialect {
-            Dialect::OpenAiResponses => Self::Responses(super::openai_responses::StreamWriter::new(stamp)),
-            Dialect::Anthropic => Self::Anthropic(super::anthropic::StreamWriter::new(stamp)),
-            Dialect::Gemini => Self::Gemini(super::gemini::StreamWriter::new(stamp)),
-            // Nobody calls in the others.
-            Dialect::OpenAiChat | Dialect::Cohere | Dialect::OpenAi | Dialect::Voyage => {
-                Self::Chat(openai_chat::neutral::StreamWriter::new(stamp))
-            }
+    pub fn of(caller: Dialect, stamp: Stamp) -> Self {
+        match Spoken::by(caller) {
+            Spoken::Chat => Self::Chat(openai_chat::neutral::StreamWriter::new(stamp)),
+            Spoken::Responses => Self::Responses(super::openai_responses::StreamWriter::new(stamp)),
+            Spoken::Anthropic => Self::Anthropic(super::anthropic::StreamWriter::new(stamp)),
+            Spoken::Gemini => Self::Gemini(super::gemini::StreamWriter::new(stamp)),
         }
     }
 

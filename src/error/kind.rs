@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    AccessError, AdminError, BudgetError, Fault, GatewayError, RequestError, UpstreamError, UpstreamRefusal,
-};
+use super::{AccessError, AdminError, BudgetError, Fault, GatewayError, RequestError, UpstreamError};
 
 macro_rules! kinds {
     ($(#[doc = $doc:literal] $kind:ident: $status:literal, $type:literal, $code:expr;)*) => {
@@ -56,8 +54,8 @@ kinds! {
     AuthThrottled: 429, "rate_limit_exceeded", Some("auth_throttled");
     /// The key may not use the model.
     PermissionDenied: 403, "permission_denied", None;
-    /// The model may not be called from there.
-    IpRestricted: 403, "permission_denied", Some("ip_restricted");
+    /// The caller's address may not use the model.
+    AddressNotAllowed: 403, "permission_denied", Some("ip_restricted");
     /// No such model.
     ModelNotFound: 404, "model_not_found", None;
     /// A rate limit.
@@ -137,7 +135,7 @@ impl GatewayError {
                 AccessError::ModelNotAllowed(_) | AccessError::ProviderNotAllowed(_) => {
                     Kind::PermissionDenied
                 }
-                AccessError::AddressNotAllowed(_) => Kind::IpRestricted,
+                AccessError::AddressNotAllowed => Kind::AddressNotAllowed,
             },
             Self::Limit(_) => Kind::RateLimitExceeded,
             Self::Budget(BudgetError::Exceeded(_)) => Kind::BudgetExceeded,
@@ -231,14 +229,6 @@ impl UpstreamError {
             refusal.in_band = true;
         }
         self
-    }
-}
-
-impl UpstreamRefusal {
-    /// What the caller gets for the provider's status: 4xx as it is, everything else 502.
-    #[must_use]
-    pub fn caller_status(&self) -> u16 {
-        self.status.filter(|status| (400..=499).contains(status)).unwrap_or(502)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ask: one request to one target, within its time limits, and its answer as far as it decides what happens next.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -47,6 +47,8 @@ pub struct Ask<'a> {
     pub engaged: &'a Engaged,
     /// Its time limits.
     pub patience: Patience,
+    /// Whether another target may take the answer up, so that it has to be read and written anew.
+    pub is_rescuable: bool,
     /// What the provider calls the request, once it has answered.
     pub provider_request_id: Cell<Option<HeaderValue>>,
 }
@@ -78,7 +80,7 @@ impl Ask<'_> {
     }
 
     async fn stream(&self) -> Result<Answer, UpstreamError> {
-        let patience = &self.patience;
+        let (patience, asked) = (&self.patience, Instant::now());
         let response = within(patience.stream_head(), self.send()).await?;
         if response.content == Content::Json {
             let whole = within(patience.gap, self.read_whole(response)).await?;
@@ -93,8 +95,8 @@ impl Ask<'_> {
         }
         let way = self.prepared.way;
         let stamp = self.exchange.stamp(self.call, way.dialect);
-        let frames = if screen::judges_answers(self.exchange) {
-            let may_mask = screen::may_mask(self.exchange) || self.call.is_array;
+        let frames = if screen::judges_answers(self.exchange) || self.is_rescuable {
+            let may_mask = screen::may_mask(self.exchange) || self.call.is_array || self.is_rescuable;
             Frames::decoded(way.task, way.dialect, self.caller(), stamp, may_mask)
         } else if self.call.is_array {
             Frames::as_array(way.dialect, stamp)
@@ -102,9 +104,16 @@ impl Ask<'_> {
             Frames::new(way.task, way.dialect, self.caller(), stamp)
         };
         let mut events = Box::new(Events::new(response.body, frames, patience));
-        let first = within(patience.first_event, events.wait_for_first());
-        if let Ok(first) = timeout(patience.withheld, first).await {
-            first?;
+        let begin = async {
+            within(patience.first_event, events.wait_for_first()).await?;
+            let Some(limit) = patience.first_token else { return Ok(()) };
+            match timeout(limit.saturating_sub(asked.elapsed()), events.wait_for_token()).await {
+                Ok(begun) => begun,
+                Err(_) => Err(UpstreamError::Late { after: limit }),
+            }
+        };
+        if let Ok(begun) = timeout(patience.withheld(), begin).await {
+            begun?;
         }
         // Without a first event in time the caller's 200 goes out now; a failure from here on is a frame of the stream.
         Ok(Answer::Stream(events))

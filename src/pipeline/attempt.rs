@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::header::HeaderMap;
-use aisix_actors::candidate_router::{AttemptFailure, AttemptOutcome, Candidate, Candidates};
+use aisix_actors::candidate_router::{AttemptFailure, AttemptOutcome, Candidate, Candidates, InFlight};
 
 use super::ask::{Answer, Ask};
+use super::clock::Clock;
 use super::count;
 use super::engage::engage;
 use super::exchange::Exchange;
@@ -19,44 +20,130 @@ use crate::dialect::Call;
 use crate::error::{Fault, GatewayError, UpstreamError};
 use crate::telemetry::record::{Attempt, AttemptKind};
 
-/// Tries the candidates in order until one answers.
-///
-/// # Errors
-/// The first failure that no further try can mend, or the last one when all candidates failed.
-pub async fn attempt(
-    exchange: &mut Exchange,
-    headers: &HeaderMap,
-    call: &Call,
-    model: &Arc<Model>,
-    candidates: Candidates,
-) -> Result<Answer, GatewayError> {
-    let mut last = GatewayError::from(Fault::AllUnavailable { model: call.model.clone(), retry_after: None });
-    let count = candidates.len();
-    for (place, candidate) in candidates.into_iter().enumerate() {
-        let target = target_of(model, &candidate);
-        let has_more = place + 1 < count;
-        let mut rules = Rules::of(&exchange.snapshot.settings, model, target, has_more);
-        let mut kind = if place == 0 { AttemptKind::Initial } else { AttemptKind::Fallback };
-        loop {
-            exchange.attempts.push(Attempt::begin(target, kind, place > 0));
-            kind = AttemptKind::Retry;
-            let error = match try_once(exchange, Request { headers, call }, model, target, &candidate).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            exchange.last_attempt(|attempt| attempt.fail(&error));
-            warn(exchange, target, &error);
-            match rules.next(&error) {
-                Step::Never => return Err(error),
-                Step::SameTarget(wait) => tokio::time::sleep(wait).await,
-                Step::NextCandidate => {
-                    last = error;
-                    break;
-                }
-            }
+/// A request's way through its candidates.
+pub struct Trial {
+    model: Arc<Model>,
+    /// Those who have not been asked, in their order.
+    waiting: Candidates,
+    /// Those of whom another request is finding out whether they are well: asked when nobody else is left.
+    probed: Candidates,
+    clock: Clock,
+    has_begun: bool,
+}
+
+/// What the caller sent.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// What it wants.
+    pub call: &'a Call,
+    /// Whether the answer may be taken up by another target, so that it has to be read and written anew.
+    pub is_rescuable: bool,
+}
+
+impl Trial {
+    /// A request that nobody has been asked for yet.
+    #[must_use]
+    pub fn new(exchange: &Exchange, model: &Arc<Model>, candidates: Candidates) -> Self {
+        Self {
+            model: model.clone(),
+            waiting: candidates,
+            probed: Candidates::new(),
+            clock: Clock::of(exchange, model),
+            has_begun: false,
         }
     }
-    Err(last)
+
+    /// Tries the candidates that are left, in order, until one answers.
+    ///
+    /// # Errors
+    /// The first failure that no further try can mend, or the last one when all candidates failed.
+    pub async fn answer(
+        &mut self,
+        exchange: &mut Exchange,
+        asked: Asked<'_>,
+    ) -> Result<Answer, GatewayError> {
+        let mut last =
+            GatewayError::from(Fault::AllUnavailable { model: asked.call.model.clone(), retry_after: None });
+        while let Some((candidate, in_flight)) = self.take() {
+            let target = target_of(&self.model, &candidate).clone();
+            let mut rules = Rules::of(&exchange.snapshot.settings, &self.model, &target, self.has_more());
+            let mut kind = if self.has_begun { AttemptKind::Fallback } else { AttemptKind::Initial };
+            let mut in_flight = Some(in_flight);
+            loop {
+                exchange.attempts.push(Attempt::begin(&target, kind, self.has_begun));
+                kind = AttemptKind::Retry;
+                let one = One {
+                    model: &self.model,
+                    target: &target,
+                    candidate: &candidate,
+                    in_flight: in_flight.take().unwrap_or_else(|| candidate.begin_anyway()),
+                    clock: self.clock,
+                };
+                let error = match one.run(exchange, asked).await {
+                    Ok(answer) => {
+                        self.has_begun = true;
+                        return Ok(answer);
+                    }
+                    Err(error) => error,
+                };
+                exchange.last_attempt(|attempt| attempt.fail(&error));
+                warn(exchange, &target, &error);
+                match rules.next(&error, self.clock.left()) {
+                    Step::Never => return Err(error),
+                    Step::SameTarget(wait) => tokio::time::sleep(wait).await,
+                    Step::NextCandidate => {
+                        last = error;
+                        break;
+                    }
+                    Step::LargerCandidate => {
+                        self.keep_larger_than(&target);
+                        last = error;
+                        break;
+                    }
+                }
+            }
+            self.has_begun = true;
+        }
+        Err(last)
+    }
+
+    /// Whether there is another target to turn to.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !self.waiting.is_empty() || !self.probed.is_empty()
+    }
+
+    /// The next candidate, counted as asked.
+    fn take(&mut self) -> Option<(Candidate, InFlight)> {
+        while !self.waiting.is_empty() {
+            let candidate = self.waiting.remove(0);
+            match candidate.begin() {
+                Ok(in_flight) => return Some((candidate, in_flight)),
+                Err(_) => self.probed.push(candidate),
+            }
+        }
+        if self.probed.is_empty() {
+            return None;
+        }
+        let candidate = self.probed.remove(0);
+        let in_flight = candidate.begin_anyway();
+        Some((candidate, in_flight))
+    }
+
+    /// Drops the candidates that are known to take no longer conversations than this one.
+    fn keep_larger_than(&mut self, target: &Model) {
+        let window = |model: &Model| match &model.dispatch {
+            Dispatch::Direct(direct) => direct.context_window,
+            Dispatch::Routing(_) => None,
+        };
+        let Some(limit) = window(target) else { return };
+        let model = &self.model;
+        for left in [&mut self.waiting, &mut self.probed] {
+            left.retain(|candidate| window(target_of(model, candidate)).is_none_or(|own| own > limit));
+        }
+    }
 }
 
 /// One line per failed attempt: which target, over which key, and why.
@@ -83,13 +170,6 @@ fn target_of<'a>(model: &'a Arc<Model>, candidate: &Candidate) -> &'a Arc<Model>
     }
 }
 
-/// What the caller sent.
-#[derive(Clone, Copy)]
-struct Request<'a> {
-    headers: &'a HeaderMap,
-    call: &'a Call,
-}
-
 /// What a target is sent, where nothing is lost that must not be.
 fn prepare_for(
     exchange: &Exchange,
@@ -106,62 +186,70 @@ fn prepare_for(
     Ok(prepared)
 }
 
-async fn try_once(
-    exchange: &mut Exchange,
-    Request { headers, call }: Request<'_>,
-    model: &Arc<Model>,
-    target: &Arc<Model>,
-    candidate: &Candidate,
-) -> Result<Answer, GatewayError> {
-    let Dispatch::Direct(direct) = &target.dispatch else {
-        return Err(Fault::ProviderUnavailable(call.model.clone()).into());
-    };
-    let is_routed = !Arc::ptr_eq(model, target);
-    if count::is_ours(exchange, direct) {
-        return count::estimate(exchange, call).map(Answer::Whole);
-    }
-    let prepared = prepare_for(exchange, call, direct, model.is_strict || target.is_strict)?;
-    let engaged = engage(exchange, call, target, direct, candidate).await?;
-    let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
-    let started = Instant::now();
-    exchange.last_attempt(|attempt| attempt.is_sent = true);
-    let ask = Ask {
-        exchange,
-        headers,
-        call,
-        direct,
-        prepared: &prepared,
-        engaged: &engaged,
-        patience,
-        provider_request_id: Cell::default(),
-    };
-    let mut outcome = ask.run().await;
-    let provider_request_id = ask.provider_request_id.take();
-    let took = started.elapsed();
-    exchange.upstream_time += took;
-    exchange.last_attempt(|attempt| {
-        attempt.provider_request_id = provider_request_id;
-        if let Ok(Answer::Whole(reply)) = &mut outcome {
-            attempt.took = Some(took);
-            attempt.provider_model = reply.model.take();
-            attempt.finish_reason = reply.finish_reason;
+/// One try at one target.
+struct One<'a> {
+    model: &'a Arc<Model>,
+    target: &'a Arc<Model>,
+    candidate: &'a Candidate,
+    in_flight: InFlight,
+    clock: Clock,
+}
+
+impl One<'_> {
+    async fn run(self, exchange: &mut Exchange, asked: Asked<'_>) -> Result<Answer, GatewayError> {
+        let Self { model, target, candidate, in_flight, clock } = self;
+        let Asked { headers, call, is_rescuable } = asked;
+        let Dispatch::Direct(direct) = &target.dispatch else {
+            return Err(Fault::ProviderUnavailable(call.model.clone()).into());
+        };
+        let is_routed = !Arc::ptr_eq(model, target);
+        if count::is_ours(exchange, direct) {
+            return count::estimate(exchange, call).map(Answer::Whole);
         }
-    });
-    let router = &exchange.worker.actors.router;
-    match outcome {
-        Ok(answer) => {
-            router.report(candidate, AttemptOutcome::Succeeded { latency: took });
-            exchange.engaged = Some(engaged);
-            exchange.price = direct.price;
-            exchange.served_by = is_routed.then(|| target.name.clone());
-            exchange.dropped = prepared.dropped;
-            Ok(answer)
-        }
-        Err(error) => {
-            let error = error.tidied(engaged.credential());
-            router.report(candidate, failed(&error));
-            exchange.worker.actors.pool.give_back(engaged.lease);
-            Err(error.into())
+        let prepared = prepare_for(exchange, call, direct, model.is_strict || target.is_strict)?;
+        let engaged = engage(exchange, call, target, direct, candidate, in_flight).await?;
+        let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
+        let started = Instant::now();
+        exchange.last_attempt(|attempt| attempt.is_sent = true);
+        let ask = Ask {
+            exchange,
+            headers,
+            call,
+            direct,
+            prepared: &prepared,
+            engaged: &engaged,
+            patience: patience.cut_to(clock.left()),
+            is_rescuable,
+            provider_request_id: Cell::default(),
+        };
+        let mut outcome = ask.run().await;
+        let provider_request_id = ask.provider_request_id.take();
+        let took = started.elapsed();
+        exchange.upstream_time += took;
+        exchange.last_attempt(|attempt| {
+            attempt.provider_request_id = provider_request_id;
+            if let Ok(Answer::Whole(reply)) = &mut outcome {
+                attempt.took = Some(took);
+                attempt.provider_model = reply.model.take();
+                attempt.finish_reason = reply.finish_reason;
+            }
+        });
+        let router = &exchange.worker.actors.router;
+        match outcome {
+            Ok(answer) => {
+                router.report(candidate, AttemptOutcome::Succeeded { latency: took });
+                exchange.engaged = Some(engaged);
+                exchange.price = direct.price;
+                exchange.served_by = is_routed.then(|| target.name.clone());
+                exchange.dropped = prepared.dropped;
+                Ok(answer)
+            }
+            Err(error) => {
+                let error = error.tidied(engaged.credential());
+                router.report(candidate, failed(&error));
+                exchange.worker.actors.pool.give_back(engaged.lease);
+                Err(error.into())
+            }
         }
     }
 }
@@ -171,7 +259,11 @@ async fn try_once(
 pub fn failed(error: &UpstreamError) -> AttemptOutcome {
     let (failure, retry_after) = match error {
         UpstreamError::Refused(refusal) => {
-            (AttemptFailure::Status(refusal.status.unwrap_or(502)), refusal.retry_after)
+            let failure = match (refusal.in_band, refusal.status) {
+                (false, Some(status)) => AttemptFailure::Status(status),
+                (_, status) => AttemptFailure::InBand(status),
+            };
+            (failure, refusal.retry_after)
         }
         UpstreamError::Late { .. } => (AttemptFailure::Timeout, None),
         UpstreamError::Unreachable { .. } | UpstreamError::BrokeOff => (AttemptFailure::Transport, None),

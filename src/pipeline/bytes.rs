@@ -9,13 +9,13 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 
 use super::attempt::failed;
 use super::exchange::{Engaged, Exchange, Outcome};
 use super::patience::Watch;
 use crate::error::{GatewayError, UpstreamError};
-use crate::upstream::{UpstreamBody, UpstreamResponse};
+use crate::upstream::{Unbroken, UpstreamBody, UpstreamResponse, read_all};
 
 /// The head of the response.
 pub fn head(upstream: &UpstreamResponse) -> HttpResponse<()> {
@@ -25,6 +25,43 @@ pub fn head(upstream: &UpstreamResponse) -> HttpResponse<()> {
         response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
     }
     response
+}
+
+/// Chunks of a body, of which none may take longer than the longest silence.
+struct Paced {
+    body: Unbroken,
+    gap: Option<Watch>,
+}
+
+impl Paced {
+    fn new(body: UpstreamBody, gap: Option<Duration>) -> Self {
+        Self { body: Unbroken(body), gap: gap.map(Watch::start) }
+    }
+}
+
+impl Stream for Paced {
+    type Item = Result<Bytes, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self { body, gap } = &mut *self;
+        let polled = body.poll_next_unpin(context);
+        let Some(gap) = gap else { return polled };
+        if polled.is_ready() {
+            gap.touch(Instant::now());
+            return polled;
+        }
+        futures::ready!(gap.poll_silence(context));
+        Poll::Ready(Some(Err(UpstreamError::Late { after: gap.period })))
+    }
+}
+
+/// Reads a body that somebody has to judge before it goes out. `gap` is the longest silence in it, however long the
+/// whole takes.
+///
+/// # Errors
+/// It broke off, fell silent, or is larger than `limit` bytes.
+pub async fn whole(body: UpstreamBody, gap: Option<Duration>, limit: u64) -> Result<Bytes, UpstreamError> {
+    read_all(Paced::new(body, gap), limit).await
 }
 
 /// The body of the response; the exchange lives in it. `gap` is the longest silence that is waited for.
@@ -39,22 +76,21 @@ pub fn body(mut exchange: Exchange, upstream: UpstreamResponse, gap: Option<Dura
         // Nobody will ask for it.
         exchange.conclude(Outcome::Answered(upstream.status));
     }
-    ByteBody { status: upstream.status, body: upstream.body, size, gap: gap.map(Watch::start), exchange }
+    ByteBody { status: upstream.status, body: Paced::new(upstream.body, gap), size, exchange }
 }
 
 /// See [`body`]. Dropping it drops the provider's body and closes the exchange.
 pub struct ByteBody {
     status: u16,
-    body: UpstreamBody,
+    body: Paced,
     size: BodySize,
-    gap: Option<Watch>,
     exchange: Exchange,
 }
 
 impl ByteBody {
     /// What has begun cannot be taken back: the connection is cut, so that nobody takes a part for the whole.
     fn break_off(&mut self, error: UpstreamError) -> UpstreamError {
-        self.body = UpstreamBody::Ended;
+        self.body = Paced::new(UpstreamBody::Ended, None);
         if let Some(engaged) = &self.exchange.engaged {
             let error = error.clone().tidied(Engaged::credential(engaged));
             self.exchange.worker.actors.router.report(&engaged.candidate, failed(&error));
@@ -76,26 +112,12 @@ impl MessageBody for ByteBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, UpstreamError>>> {
         let this = &mut *self;
-        match this.body.poll_next_unpin(context) {
-            Poll::Ready(Some(Ok(bytes))) => {
-                if let Some(gap) = &mut this.gap {
-                    gap.touch(Instant::now());
-                }
-                Poll::Ready(Some(Ok(bytes)))
-            }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.break_off(error)))),
-            Poll::Ready(None) if matches!(this.body, UpstreamBody::Cut) => {
-                Poll::Ready(Some(Err(this.break_off(UpstreamError::BrokeOff))))
-            }
-            Poll::Ready(None) => {
+        match futures::ready!(this.body.poll_next_unpin(context)) {
+            Some(Ok(bytes)) => Poll::Ready(Some(Ok(bytes))),
+            Some(Err(error)) => Poll::Ready(Some(Err(this.break_off(error)))),
+            None => {
                 this.exchange.conclude(Outcome::Answered(this.status));
                 Poll::Ready(None)
-            }
-            Poll::Pending => {
-                let Some(gap) = &mut this.gap else { return Poll::Pending };
-                futures::ready!(gap.poll_silence(context));
-                let after = gap.period;
-                Poll::Ready(Some(Err(this.break_off(UpstreamError::Late { after }))))
             }
         }
     }

@@ -36,5 +36,5 @@ pub fn estimate(exchange: &mut Exchange, call: &Call) -> Result<Reply, GatewayEr
     let mut out = BytesMut::new();
     let name = if dialect == Dialect::Gemini { "totalTokens" } else { "input_tokens" };
     Writer::new(&mut out).object(|w| w.name(name).number(tokens));
-    Ok(Reply { body: out.freeze(), usage: None, model: None, finish_reason: None, words: None })
+    Ok(Reply::bare(out.freeze()))
 }

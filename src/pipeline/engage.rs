@@ -1,6 +1,6 @@
 //! Engage: what one attempt needs, taken so that a refusal of the last takes nothing from the ones before.
 
-use aisix_actors::candidate_router::Candidate;
+use aisix_actors::candidate_router::{Candidate, InFlight};
 use aisix_actors::provider_pool::LeaseRefused;
 use aisix_actors::types::MicroUsd;
 use smallvec::SmallVec;
@@ -24,6 +24,7 @@ pub async fn engage(
     target: &Model,
     direct: &Direct,
     candidate: &Candidate,
+    in_flight: InFlight,
 ) -> Result<Engaged, GatewayError> {
     let actors = &exchange.worker.actors;
     let lease = actors.pool.lease(direct.provider_key.clone()).await.map_err(|refused| match refused {
@@ -51,12 +52,5 @@ pub async fn engage(
         limits = Some(actors.limiter.acquire(scopes, call.held_tokens()).await.map_err(LimitRefusal)?);
     }
     let key = direct.key.clone();
-    Ok(Engaged {
-        limits,
-        budgets: hold,
-        lease,
-        key,
-        in_flight: candidate.begin_anyway(),
-        candidate: candidate.clone(),
-    })
+    Ok(Engaged { limits, budgets: hold, lease, key, in_flight, candidate: candidate.clone() })
 }

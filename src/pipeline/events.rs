@@ -19,6 +19,16 @@ use crate::upstream::UpstreamBody;
 /// Comments before the first event that are kept for the caller; they only say that somebody is there.
 const MAX_COMMENTS: usize = 64;
 
+/// Whether a chunk says something, or ends an answer that says nothing.
+fn is_token(chunk: &Chunk) -> bool {
+    match chunk {
+        Chunk::Content { text_bytes, finish, .. } => *text_bytes > 0 || finish.is_some(),
+        Chunk::Decoded(decoded) => decoded.text_bytes > 0 || decoded.finish.is_some() || decoded.is_last,
+        Chunk::Last { .. } | Chunk::Done | Chunk::Failed(_) => true,
+        Chunk::Usage { .. } | Chunk::Comment | Chunk::Skipped | Chunk::Malformed => false,
+    }
+}
+
 /// How long a provider may take to end a stream after its last word.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -65,12 +75,30 @@ impl Events {
     /// # Errors
     /// The provider's failure, or `BrokeOff` when the stream ends without an event.
     pub async fn wait_for_first(&mut self) -> Result<(), UpstreamError> {
+        // A comment says that the provider is there, not that it has an answer.
+        self.read_ahead(|_| true, MAX_COMMENTS).await
+    }
+
+    /// Waits for the first token, or for whatever ends an answer without one. What came before it stays to be read.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for_first`].
+    pub async fn wait_for_token(&mut self) -> Result<(), UpstreamError> {
+        if self.ahead.iter().any(|(chunk, _)| is_token(chunk)) {
+            return Ok(());
+        }
+        // A provider that opens an answer with so much has begun it.
+        self.read_ahead(is_token, MAX_COMMENTS).await
+    }
+
+    /// Reads until an event is the one that is waited for, or so many others came before it.
+    async fn read_ahead(&mut self, is_it: impl Fn(&Chunk) -> bool, most: usize) -> Result<(), UpstreamError> {
+        let mut events = 0;
         loop {
             let read = poll_fn(|context| {
                 self.poll_fresh(context).map(|read| read.map(|(chunk, frame)| (chunk, frame.bytes.to_vec())))
             });
             match read.await {
-                // A comment says that the provider is there, not that it has an answer.
                 Some(comment @ (Chunk::Comment, _)) => {
                     if self.ahead.len() < MAX_COMMENTS {
                         self.ahead.push_back(comment);
@@ -79,9 +107,13 @@ impl Events {
                 Some((Chunk::Skipped, _)) => {}
                 Some((Chunk::Failed(error), _)) => return Err(error),
                 None => return Err(UpstreamError::BrokeOff),
-                Some(first) => {
-                    self.ahead.push_back(first);
-                    return Ok(());
+                Some(event) => {
+                    let is_over = is_it(&event.0);
+                    self.ahead.push_back(event);
+                    events += 1;
+                    if is_over || events == most {
+                        return Ok(());
+                    }
                 }
             }
         }

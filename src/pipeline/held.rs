@@ -15,12 +15,12 @@ use bytes::BytesMut;
 
 use super::exchange::Exchange;
 use super::screen;
-use crate::dialect::Dialect;
-use crate::dialect::chat::{Event, Stamp};
+use crate::dialect::chat::Event;
 use crate::dialect::codec::Writer;
 use crate::dialect::json::Text;
 use crate::dialect::sse::Frame;
 use crate::dialect::stream::{Decoded, Pass};
+use crate::dialect::{Call, Dialect, StreamOptions};
 use crate::guardrails::hold::{HoldBack, Need, Released, SlotKey, Words};
 use crate::guardrails::webhook::Opinion;
 use crate::guardrails::{Blocked, Guardrail, Hook};
@@ -66,12 +66,14 @@ pub struct Held {
 impl Held {
     /// Begins to hold a stream, where somebody judges answers.
     #[must_use]
-    pub fn new(exchange: &Exchange, stamp: Stamp, is_array: bool, hides_usage: bool) -> Option<Self> {
+    pub fn new(exchange: &Exchange, call: &Call, provider: Dialect) -> Option<Self> {
         let hold = HoldBack::new(&exchange.guard.as_ref()?.chain)?;
+        let stamp = exchange.stamp(call, provider);
+        let hides_usage = call.stream_options == StreamOptions::Unset;
         let asides = Asides::new(screen::may_mask(exchange), hold.policy().max_buffer_bytes);
         let model = stamp.model.clone();
         let caller: Dialect = exchange.endpoint.dialect;
-        let writer = if is_array { Writer::array(stamp) } else { Writer::of(caller, stamp) };
+        let writer = if call.is_array { Writer::array(stamp) } else { Writer::of(caller, stamp) };
         Some(Self { hold, asides, writer, model, asking: None, hides_usage, has_ended: false })
     }
 

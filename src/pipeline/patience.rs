@@ -26,8 +26,10 @@ pub struct Patience {
     pub stream: Option<Duration>,
     /// The first event of a stream; a comment is none. Later is a failure, and another target may be tried.
     pub first_event: Option<Duration>,
-    /// How long the caller's 200 is withheld for the first event where that has no limit of its own.
-    pub withheld: Duration,
+    /// The first token of a stream: what only opens it is none.
+    pub first_token: Option<Duration>,
+    /// How long the caller's 200 is withheld for the first event where nothing of it has a limit of its own.
+    withheld: Duration,
 }
 
 impl Patience {
@@ -58,16 +60,36 @@ impl Patience {
         };
         let head = settings.upstream.first_byte_timeout();
         let stream = settings.upstream.stream_total_timeout();
-        Self { whole, head, gap, stream, first_event, withheld }
+        let first_token = match first_rule(levels.iter().flatten().map(|model| model.ttft_timeout)) {
+            TimeoutRule::After(limit) => Some(limit),
+            TimeoutRule::None => None,
+            TimeoutRule::Inherit => settings.upstream.ttft_timeout(),
+        };
+        Self { whole, head, gap, stream, first_event, first_token, withheld }
+    }
+
+    /// The same where the request has no more than `left` until its answer begins.
+    #[must_use]
+    pub fn cut_to(self, left: Option<Duration>) -> Self {
+        let Some(left) = left else { return self };
+        let cut = |limit: Option<Duration>| Some(limit.map_or(left, |limit| limit.min(left)));
+        Self { whole: cut(self.whole), head: cut(self.head), first_event: cut(self.first_event), ..self }
+    }
+
+    /// How long the caller's 200 is withheld. What has begun can go to no other target: where the beginning has a limit of
+    /// its own, it is waited for.
+    #[must_use]
+    pub fn withheld(&self) -> Duration {
+        match (self.first_event, self.first_token) {
+            (None, None) => self.withheld,
+            _ => Duration::MAX,
+        }
     }
 
     /// The limit for the head of a streamed answer.
     #[must_use]
     pub fn stream_head(&self) -> Option<Duration> {
-        match (self.head, self.gap) {
-            (Some(head), Some(gap)) => Some(head.min(gap)),
-            (head, gap) => head.or(gap),
-        }
+        [self.head, self.gap, self.first_token].into_iter().flatten().min()
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Prepared {
     /// The body.
     pub body: Pieces,
     /// What the body is.
-    pub content_type: Box<str>,
+    pub content_type: Cow<'static, str>,
     /// What could not be said in the provider's dialect.
     pub dropped: Dropped,
 }
@@ -66,7 +66,7 @@ pub fn prepare(
         _ if way.dialect != caller => {
             let target = Target { model: &model, manners: direct.provider.manners() };
             let body = codec::request(way.task, caller, way.dialect, call, &target, &mut dropped)?;
-            (Pieces::from_iter([body]), JSON)
+            (Pieces::from_iter([body]), Cow::Borrowed(JSON))
         }
         Body::Json(object) => {
             let name = serde_json::Value::from(&*model).to_string();
@@ -80,18 +80,14 @@ pub fn prepare(
                 Dialect::OpenAiChat => direct.provider.manners().renames,
                 _ => &[],
             };
-            (Pieces::from_iter([object.renamed(renames).with(changes)]), JSON)
+            (Pieces::from_iter([object.renamed(renames).with(changes)]), Cow::Borrowed(JSON))
         }
-        Body::Form(form) => (form.with("model", &model), form.content_type()),
-        Body::Opaque(bytes) => (Pieces::from_iter([bytes.clone()]), "application/octet-stream"),
+        Body::Form(form) => (form.with("model", &model), Cow::Owned(form.content_type().to_owned())),
+        Body::Opaque(bytes) => {
+            (Pieces::from_iter([bytes.clone()]), Cow::Borrowed("application/octet-stream"))
+        }
     };
-    Ok(Prepared {
-        way,
-        path: way.path(&model, call.is_stream),
-        body,
-        content_type: content_type.into(),
-        dropped,
-    })
+    Ok(Prepared { way, path: way.path(&model, call.is_stream), body, content_type, dropped })
 }
 
 const JSON: &str = "application/json";

@@ -61,7 +61,7 @@ pub async fn refuse_oversized(
 ///
 /// # Errors
 /// 400 for a body that cannot be used, 408 for one that does not come, 413 for one that is too large; 404 for an
-/// unknown model, 403 for one that the key may not use, or not from there.
+/// unknown model, 403 for one that the key may not use.
 pub async fn receive(
     exchange: &mut Exchange,
     request: &HttpRequest,
@@ -95,13 +95,12 @@ pub async fn receive(
         .snapshot
         .resolve(&call.model)
         .ok_or_else(|| AccessError::UnknownModel(shown(&call.model)))?;
-    let admits = resolved.model.admits(exchange.client.ip);
     exchange.model = Some(resolved);
     if !caller.allows(&call.model) {
         return Err(AccessError::ModelNotAllowed(shown(&call.model)).into());
     }
-    if !admits {
-        return Err(AccessError::AddressNotAllowed(shown(&call.model)).into());
+    if exchange.model.as_ref().is_some_and(|named| !named.model.admits(exchange.client.ip)) {
+        return Err(AccessError::AddressNotAllowed.into());
     }
     Ok(call)
 }
@@ -113,7 +112,7 @@ fn path_model(request: &HttpRequest) -> Option<Cow<'_, str>> {
 }
 
 /// A name that a caller sent, short enough to be sent back.
-fn shown(name: &str) -> Box<str> {
+pub fn shown(name: &str) -> Box<str> {
     name.chars().filter(|character| !character.is_control()).take(128).collect()
 }
 

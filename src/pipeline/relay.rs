@@ -64,7 +64,7 @@ pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBod
     // An array has no comments.
     let keepalive = keepalive.filter(|_| !call.is_array).map(Watch::start);
     let hides_usage = call.stream_options == StreamOptions::Unset;
-    let held = Held::new(&exchange, exchange.stamp(call, events.dialect()), call.is_array, hides_usage);
+    let held = Held::new(&exchange, call, events.dialect());
     let tally = Tally {
         model: call.model_json.clone(),
         hides_usage,

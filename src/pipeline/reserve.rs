@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use actix_web::http::header::HeaderMap;
 use aisix_actors::budget_ledger::Budget;
-use aisix_actors::candidate_router::{Candidates, RouteContext};
+use aisix_actors::candidate_router::Candidates;
 use aisix_actors::types::MicroUsd;
 use smallvec::SmallVec;
 
 use super::exchange::Exchange;
+use super::route;
 use crate::config::price::Price;
 use crate::config::settings::Unpriced;
 use crate::config::snapshot::{ApiKey, Dispatch, Model};
@@ -25,6 +27,7 @@ use crate::providers;
 /// 501 when no provider of the model can answer, 503 when every target is out, 429 when a budget or a limit refuses.
 pub async fn reserve(
     exchange: &mut Exchange,
+    headers: &HeaderMap,
     caller: &ApiKey,
     call: &Call,
     model: &Model,
@@ -32,10 +35,10 @@ pub async fn reserve(
     if let Some(provider) = mute_provider(exchange.endpoint, model) {
         return Err(Fault::NotImplemented { provider, operation: exchange.endpoint.operation }.into());
     }
-    let candidates =
-        exchange.worker.actors.router.plan(model.group.clone(), RouteContext::default()).await.map_err(
-            |out| Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after },
-        )?;
+    let context = route::context(exchange, headers, caller, model)?;
+    let planned = exchange.worker.actors.router.plan(model.group.clone(), context).await;
+    let candidates = planned
+        .map_err(|out| Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after })?;
     let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
     let is_named = exchange.is_model_named;
     let model_budgets = model.budgets.iter().filter(|_| is_named);
@@ -78,7 +81,7 @@ pub fn refuse_unpriced(
 }
 
 /// A provider of the model, when none of its providers can answer this endpoint.
-fn mute_provider(endpoint: &Endpoint, model: &Model) -> Option<&'static str> {
+pub fn mute_provider(endpoint: &Endpoint, model: &Model) -> Option<&'static str> {
     match &model.dispatch {
         Dispatch::Direct(_) if endpoint.answer == Answer::Tunnel => None,
         Dispatch::Direct(direct) => {

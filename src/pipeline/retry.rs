@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::settings::Settings;
 use crate::config::snapshot::{Dispatch, Model, Routing};
-use crate::error::{Fault, GatewayError, UpstreamError};
+use crate::error::{Fault, GatewayError, RefusalClass, UpstreamError, UpstreamRefusal};
 
 /// First wait before the same target is asked again; doubles each time (§6.5).
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
@@ -24,6 +24,8 @@ pub enum Step {
     SameTarget(Duration),
     /// The next candidate, at once.
     NextCandidate,
+    /// The next candidate that takes longer conversations, at once.
+    LargerCandidate,
 }
 
 /// The retry rules of one candidate.
@@ -54,8 +56,14 @@ impl<'a> Rules<'a> {
         Self { routing, has_more, explicit, default, used: 0 }
     }
 
-    /// Decides, and counts the try that it allows.
-    pub fn next(&mut self, error: &GatewayError) -> Step {
+    /// Decides, and counts the try that it allows. `left` is the time that the request has; no limit where absent.
+    pub fn next(&mut self, error: &GatewayError, left: Option<Duration>) -> Step {
+        if left.is_some_and(|left| left.is_zero()) {
+            return Step::Never;
+        }
+        if let Some(step) = self.by_class(error) {
+            return step;
+        }
         let (may_repeat, may_move) = self.allowed(error);
         let tries = match error {
             // A slow target stays slow: only an operator's word makes it be asked again.
@@ -64,9 +72,23 @@ impl<'a> Rules<'a> {
         };
         if may_repeat && self.used < tries {
             self.used += 1;
-            return Step::SameTarget(self.wait(error));
+            let wait = self.wait(error);
+            if left.is_none_or(|left| wait < left) {
+                return Step::SameTarget(wait);
+            }
         }
         if may_move { Step::NextCandidate } else { Step::Never }
+    }
+
+    /// What another target may see differently, where the operator says so.
+    fn by_class(&self, error: &GatewayError) -> Option<Step> {
+        let GatewayError::Upstream(UpstreamError::Refused(refusal)) = error else { return None };
+        let rules = self.routing?.fallback_on;
+        match refusal.class() {
+            RefusalClass::ContextLength if rules.context_length => Some(Step::LargerCandidate),
+            RefusalClass::ContentPolicy if rules.content_policy => Some(Step::NextCandidate),
+            _ => None,
+        }
     }
 
     /// Whether the same target, and whether another, may be asked after this failure (§6.4).
@@ -77,7 +99,9 @@ impl<'a> Rules<'a> {
                     let listed =
                         self.routing.is_some_and(|rules| rules.fallback_on_statuses.contains(&status));
                     let again = self.routing.is_some_and(|rules| status == 429 && rules.retry_on_429);
-                    (listed || again, listed || again || (status == 429 && self.has_more))
+                    // Nobody else is free, and the provider says when it is.
+                    let told = status == 429 && !self.has_more && short_hint(refusal).is_some();
+                    (listed || again || told, listed || again || (status == 429 && self.has_more))
                 }
                 _ => (true, true),
             },
@@ -99,21 +123,26 @@ impl<'a> Rules<'a> {
 
     fn wait(&self, error: &GatewayError) -> Duration {
         let hint = match error {
-            GatewayError::Upstream(UpstreamError::Refused(refusal)) => refusal.retry_after,
+            GatewayError::Upstream(UpstreamError::Refused(refusal)) => short_hint(refusal),
             _ => None,
         };
         let base = match hint {
-            Some(hint) if !hint.is_zero() && hint <= LONGEST_HINT => hint,
-            _ => (FIRST_BACKOFF * 2u32.saturating_pow(self.used.saturating_sub(1))).min(LONGEST_BACKOFF),
+            Some(hint) => hint,
+            None => (FIRST_BACKOFF * 2u32.saturating_pow(self.used.saturating_sub(1))).min(LONGEST_BACKOFF),
         };
         base + Duration::from_millis(fastrand::u64(0..=JITTER_MS))
     }
 }
 
+/// What the provider says of when to come back, where that is worth waiting for.
+fn short_hint(refusal: &UpstreamRefusal) -> Option<Duration> {
+    refusal.retry_after.filter(|hint| !hint.is_zero() && *hint <= LONGEST_HINT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{RequestError, UpstreamRefusal};
+    use crate::error::RequestError;
 
     fn status(status: u16, retry_after: Option<u64>) -> GatewayError {
         let retry_after = retry_after.map(Duration::from_secs);
@@ -128,41 +157,58 @@ mod tests {
     #[test]
     fn a_servers_failure_is_tried_again_here_and_then_elsewhere() {
         let mut alone = rules(None, false);
-        assert!(matches!(alone.next(&status(500, None)), Step::SameTarget(_)));
-        assert_eq!(alone.next(&status(500, None)), Step::NextCandidate);
-        assert_eq!(rules(None, true).next(&status(503, None)), Step::NextCandidate);
+        assert!(matches!(alone.next(&status(500, None), None), Step::SameTarget(_)));
+        assert_eq!(alone.next(&status(500, None), None), Step::NextCandidate);
+        assert_eq!(rules(None, true).next(&status(503, None), None), Step::NextCandidate);
     }
 
     #[test]
     fn a_callers_mistake_is_not_repeated() {
         for code in [400, 401, 403, 404, 422] {
-            assert_eq!(rules(Some(3), true).next(&status(code, None)), Step::Never, "{code}");
+            assert_eq!(rules(Some(3), true).next(&status(code, None), None), Step::Never, "{code}");
         }
-        assert_eq!(rules(Some(3), true).next(&RequestError::invalid("x").into()), Step::Never);
+        assert_eq!(rules(Some(3), true).next(&RequestError::invalid("x").into(), None), Step::Never);
     }
 
     #[test]
     fn a_full_target_passes_the_request_on() {
-        assert_eq!(rules(None, true).next(&status(429, Some(9))), Step::NextCandidate);
-        assert_eq!(rules(Some(2), false).next(&status(429, None)), Step::Never);
+        assert_eq!(rules(None, true).next(&status(429, Some(9)), None), Step::NextCandidate);
+        assert_eq!(rules(Some(2), false).next(&status(429, None), None), Step::Never);
+    }
+
+    #[test]
+    fn a_full_target_is_waited_for_where_nobody_else_is_free_and_there_is_time() {
+        let told = status(429, Some(2));
+        let mut alone = rules(None, false);
+        assert!(matches!(alone.next(&told, None), Step::SameTarget(wait) if wait >= Duration::from_secs(2)));
+        assert_eq!(alone.next(&told, None), Step::NextCandidate, "as often as every failure");
+        assert_eq!(rules(None, false).next(&status(429, Some(6)), None), Step::Never, "too long");
+        let short = Some(Duration::from_secs(1));
+        assert_eq!(rules(None, false).next(&told, short), Step::NextCandidate, "no time");
+        assert_eq!(rules(None, true).next(&told, None), Step::NextCandidate, "somebody is free");
+    }
+
+    #[test]
+    fn nothing_is_tried_when_the_time_is_over() {
+        assert_eq!(rules(Some(3), true).next(&status(500, None), Some(Duration::ZERO)), Step::Never);
     }
 
     #[test]
     fn a_slow_target_is_asked_again_only_on_an_operators_word() {
         let late = GatewayError::Upstream(UpstreamError::Late { after: Duration::from_secs(1) });
-        assert_eq!(rules(None, false).next(&late), Step::NextCandidate);
-        assert!(matches!(rules(Some(1), false).next(&late), Step::SameTarget(_)));
+        assert_eq!(rules(None, false).next(&late, None), Step::NextCandidate);
+        assert!(matches!(rules(Some(1), false).next(&late, None), Step::SameTarget(_)));
     }
 
     #[test]
     fn the_wait_grows_and_follows_a_short_hint() {
         let mut rules = rules(Some(9), false);
         for base in [250, 500, 1000, 2000, 2000] {
-            let Step::SameTarget(wait) = rules.next(&status(500, None)) else { panic!("a retry") };
+            let Step::SameTarget(wait) = rules.next(&status(500, None), None) else { panic!("a retry") };
             let base = Duration::from_millis(base);
             assert!(wait >= base && wait <= base + Duration::from_millis(JITTER_MS), "{wait:?}");
         }
-        let Step::SameTarget(wait) = rules.next(&status(503, Some(3))) else { panic!("a retry") };
+        let Step::SameTarget(wait) = rules.next(&status(503, Some(3)), None) else { panic!("a retry") };
         assert!(wait >= Duration::from_secs(3) && wait < Duration::from_secs(4));
     }
 }

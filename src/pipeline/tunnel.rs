@@ -4,7 +4,7 @@
 //! credential (§11.13). No dialect, no cache, no second try: nobody here knows what the request does.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, EXPECT, HOST,
@@ -13,17 +13,18 @@ use actix_web::http::header::{
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
-use aisix_actors::candidate_router::AttemptOutcome;
+use aisix_actors::candidate_router::{AttemptFailure, AttemptOutcome};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::admit::credential;
 use super::attempt::failed;
-use super::bytes::body;
+use super::bytes::{body, whole};
 use super::engage::engage;
 use super::exchange::{Engaged, Exchange, Outcome};
 use super::headers;
 use super::patience::{Patience, within};
+use super::receive::shown;
 use super::{reserve, screen};
 use crate::config::snapshot::{ApiKey, Direct, Dispatch, Model, Resolved};
 use crate::dialect::raw::{RawError, RawObject};
@@ -95,7 +96,7 @@ pub fn receive(
     let (name, admits) = (resolved.model.name.clone(), resolved.model.admits(exchange.client.ip));
     exchange.model = Some(resolved);
     if !admits {
-        return Err(AccessError::AddressNotAllowed(shown(&name)).into());
+        return Err(AccessError::AddressNotAllowed.into());
     }
     Ok(Call::opaque(Body::Opaque(bytes), &name))
 }
@@ -113,10 +114,6 @@ fn named_model(body: &Bytes) -> Result<Option<String>, RequestError> {
         Err(error @ RawError::Repeated(_)) => Err(RequestError::invalid(error.to_string())),
         Err(_) => Ok(None),
     }
-}
-
-fn shown(name: &str) -> Box<str> {
-    name.chars().filter(|character| !character.is_control()).take(128).collect()
 }
 
 /// Asks the provider and hands its answer on.
@@ -172,7 +169,7 @@ async fn ask(
     let response = head(exchange, &upstream);
     let upstream = without_body(request.method(), upstream);
     let limit = exchange.snapshot.settings.upstream.max_response_bytes;
-    let bytes = within(gap, upstream.body.read_all(limit)).await?;
+    let bytes = whole(upstream.body, gap, limit).await?;
     let encoding = response.headers().get(CONTENT_ENCODING);
     screen::opaque_answer(exchange, &bytes, encoding).await?;
     Ok(Asked::Judged(response.map_body(|_, ()| bytes).map_into_boxed_body()))
@@ -190,24 +187,25 @@ async fn reach(
     let Dispatch::Direct(direct) = &model.dispatch else {
         return Err(Fault::ProviderUnavailable(call.model.clone()).into());
     };
-    let candidates = reserve::reserve(exchange, caller, call, &model).await?;
+    let candidates = reserve::reserve(exchange, request.headers(), caller, call, &model).await?;
     let Some(candidate) = candidates.into_iter().next() else {
         return Err(Fault::AllUnavailable { model: call.model.clone(), retry_after: None }.into());
     };
     exchange.attempts.push(Attempt::begin(&model, AttemptKind::Initial, false));
-    let engaged = engage(exchange, call, &model, direct, &candidate).await?;
+    let engaged = engage(exchange, call, &model, direct, &candidate, candidate.begin_anyway()).await?;
     let patience = Patience::of(&exchange.snapshot.settings, &model, None);
     exchange.last_attempt(|attempt| attempt.is_sent = true);
+    let started = Instant::now();
     let sent = within(patience.stream_head(), send(exchange, request, call, direct, &engaged)).await;
     let router = &exchange.worker.actors.router;
     match sent {
         Ok(mut response) => {
-            let latency = exchange.opened.elapsed();
-            router.report(&candidate, AttemptOutcome::Succeeded { latency });
+            let latency = started.elapsed();
+            router.report(&candidate, came_to(&response, latency));
             exchange.upstream_time = latency;
             let id = response.request_id.take();
             exchange.last_attempt(|attempt| attempt.provider_request_id = id);
-            exchange.responded = Some(latency);
+            exchange.responded = Some(exchange.opened.elapsed());
             exchange.engaged = Some(engaged);
             Ok((response, patience.gap))
         }
@@ -219,6 +217,15 @@ async fn reach(
             exchange.last_attempt(|attempt| attempt.fail(&error));
             Err(error)
         }
+    }
+}
+
+/// What the router is told of an answer: a status of failure is the caller's to read, and may cool the model all the same.
+fn came_to(response: &UpstreamResponse, latency: Duration) -> AttemptOutcome {
+    let UpstreamResponse { status, retry_after, .. } = *response;
+    match status {
+        ..400 => AttemptOutcome::Succeeded { latency },
+        _ => AttemptOutcome::Failed { failure: AttemptFailure::Status(status), retry_after },
     }
 }
 

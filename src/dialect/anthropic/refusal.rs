@@ -1,30 +1,18 @@
 //! Errors: what an answer with an error status says, and errors where an answer belongs.
 
 use super::super::json::shape::Json;
-use super::wire::{ErrorBlock, ErrorBody};
+use super::wire::{ErrorBlock, ErrorBody, ErrorDetails};
 use crate::error::{UpstreamError, UpstreamRefusal};
 
 /// Reads an error answer: words and code for 4xx, nothing of the provider's otherwise.
 #[must_use]
 pub fn read_error(status: u16, body: &[u8]) -> UpstreamRefusal {
     let text = String::from_utf8_lossy(body);
-    if !(400..=499).contains(&status) {
-        return hidden(Some(status));
-    }
-    let (message, code) = match error_value(text.trim()) {
-        Some(error) => {
-            let (kind, message) = words(error);
-            (message, kind.as_deref().and_then(code))
-        }
-        None => (text.trim().to_owned(), None),
+    let refusal = match error_value(text.trim()) {
+        Some(error) => words(error).1,
+        None => UpstreamRefusal { message: text.trim().to_owned(), ..UpstreamRefusal::default() },
     };
-    let message = if message.is_empty() { format!("upstream returned {status}") } else { message };
-    UpstreamRefusal {
-        status: Some(status),
-        message,
-        code: code.map(str::to_owned),
-        ..UpstreamRefusal::default()
-    }
+    refusal.answered(status)
 }
 
 /// The part of an error body that speaks: `error`, or the object itself where its words lie bare; Google wraps either in
@@ -40,38 +28,34 @@ fn error_value(text: &str) -> Option<Json<'_>> {
 
 /// An error where an answer belongs: its type tells the status. `error` is the member of that name.
 pub(super) fn in_band(error: Json<'_>) -> UpstreamError {
-    let (kind, message) = words(error);
-    let refusal = match kind.as_deref().and_then(status) {
-        Some(status @ 400..=499) => UpstreamRefusal {
-            status: Some(status),
-            message,
-            code: kind.as_deref().and_then(code).map(str::to_owned),
-            ..UpstreamRefusal::default()
-        },
-        status => hidden(status),
-    };
-    UpstreamError::Refused(Box::new(refusal))
-}
-
-/// A refusal without the provider's words, which may tell of accounts and machines.
-fn hidden(status: Option<u16>) -> UpstreamRefusal {
-    let message = match status {
-        Some(status) => format!("upstream returned {status}"),
-        None => "the provider reported an error in its answer".to_owned(),
-    };
-    UpstreamRefusal { status, message, ..UpstreamRefusal::default() }
+    let (kind, refusal) = words(error);
+    let refusal = UpstreamRefusal { status: kind.as_deref().and_then(status), ..refusal };
+    UpstreamError::Refused(Box::new(refusal.embedded()))
 }
 
 /// Type and words of an `error` value: an object, or only a text.
-fn words(error: Json<'_>) -> (Option<String>, String) {
+fn words(error: Json<'_>) -> (Option<String>, UpstreamRefusal) {
+    let bare = |message| (None, UpstreamRefusal { message, ..UpstreamRefusal::default() });
     if let Ok(text) = serde_json::from_str::<String>(error.0) {
-        return (None, text);
+        return bare(text);
     }
     let Ok(block) = serde_json::from_str::<ErrorBlock<'_>>(error.0) else {
-        return (None, error.0.to_owned());
+        return bare(error.0.to_owned());
     };
-    let message = block.message.map_or_else(|| error.0.to_owned(), |message| message.decode().into_owned());
-    (block.kind.map(|kind| kind.decode().into_owned()), message)
+    let kind = block.kind.map(|kind| kind.decode().into_owned());
+    let refusal = UpstreamRefusal {
+        message: block.message.map_or_else(|| error.0.to_owned(), |message| message.decode().into_owned()),
+        code: kind.as_deref().and_then(code).map(str::to_owned),
+        error_code: block.details.and_then(error_code),
+        ..UpstreamRefusal::default()
+    };
+    (kind, refusal)
+}
+
+/// The code in the details of an error, whatever else they are.
+fn error_code(details: Json<'_>) -> Option<String> {
+    let details: ErrorDetails<'_> = serde_json::from_str(details.0).ok()?;
+    details.code.map(|code| code.decode().into_owned())
 }
 
 /// The code that callers get for a type of error.

@@ -1,7 +1,6 @@
 //! The objects of the dialect, as far as they are understood.
 //!
 //! Members whose type depends on where they stand are raw; whoever knows the place reads them.
-#![allow(non_local_definitions, reason = "`shape!` implements its visitor where it uses it")]
 
 use super::super::json::Text;
 use super::super::json::shape::{Json, TextOr, shape};
@@ -156,5 +155,10 @@ shape! {
     ErrorBlock {
         "type" => kind: Text<'a>,
         "message" => message: Text<'a>,
+        "details" => details: Json<'a>,
+    }
+    /// What a client decides by.
+    ErrorDetails {
+        "error_code" => code: Text<'a>,
     }
 }

@@ -180,8 +180,7 @@ pub(super) fn finish(word: Option<&Text<'_>>, has_calls: bool) -> Result<Finish<
 
 /// A failure of which the provider says nothing.
 fn failed() -> UpstreamError {
-    let message = "the provider reported an error in its answer".to_owned();
-    UpstreamError::Refused(Box::new(UpstreamRefusal { message, ..UpstreamRefusal::default() }))
+    UpstreamError::Refused(Box::new(UpstreamRefusal::hidden(None)))
 }
 
 /// Reads a `usage` object: what is billed, else what was counted.

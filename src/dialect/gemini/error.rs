@@ -38,26 +38,20 @@ struct Detail<'a> {
 #[must_use]
 pub fn read_error(status: u16, body: &[u8]) -> UpstreamRefusal {
     let text = String::from_utf8_lossy(body);
-    let mut refusal = match error_member(&text) {
+    let refusal = match error_member(&text) {
         Some(raw) => read_value(raw),
         None => UpstreamRefusal { message: text.trim().to_owned(), ..UpstreamRefusal::default() },
     };
-    refusal.status = Some(status);
-    if !(400..=499).contains(&status) || refusal.message.is_empty() {
-        refusal.message = format!("upstream returned {status}");
-    }
-    refusal
+    // The code is a word of our own.
+    let code = refusal.code.clone();
+    UpstreamRefusal { code, ..refusal.answered(status) }
 }
 
 /// An error where an answer belongs (§3.7): the embedded status decides what the caller gets.
 pub(super) fn in_band(raw: &str) -> UpstreamError {
-    let mut refusal = read_value(raw);
-    match refusal.status {
-        Some(status @ 500..) => refusal.message = format!("upstream returned {status}"),
-        Some(_) => {}
-        None => refusal.message = "the provider reported an error in its answer".to_owned(),
-    }
-    UpstreamError::Refused(Box::new(refusal))
+    let refusal = read_value(raw);
+    let code = refusal.code.clone();
+    UpstreamError::Refused(Box::new(UpstreamRefusal { code, ..refusal.embedded() }))
 }
 
 /// The `error` of a body. Without `alt=sse` Google wraps it in an array.

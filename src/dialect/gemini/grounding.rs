@@ -5,13 +5,11 @@
 use std::cell::Cell;
 
 use crate::dialect::chat::{Citation, Part};
-use crate::dialect::json::shape::Json;
+use crate::dialect::json::shape::{Json, shape};
 use crate::dialect::json::{Text, Writer};
 use crate::dialect::whole::Whole;
 
-use super::members::members;
-
-members! {
+shape! {
     /// `groundingMetadata`.
     Grounding {
         "groundingChunks" => chunks: Vec<Chunk<'a>>,

@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::dialect::json::Text;
-use crate::dialect::json::shape::Json;
+use crate::dialect::json::shape::{Json, shape};
 
 /// A list, or one item without its brackets: Google reads both.
 #[derive(Debug)]
@@ -42,53 +42,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ManyVisitor<T> {
     }
 }
 
-/// Declares objects as `json::shape` does, with a second name for members that have one.
-macro_rules! members {
-    ($($(#[$meta:meta])* $shape:ident { $($key:literal $(| $other:literal)? => $field:ident: $type:ty,)* })*) => {$(
-        $(#[$meta])*
-        #[derive(Debug)]
-        pub(super) struct $shape<'a> {
-            $(pub(super) $field: Option<$type>,)*
-            /// Names of members that are not known here.
-            pub(super) unknown: smallvec::SmallVec<[std::borrow::Cow<'a, str>; 1]>,
-        }
-
-        impl<'de: 'a, 'a> serde::de::Deserialize<'de> for $shape<'a> {
-            fn deserialize<D: serde::de::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-                let visitor = $crate::dialect::json::shape::Borrowing::<$shape<'a>>(std::marker::PhantomData);
-                source.deserialize_map(visitor)
-            }
-        }
-
-        impl<'de: 'a, 'a> serde::de::Visitor<'de> for $crate::dialect::json::shape::Borrowing<'a, $shape<'a>> {
-            type Value = $shape<'a>;
-
-            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                out.write_str("an object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$shape<'a>, A::Error> {
-                use $crate::dialect::json::shape::Name;
-                let mut shape = $shape { $($field: None,)* unknown: smallvec::SmallVec::new() };
-                while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
-                    match &*name {
-                        $($key $(| $other)? => shape.$field = map.next_value::<Option<$type>>()?,)*
-                        _ => {
-                            if map.next_value::<Option<serde::de::IgnoredAny>>()?.is_some() {
-                                shape.unknown.push(name);
-                            }
-                        }
-                    }
-                }
-                Ok(shape)
-            }
-        }
-    )*};
-}
-
-pub(super) use members;
-
-members! {
+shape! {
     /// What one side said.
     Content {
         "role" => role: Text<'a>,

@@ -3,12 +3,10 @@
 
 use bytes::BytesMut;
 
-use crate::dialect::json::shape::Json;
+use crate::dialect::json::shape::{Json, shape};
 use crate::dialect::json::{Text, Writer};
 
-use super::members::members;
-
-members! {
+shape! {
     /// A piece of a call's arguments.
     PartialArg {
         "jsonPath" => path: Text<'a>,

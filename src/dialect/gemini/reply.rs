@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use crate::dialect::chat::{Answer, Arguments, Finish, Part, Reply, ToolCall};
 use crate::dialect::json::Text;
-use crate::dialect::json::shape::Json;
+use crate::dialect::json::shape::{Json, shape};
 use crate::dialect::whole::Whole;
 use crate::error::UpstreamError;
 
 use super::grounding::{self, Spoken};
-use super::members::{Content, FunctionCall, members, object};
+use super::members::{Content, FunctionCall, object};
 use super::usage::Counts;
 use super::{error, turns, usage};
 
-members! {
+shape! {
     /// `GenerateContentResponse`: a whole answer, or a piece of a streamed one.
     Response {
         "candidates" => candidates: Vec<Candidate<'a>>,

@@ -6,14 +6,14 @@ use serde::Deserialize;
 
 use crate::dialect::chat::{Conversation, Dropped, Effort, Format, Thinking, Tool, ToolChoice};
 use crate::dialect::json::Text;
-use crate::dialect::json::shape::{Json, Number};
+use crate::dialect::json::shape::{Json, Number, shape};
 use crate::dialect::whole::Whole;
 use crate::error::RequestError;
 
-use super::members::{Many, members};
+use super::members::Many;
 use super::schema;
 
-members! {
+shape! {
     /// `generationConfig`.
     Generation {
         "temperature" => temperature: Number<'a>,

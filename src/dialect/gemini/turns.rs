@@ -8,13 +8,13 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::dialect::chat::{Arguments, Dropped, Part, Role, Thought, ToolCall, ToolResult, Turn, Words};
 use crate::dialect::json::Text;
-use crate::dialect::json::shape::Json;
+use crate::dialect::json::shape::{Json, shape};
 use crate::error::RequestError;
 
-use super::members::{Content, FunctionCall, FunctionResponse, Many, Part as Piece, members, object};
+use super::members::{Content, FunctionCall, FunctionResponse, Many, Part as Piece, object};
 use super::{media, signature};
 
-members! {
+shape! {
     /// What a tool said, where it is only words.
     Said {
         "result" => result: Json<'a>,

@@ -64,8 +64,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
 #[derive(Debug)]
 pub struct Borrowing<'a, T>(pub PhantomData<(&'a (), T)>);
 
-/// Declares objects: each member is optional, `null` counts as absent, and the names of unknown members that are not
-/// `null` are kept in `unknown`.
+/// Declares objects: each member is optional and may have a second name, `null` counts as absent, and the names of unknown
+/// members that are not `null` are kept in `unknown`.
 ///
 /// ```text
 /// shape! {
@@ -77,7 +77,7 @@ pub struct Borrowing<'a, T>(pub PhantomData<(&'a (), T)>);
 /// }
 /// ```
 macro_rules! shape {
-    ($($(#[$meta:meta])* $shape:ident { $($key:literal => $field:ident: $type:ty,)* })*) => {$(
+    ($($(#[$meta:meta])* $shape:ident { $($key:literal $(| $other:literal)? => $field:ident: $type:ty,)* })*) => {$(
         $(#[$meta])*
         #[derive(Debug)]
         pub(super) struct $shape<'a> {
@@ -105,7 +105,7 @@ macro_rules! shape {
                 let mut shape = $shape { $($field: None,)* unknown: smallvec::SmallVec::new() };
                 while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
                     match &*name {
-                        $($key => shape.$field = map.next_value::<Option<$type>>()?,)*
+                        $($key $(| $other)? => shape.$field = map.next_value::<Option<$type>>()?,)*
                         _ => {
                             if map.next_value::<Option<serde::de::IgnoredAny>>()?.is_some() {
                                 shape.unknown.push(name);
@@ -130,7 +130,7 @@ mod tests {
         Message {
             "role" => role: Text<'a>,
             "content" => content: TextOr<'a, Piece<'a>>,
-            "n" => number: Number<'a>,
+            "n" | "n_2" => number: Number<'a>,
             "any" => any: Json<'a>,
         }
         /// A piece.
@@ -160,7 +160,8 @@ mod tests {
         for text in ["[]", "1", r#"{"role":1}"#, r#"{"content":1}"#, r#"{"n":"1"}"#, r#"{"content":[1]}"#] {
             assert!(serde_json::from_str::<Message<'_>>(text).is_err(), "{text}");
         }
-        let message = serde_json::from_str::<Message<'_>>(r#"{"content":"c"}"#).expect("reads");
+        let message = serde_json::from_str::<Message<'_>>(r#"{"content":"c","n_2":2}"#).expect("reads");
         assert!(matches!(message.content, Some(TextOr::Text(_))));
+        assert_eq!(message.number.map(|number| number.0), Some("2"));
     }
 }

@@ -48,20 +48,7 @@ pub(in crate::dialect) fn in_band(raw: &str) -> UpstreamError {
     // A code that is a status has been read as one.
     let mut refusal = read_error_value(raw);
     refusal.code = refusal.code.filter(|code| code.parse::<u16>().is_err());
-    if refusal.status.is_none_or(|status| status >= 500) {
-        hide(&mut refusal);
-    }
-    UpstreamError::Refused(Box::new(refusal))
-}
-
-/// Takes out what a provider's own failure may tell about accounts and machines.
-fn hide(refusal: &mut UpstreamRefusal) {
-    refusal.message = match refusal.status {
-        Some(status) => format!("upstream returned {status}"),
-        None => "the provider reported an error in its answer".to_owned(),
-    };
-    refusal.param = None;
-    refusal.code = None;
+    UpstreamError::Refused(Box::new(refusal.embedded()))
 }
 
 /// Reads an error answer, with the time after which to come back.
@@ -74,17 +61,11 @@ pub fn read_error(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Up
 #[must_use]
 pub fn refusal(status: u16, body: &[u8]) -> UpstreamRefusal {
     let text = String::from_utf8_lossy(body);
-    let mut refusal = match error_member(&text) {
+    let refusal = match error_member(&text) {
         Some(raw) => read_error_value(raw),
         None => UpstreamRefusal { message: text.trim().to_owned(), ..UpstreamRefusal::default() },
     };
-    refusal.status = Some(status);
-    if !(400..=499).contains(&status) {
-        hide(&mut refusal);
-    } else if refusal.message.is_empty() {
-        refusal.message = format!("upstream returned {status}");
-    }
-    refusal
+    refusal.answered(status)
 }
 
 /// The part of an error body that speaks: `error`, or the object itself where its words lie bare; Google's

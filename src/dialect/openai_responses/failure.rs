@@ -27,14 +27,7 @@ struct Words<'a> {
 #[must_use]
 pub fn read_error(status: u16, body: &[u8]) -> UpstreamRefusal {
     let text = String::from_utf8_lossy(body);
-    let mut refusal = read_words(&text);
-    refusal.status = Some(status);
-    if !(400..=499).contains(&status) {
-        hide(&mut refusal);
-    } else if refusal.message.is_empty() {
-        refusal.message = format!("upstream returned {status}");
-    }
-    refusal
+    read_words(&text).answered(status)
 }
 
 /// An error where an answer belongs (§3.7): the embedded status decides what the caller gets.
@@ -42,10 +35,7 @@ pub(super) fn in_band(raw: &str) -> UpstreamError {
     let mut refusal = read_words(raw);
     // A code that is a status is read as one.
     refusal.code = refusal.code.filter(|code| code.parse::<u16>().is_err());
-    if refusal.status.is_none_or(|status| status >= 500) {
-        hide(&mut refusal);
-    }
-    UpstreamError::Refused(Box::new(refusal))
+    UpstreamError::Refused(Box::new(refusal.embedded()))
 }
 
 /// An error inside a stream.
@@ -91,14 +81,4 @@ fn of_words(words: &Words<'_>, whole: &str) -> UpstreamRefusal {
 
 fn string(raw: Option<&str>) -> Option<String> {
     raw.and_then(Text::from_json).map(|text| text.decode().into_owned())
-}
-
-/// Takes out what a provider's own failure may tell about accounts and machines.
-fn hide(refusal: &mut UpstreamRefusal) {
-    refusal.message = match refusal.status {
-        Some(status) => format!("upstream returned {status}"),
-        None => "the provider reported an error in its answer".to_owned(),
-    };
-    refusal.param = None;
-    refusal.code = None;
 }

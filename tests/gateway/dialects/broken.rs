@@ -179,3 +179,30 @@ fn a_refusal_keeps_status_and_words_across_dialects() {
         gateway.settled();
     }
 }
+
+#[test]
+fn anthropics_clients_get_the_code_in_the_details_and_nobody_else_does() {
+    let error = r#"{"type":"error","error":{"type":"not_found_error","message":"no such thread","details":{"error_code":"thread_not_found"}}}"#;
+    for caller in CALLERS {
+        for (answer, is_stream) in [
+            (Answer::json(404, error), false),
+            (Answer::json(404, error), true),
+            (Answer::stream(&[&format!("event: error\ndata: {error}\n\n")]), true),
+        ] {
+            let upstream = Upstream::always(answer);
+            let gateway = Provider::Anthropic.gateway(&upstream, "");
+            let response = caller.ask(&gateway, "m", is_stream, "").response().expect(404);
+            assert_eq!(response.error_message(), "no such thread", "{caller:?}");
+            let code = &response.json()["error"]["details"]["error_code"];
+            let wanted = (caller == Caller::Messages).then_some("thread_not_found");
+            assert_eq!(code.as_str(), wanted, "{caller:?}: {response:?}");
+            gateway.settled();
+        }
+    }
+    let begun = begun(Provider::Anthropic, words(Provider::Anthropic).1);
+    let upstream = Upstream::always(begun.event(&format!("event: error\ndata: {error}\n\n")).end());
+    let gateway = Provider::Anthropic.gateway(&upstream, "");
+    let text = Caller::Messages.ask(&gateway, "m", true, "").response().expect(200).text();
+    assert!(text.contains(r#""details":{"error_code":"thread_not_found"}"#), "{text}");
+    gateway.settled();
+}

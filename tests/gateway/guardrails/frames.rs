@@ -190,10 +190,27 @@ fn what_an_event_says_again_fills_no_buffer() {
 fn a_source_with_personal_data_does_not_go_out() {
     let delta = |delta: &str| format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#);
     let start = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
-    let cited = delta(
-        r#"{"type":"citations_delta","citation":{"type":"char_location","cited_text":"ann@x.example","document_index":0,"start_char_index":0,"end_char_index":3}}"#,
-    );
+    let cited = |quote: &str, url: &str| {
+        delta(&format!(
+            r#"{{"type":"citations_delta","citation":{{"type":"web_search_result_location","cited_text":"{quote}","title":"t","url":"https://{url}"}}}}"#
+        ))
+    };
     let said = delta(r#"{"type":"text_delta","text":"fine"}"#);
-    let text = answered("anthropic", &email("mask", ""), &[start, &said, &cited]);
-    assert!(text.contains("fine") && !text.contains("ann@x"), "{text}");
+    let stop = r#"{"type":"content_block_stop","index":0}"#;
+    let (open, private) = (cited("words", "open.example"), cited("ann@x.example", "private.example"));
+    let events = [start, &said, &open, &private, stop];
+    let text = answered("anthropic", &email("mask", ""), &events);
+    assert!(text.contains("fine") && text.contains("https://open.example"), "{text}");
+    assert!(!text.contains("ann@x") && !text.contains("private.example"), "{text}");
+
+    let cited = |title: &str, url: &str| {
+        let source = format!(r#"{{"url":"https://{url}","title":"{title}","start_index":0,"end_index":4}}"#);
+        format!(
+            r#"{{"id":"c","choices":[{{"index":0,"delta":{{"annotations":[{{"type":"url_citation","url_citation":{source}}}]}}}}]}}"#
+        )
+    };
+    let (open, private) = (cited("words", "open.example"), cited("ann@x.example", "private.example"));
+    let text = answered("chat", &email("mask", ""), &[&open, &private]);
+    assert!(text.contains("well") && text.contains("https://open.example"), "{text}");
+    assert!(!text.contains("ann@x") && !text.contains("private.example"), "{text}");
 }

@@ -1,5 +1,7 @@
 //! The tunnel under guardrails: a word is found however a body spells it, and what cannot be read is refused.
 
+use std::time::Duration;
+
 use super::*;
 
 /// Sends a body through the tunnel.
@@ -35,4 +37,27 @@ fn a_word_is_found_in_an_answer_and_a_packed_one_is_refused() {
         assert_eq!(upstream.received()[0].header("accept-encoding"), Some("identity"));
         gateway.settled();
     }
+}
+
+#[test]
+fn what_is_read_whole_may_take_longer_than_the_longest_silence_in_it() {
+    let pause = Duration::from_millis(200);
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let slow = (0..5).fold(Answer::default().raw(head), |answer, _| answer.event("well ").pause(pause));
+    let upstream = Upstream::always(slow.end());
+    let rule = keyword("k", "darn", "hook_point = \"output\"");
+    let models = provider_key("up", &upstream.url()) + &model("m", "up", "retries = 0\nstream_timeout = 700");
+    let gateway = Gateway::start(&(models + &api_key("sk-test", "\"*\"", "") + &rule));
+    let transcript = gateway.send(
+        "POST",
+        "/v1/audio/transcriptions",
+        "sk-test",
+        &[("content-type", "multipart/form-data; boundary=b")],
+        b"--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nm\r\n--b\r\n\
+          content-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nx\r\n--b--\r\n",
+    );
+    for response in [through(&gateway, "x", &[], b"{}"), transcript] {
+        assert_eq!(response.expect(200).text(), "well ".repeat(5));
+    }
+    gateway.settled();
 }

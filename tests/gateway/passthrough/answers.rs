@@ -35,6 +35,30 @@ fn status_headers_and_body_come_back_unchanged() {
 }
 
 #[test]
+fn a_failure_that_comes_back_cools_the_model_and_what_is_the_callers_own_does_not() {
+    let refused = |status| Answer::with_headers(status, &[("retry-after", "60")], "{}");
+    let upstream = Upstream::in_turn([404, 503, 404, 200].map(refused).into());
+    let gateway = gateway_over(&upstream, "");
+    for (status, stands, why) in [
+        (404, "healthy", None),
+        (503, "cooldown", Some("upstream_server_error")),
+        (404, "cooldown", Some("upstream_server_error")),
+        (200, "healthy", None),
+    ] {
+        through(&gateway, "GET", "files", &[], b"").expect(status);
+        let mut page = Connection::open(gateway.metrics_addr());
+        page.send(&request_text("GET", "/status/models", "", &[], b""));
+        let model = &page.response().expect(200).json()[0];
+        assert_eq!(
+            (model["status"].as_str(), model["status_reason"].as_str()),
+            (Some(stands), why),
+            "{model}"
+        );
+    }
+    gateway.settled();
+}
+
+#[test]
 fn events_are_relayed_as_they_come() {
     let gate = Gate::default();
     let live =

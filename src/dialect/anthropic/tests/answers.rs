@@ -233,3 +233,19 @@ fn error_answers_are_read_in_every_shape() {
         assert_eq!((refusal.status, refusal.param), (Some(status), None), "{body}");
     }
 }
+
+#[test]
+fn the_code_in_the_details_of_an_error_is_kept_for_4xx() {
+    for (status, details, code) in [
+        (404, r#"{"error_code":"thread_not_found","x":1}"#, Some("thread_not_found")),
+        (500, r#"{"error_code":"thread_not_found"}"#, None),
+        (404, r#"{"error_code":7}"#, None),
+        (404, r#"["thread_not_found"]"#, None),
+        (404, "null", None),
+    ] {
+        let body = format!(r#"{{"error":{{"type":"not_found_error","message":"w","details":{details}}}}}"#);
+        let refusal = read_error(status, body.as_bytes());
+        assert_eq!(refusal.error_code.as_deref(), code, "{body}");
+        assert!(status == 500 || refusal.message == "w", "{refusal:?}");
+    }
+}

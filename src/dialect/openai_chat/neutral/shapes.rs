@@ -1,8 +1,5 @@
 //! The objects of a request, as callers write them.
 
-// The visitors that `shape!` makes stand inside functions.
-#![allow(non_local_definitions)]
-
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::value::RawValue;
 

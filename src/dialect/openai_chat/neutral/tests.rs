@@ -17,7 +17,7 @@ mod requests;
 mod streams;
 
 /// The recorded exchanges whose entry in the index is wanted, as (id, the whole).
-#[allow(clippy::print_stderr)] // People who run the tests must see that they tested nothing.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 pub(in crate::dialect) fn recorded(is_wanted: impl Fn(&Value) -> bool) -> Vec<(String, Value)> {
     let folder = std::env::var_os("AISIX_TEST_RECORDINGS").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/recordings")),

@@ -1,0 +1,29 @@
+//! Clock: how much time a request has left, over all its attempts, until its answer begins (§6.6).
+
+use std::time::{Duration, Instant};
+
+use super::exchange::Exchange;
+use crate::config::snapshot::{Model, TimeoutRule};
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Option<Instant>);
+
+impl Clock {
+    /// The clock of a request to the model that its caller named.
+    #[must_use]
+    pub fn of(exchange: &Exchange, model: &Model) -> Self {
+        let limit = match model.total_timeout {
+            TimeoutRule::After(limit) => Some(limit),
+            TimeoutRule::None => None,
+            TimeoutRule::Inherit => exchange.snapshot.settings.upstream.total_timeout(),
+        };
+        Self(limit.map(|limit| exchange.opened + limit))
+    }
+
+    /// What is left; nothing where there is no limit.
+    #[must_use]
+    pub fn left(self) -> Option<Duration> {
+        self.0.map(|end| end.saturating_duration_since(Instant::now()))
+    }
+}
