@@ -16,6 +16,7 @@ pub mod json;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod plain;
+pub mod prefill;
 pub mod raw;
 pub mod sse;
 pub mod stream;

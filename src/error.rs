@@ -164,9 +164,9 @@ pub enum AccessError {
     /// A model outside the key's `allowed_models`.
     #[display("this API key may not use the model \"{_0}\"")]
     ModelNotAllowed(#[error(not(source))] Box<str>),
-    /// An address outside the `allowed_cidrs` of the model, or of all targets of it.
-    #[display("the model may not be used from this address")]
-    AddressNotAllowed,
+    /// A caller outside the model's `allowed_cidrs`.
+    #[display("the model \"{_0}\" may not be called from this address")]
+    AddressNotAllowed(#[error(not(source))] Box<str>),
 }
 
 /// A rate limit's refusal, in the caller's words.

@@ -1,7 +1,8 @@
 //! The mock provider: an answer to any request in the dialect of the request, without a network, a key or a clock.
 //!
 //! It stands behind the shipped configuration, the tests and the load tests. An answer follows from the request and
-//! the [`Hints`] alone, so the same question always gets the same answer. The name of the model chooses the
+//! the [`Hints`] alone, so the same question always gets the same answer; those hints hold the one thing that changes, a
+//! [`Tally`] of the requests so far. The name of the model chooses the
 //! behaviour (see [`Character`]); a [`Fault`] makes any model fail. Everything is pure but [`server`], which speaks
 //! HTTP.
 //!
@@ -22,6 +23,7 @@ mod fault;
 mod images;
 mod moderations;
 mod plain;
+pub(crate) mod player;
 mod request;
 mod rerank;
 mod schema;
@@ -29,15 +31,18 @@ pub mod server;
 mod silence;
 mod speak;
 mod speech;
+mod tally;
 mod transcribe;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 pub use self::character::{CHARACTERS, Character};
-pub use self::fault::{FAULTS, Fault, FaultPlan, UnknownFault};
+pub use self::fault::{FAULTS, Fault, FaultPlan, NUMBERS, Place, RetryAfter, UnknownFault};
+pub use self::tally::Tally;
 
 use crate::dialect::Dialect;
 
@@ -57,6 +62,8 @@ pub struct Hints {
     pub chunk_gap: Duration,
     /// A fault to show, whatever the model's name asks for.
     pub fault: Option<Fault>,
+    /// The requests so far, of which some faults depend on the number.
+    pub tally: Arc<Tally>,
 }
 
 /// An answer of the mock provider.
@@ -135,9 +142,9 @@ pub(crate) fn unknown_fault(unknown: &UnknownFault) -> MockReply {
 }
 
 impl Hints {
-    /// What is to go wrong with the answer of a model.
-    fn fault_of(&self, model: &str) -> Option<Fault> {
-        self.fault.or(Character::of(model).fault())
+    /// Counts a request for a model, and tells what is to go wrong with its answer.
+    fn meet(&self, model: &str) -> Option<Fault> {
+        self.tally.count(model, self.fault)
     }
 }
 

@@ -47,7 +47,7 @@ pub mod screen;
 mod tunnel;
 
 use ask::Answer;
-use attempt::{Asked, Trial};
+use attempt::{Asked, Purpose, Trial};
 use estimate::Prompt;
 use exchange::{Exchange, Outcome};
 use recall::Recall;
@@ -165,13 +165,14 @@ async fn respond(
 ) -> Result<HttpResponse, GatewayError> {
     match ask_provider(&mut exchange, &request, &caller, &mut call).await {
         Ok(Ready::Whole(response)) => Ok(response),
-        Ok(Ready::Stream(events)) => {
+        Ok(Ready::Stream(events, trial)) => {
             let standing = exchange.peek().await;
             exchange.note_standing(standing.as_ref());
             exchange.responded = Some(exchange.opened.elapsed());
             let mut response = relay::event_stream(call.is_array);
             headers::write(&exchange, standing.as_ref(), response.headers_mut());
-            Ok(response.map_body(|_, ()| relay::stream(exchange, &call, events)).map_into_boxed_body())
+            let body = relay::stream(exchange, call, events, trial.map(|trial| (trial, request)));
+            Ok(response.map_body(|_, ()| body).map_into_boxed_body())
         }
         Ok(Ready::Bytes(upstream, gap)) => {
             let standing = exchange.peek().await;
@@ -194,7 +195,8 @@ async fn respond(
 /// A response, or a stream that takes the exchange with it.
 enum Ready {
     Whole(HttpResponse),
-    Stream(Box<events::Events>),
+    /// With the targets that may go on with it.
+    Stream(Box<events::Events>, Option<Trial>),
     Bytes(Box<UpstreamResponse>, Option<Duration>),
 }
 
@@ -214,9 +216,11 @@ async fn ask_provider(
         return Ok(Ready::Whole(finish(exchange, relay::remembered(body)).await));
     }
     let mut trial = Trial::new(exchange, &model, candidates);
-    let asked = Asked { headers: request.headers(), call, is_rescuable: false };
+    let may_be_rescued = relay::may_be_rescued(exchange, &model, call);
+    let purpose = if may_be_rescued { Purpose::Rescuable } else { Purpose::Answer };
+    let asked = Asked { headers: request.headers(), call, purpose };
     match trial.answer(exchange, asked).await? {
-        Answer::Stream(events) => Ok(Ready::Stream(events)),
+        Answer::Stream(events) => Ok(Ready::Stream(events, may_be_rescued.then_some(trial))),
         Answer::Bytes(response, gap) => judged(exchange, call, response, gap).await,
         Answer::Whole(mut reply) => {
             let prompt = Prompt::of(exchange.endpoint.dialect, call, false);

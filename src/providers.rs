@@ -9,6 +9,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 
 use crate::dialect::Dialect;
 use crate::dialect::openai_chat::neutral::Manners;
+use crate::dialect::prefill::Prefill;
 use crate::operation::{Operation, Task};
 
 mod azure;
@@ -62,6 +63,11 @@ pub trait Provider: Send + Sync + 'static {
     /// What it understands of OpenAI's chat dialect, for requests that are written in it.
     fn manners(&self) -> Manners {
         Manners::USUAL
+    }
+
+    /// Whether it goes on with an answer that is begun for it.
+    fn prefill(&self) -> Prefill {
+        Prefill::Never
     }
 
     /// Further headers of every request.

@@ -432,9 +432,12 @@ fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     (is_visible && (1..=MAX_ID_BYTES).contains(&id.len())).then(|| id.clone())
 }
 
-/// `Retry-After` as seconds or as an HTTP date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    wait_of(headers.get(RETRY_AFTER)?.to_str().ok()?.trim())
+}
+
+/// The value of `Retry-After`, which is seconds or an HTTP date.
+fn wait_of(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }

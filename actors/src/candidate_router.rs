@@ -5,19 +5,29 @@
 //! and nothing else. A report that is lost on its way is recorded when it is dropped.
 
 mod book;
+mod candidate;
 mod group;
+mod layout;
+mod order;
+mod outcome;
+mod ring;
+mod state;
+mod status;
+mod turns;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, Message, MessageResult};
 
-use book::Verdict;
-pub use book::{BeingProbed, Candidate, Candidates, Health, InFlight, RouterCounters};
-pub use group::{
-    AllUnavailable, AttemptFailure, AttemptOutcome, Check, Condition, CooldownRule, Eligible, Group, Member,
-    Reason, RouteContext, Strategy, Target, TargetStatus, WhenAllUnavailable, hash_key,
-};
+pub use book::{Candidates, Health, RouterCounters};
+pub use candidate::Candidate;
+use candidate::Verdict;
+pub use group::{Eligible, Group, Member, RouteContext, Strategy, Target, WhenAllUnavailable, hash_key};
+pub use layout::Layout;
+pub use outcome::{AttemptFailure, AttemptOutcome, CooldownRule};
+pub use state::{BeingProbed, InFlight};
+pub use status::{AllUnavailable, Check, Condition, Reason, TargetStatus};
 
 use crate::types::Now;
 use crate::worker::{Local, MAILBOX, crashable};

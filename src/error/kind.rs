@@ -54,8 +54,8 @@ kinds! {
     AuthThrottled: 429, "rate_limit_exceeded", Some("auth_throttled");
     /// The key may not use the model.
     PermissionDenied: 403, "permission_denied", None;
-    /// The caller's address may not use the model.
-    AddressNotAllowed: 403, "permission_denied", Some("ip_restricted");
+    /// The model may not be called from there.
+    IpRestricted: 403, "permission_denied", Some("ip_restricted");
     /// No such model.
     ModelNotFound: 404, "model_not_found", None;
     /// A rate limit.
@@ -135,7 +135,7 @@ impl GatewayError {
                 AccessError::ModelNotAllowed(_) | AccessError::ProviderNotAllowed(_) => {
                     Kind::PermissionDenied
                 }
-                AccessError::AddressNotAllowed => Kind::AddressNotAllowed,
+                AccessError::AddressNotAllowed(_) => Kind::IpRestricted,
             },
             Self::Limit(_) => Kind::RateLimitExceeded,
             Self::Budget(BudgetError::Exceeded(_)) => Kind::BudgetExceeded,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::mock::server::{MockOptions, MockServer};
-use crate::mock::{Fault, FaultPlan};
+use crate::mock::{Fault, FaultPlan, Place};
 
 const HUNDRED: Timing =
     Timing { connections: 4, threads: 2, rate: None, until: Until::Requests(100), warmup: Duration::ZERO };
@@ -23,7 +23,7 @@ fn options(server: &MockServer, stream: bool) -> LoadOptions {
 
 /// Starts a server with a fault, loads it and stops it.
 fn load(fault: Option<Fault>, change: impl FnOnce(&mut LoadOptions), stream: bool) -> Report {
-    let faults = fault.map(|fault| FaultPlan { fault, rate: 1.0, seed: 0, first: None, flap: None });
+    let faults = fault.map(|fault| FaultPlan::always(&[fault]));
     actix_rt::System::new().block_on(async {
         let server =
             MockServer::start(MockOptions { faults, ..MockOptions::default() }).expect("a free port");
@@ -80,7 +80,7 @@ fn a_stalled_request_times_out() {
         options.timeout = Duration::from_millis(50);
         options.timing.until = Until::Requests(4);
     };
-    for fault in [Fault::Stall, Fault::Hang(2)] {
+    for fault in [Fault::Stall, Fault::Hang(Place { after: 2, of: None })] {
         assert_eq!(errors(&load(Some(fault), quick, true)), [("timeout", 4)]);
     }
 }

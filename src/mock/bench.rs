@@ -10,11 +10,15 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::draft::Draft;
 use super::error::Failure;
 use super::request::Request;
 use super::{EVENT_STREAM, Hints, MockBody, MockFrame, MockReply, Then, chat};
 use crate::dialect::Dialect;
+
+const CHAT: Dialect = Dialect::OpenAiChat;
+
+/// The name of the model.
+pub(super) const NAME: &str = "bench";
 
 /// The request behind the prepared answers: its 19 words with role, finish and `[DONE]` make 22 events.
 const REQUEST: &str = r#"{"model":"words-19","messages":[{"role":"user","content":"bench"}]"#;
@@ -35,7 +39,7 @@ fn prepare(stream: bool) -> MockReply {
     let body = format!("{REQUEST},\"stream\":{stream}}}");
     let request = Request::read(body.as_bytes()).map_err(Failure::from);
     let draft = request.and_then(|request| chat::draft(&request, body.as_bytes(), &Hints::default()));
-    draft.map_or_else(|failure| failure.reply(Dialect::OpenAiChat), Draft::reply)
+    draft.map_or_else(|failure| failure.reply(CHAT), |draft| draft.reply(CHAT))
 }
 
 /// Whether a request is for the model `bench`.

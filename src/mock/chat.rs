@@ -1,7 +1,5 @@
 //! One chat request, answered: read, decide, write, spoil.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 
 use super::draft::{Draft, Events, Written};
@@ -10,7 +8,7 @@ use super::error::Failure;
 use super::request::Request;
 use super::speech::{Call, Content, Speech};
 use super::wire::{Choice, ChunkWriter, Completion, Delta, Head, Message, ToolCall, Usage, pieces, slices};
-use super::{Character, Fault, Hints, JSON, MockFrame, MockReply, bench, fingerprint};
+use super::{Character, Hints, JSON, MockReply, bench, fingerprint};
 
 /// The bytes of tool arguments that go into one chunk.
 const ARGUMENT_PIECE: usize = 8;
@@ -19,27 +17,23 @@ const ARGUMENT_PIECE: usize = 8;
 pub(super) fn answer(ask: &Ask<'_>) -> Result<MockReply, Failure> {
     let body = ask.request.body;
     if ask.hints.fault.is_none() && bench::is_wanted(body) {
+        ask.hints.meet(bench::NAME);
         return Ok(bench::reply(body, ask.hints));
     }
-    Ok(draft(&Request::read(body)?, body, ask.hints)?.reply())
+    Ok(draft(&Request::read(body)?, body, ask.hints)?.reply(ask.dialect))
 }
 
 /// Writes the answer to a request that came as `body`, perhaps in another dialect.
 pub(super) fn draft(request: &Request, body: &[u8], hints: &Hints) -> Result<Draft, Failure> {
     let character = Character::of(&request.model);
-    let fault = hints.fault_of(&request.model);
-    let has_prefill = request.prefill().is_some();
-    if let Some(failure) = fault.and_then(|fault| fault.instead(request.prompt_tokens, has_prefill)) {
+    let fault = hints.meet(&request.model);
+    if let Some(failure) = fault.and_then(|fault| fault.instead(&request.asked(hints.created))) {
         return Err(failure);
     }
-    let mut speech = Speech::to(request, body, character);
-    if fault == Some(Fault::ContentFilter) {
-        speech = speech.filtered();
-    }
+    let speech = Speech::to(request, body, character, fault);
     let answer = Answer { hash: fingerprint(hints.seed, body), created: hints.created, request, speech };
     let written = if request.stream {
-        let (frames, content) = answer.chunks();
-        Written::Events(Events { frames, content, has_last_word: true })
+        Written::Events(answer.chunks())
     } else {
         Written::Whole { media_type: JSON, body: answer.completion() }
     };
@@ -96,21 +90,21 @@ impl Answer<'_> {
         Choice { index, message, logprobs: None, finish_reason: self.speech.finish.name() }
     }
 
-    /// The events, and where among them the content of the first choice is.
-    fn chunks(&self) -> (Vec<MockFrame>, Range<usize>) {
+    /// The events; tokens are those of the first choice.
+    fn chunks(&self) -> Events {
         let id = self.id();
         let head = self.head(&id, "chat.completion.chunk");
         let mut writer = ChunkWriter { head, include_usage: self.request.include_usage, frames: Vec::new() };
-        let mut content = 0..0;
+        let mut tokens = Vec::new();
         for choice in 0..self.request.choices {
             let start = writer.frames.len() + 1;
             self.write_choice(&mut writer, choice);
             if choice == 0 {
-                content = start..writer.frames.len();
+                tokens.extend(start..writer.frames.len());
             }
             writer.delta(choice, Delta::default(), Some(self.speech.finish.name()));
         }
-        (writer.finish(self.usage()), content)
+        Events { frames: writer.finish(self.usage()), tokens, has_last_word: true }
     }
 
     fn write_choice(&self, writer: &mut ChunkWriter<'_>, choice: usize) {

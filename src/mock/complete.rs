@@ -10,7 +10,7 @@ use super::plain::Plain;
 use super::request::{Request, tokens};
 use super::speech::{Content, Speech};
 use super::wire::{event, pieces};
-use super::{Character, MockFrame, MockReply, fingerprint};
+use super::{Character, Fault, MockFrame, MockReply, fingerprint};
 
 /// A text that continues a prompt.
 struct Choice {
@@ -29,7 +29,7 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<MockReply, Failure> {
         members.insert("messages".into(), json!([{"role": "user", "content": prompt}]));
         let request = Request::of(members)?;
         (is_stream, wants_usage) = (request.stream, request.include_usage);
-        choices.extend((0..request.choices).map(|_| continued(&request, ask.request.body)));
+        choices.extend((0..request.choices).map(|_| continued(&request, ask.request.body, plain.fault)));
     }
     let prompt_tokens: u64 = prompts.iter().map(|prompt| tokens(prompt.len())).sum();
     let completion_tokens: u64 = choices.iter().map(|choice| choice.tokens).sum();
@@ -61,8 +61,8 @@ fn prompts(prompt: &Value) -> Result<Vec<String>, Failure> {
     }
 }
 
-fn continued(request: &Request, body: &[u8]) -> Choice {
-    let speech = Speech::to(request, body, Character::of(&request.model));
+fn continued(request: &Request, body: &[u8], fault: Option<Fault>) -> Choice {
+    let speech = Speech::to(request, body, Character::of(&request.model), fault);
     let (finish, tokens) = (speech.finish.name(), speech.tokens());
     let text = match speech.content {
         Content::Text(text) | Content::Refusal(text) => text,

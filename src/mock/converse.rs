@@ -3,8 +3,6 @@
 //! The gateway's codecs do the translating, in the direction that the gateway itself does not need them in: as the
 //! provider's side.
 
-use std::ops::Range;
-
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
@@ -13,7 +11,7 @@ use super::endpoints::Ask;
 use super::error::{self, Failure};
 use super::request::Request;
 use super::{JSON, MockFrame, MockReply, chat, cohere, fingerprint};
-use crate::dialect::chat::{Dropped, Event, Stamp};
+use crate::dialect::chat::{Dropped, Event, Finish, Stamp};
 use crate::dialect::raw::RawObject;
 use crate::dialect::{Dialect, Usage, codec};
 
@@ -40,7 +38,7 @@ pub(super) fn respond(ask: &Ask<'_>, request: &Request) -> Result<MockReply, Fai
             Written::Events(translated(ask.dialect, &events, stamp, request.prompt_tokens))
         }
     };
-    Ok(Draft { written, ..draft }.reply())
+    Ok(Draft { written, ..draft }.reply(ask.dialect))
 }
 
 /// Counts the tokens of a conversation.
@@ -52,8 +50,8 @@ pub(super) fn count(ask: &Ask<'_>) -> Result<MockReply, Failure> {
     });
     let request = read(ask, inner.unwrap_or(whole))?;
     let tokens = request.prompt_tokens;
-    let fault = ask.hints.fault_of(&request.model);
-    if let Some(failure) = fault.and_then(|fault| fault.instead(tokens, request.prefill().is_some())) {
+    let fault = ask.hints.meet(&request.model);
+    if let Some(failure) = fault.and_then(|fault| fault.instead(&request.asked(ask.hints.created))) {
         return Err(failure);
     }
     let body = match ask.dialect {
@@ -64,7 +62,7 @@ pub(super) fn count(ask: &Ask<'_>) -> Result<MockReply, Failure> {
         _ => json!({"input_tokens": tokens}),
     };
     let written = Written::Whole { media_type: JSON, body: body.to_string().into() };
-    Ok(Draft { written, fault, gap: ask.hints.chunk_gap }.reply())
+    Ok(Draft { written, fault, gap: ask.hints.chunk_gap }.reply(ask.dialect))
 }
 
 fn read(ask: &Ask<'_>, body: Bytes) -> Result<Request, Failure> {
@@ -89,7 +87,12 @@ fn read(ask: &Ask<'_>, body: Bytes) -> Result<Request, Failure> {
     let mut chat = BytesMut::new();
     codec::write_request(Dialect::OpenAiChat, &conversation, &target, &mut dropped, &mut chat)
         .map_err(refused)?;
-    Ok(Request::read(&chat)?)
+    let request = Request::read(&chat)?;
+    Ok(match ask.dialect {
+        // Anthropic, "Prefill Claude's response"; Gemini goes on where the last content is the model's.
+        Dialect::Anthropic | Dialect::Gemini => request.begun_by_its_end(),
+        _ => request,
+    })
 }
 
 /// The model that a path names, as Gemini's do.
@@ -103,7 +106,10 @@ fn path_model(path: &str) -> Option<String> {
 /// A whole answer of the chat dialect in another.
 fn whole(dialect: Dialect, body: &Bytes, stamp: &Stamp) -> Bytes {
     let text = std::str::from_utf8(body).unwrap_or_default();
-    let reply = codec::read_reply(Dialect::OpenAiChat, text).unwrap_or_default();
+    let mut reply = codec::read_reply(Dialect::OpenAiChat, text).unwrap_or_default();
+    for answer in &mut reply.answers {
+        own_reason(dialect, &mut answer.finish);
+    }
     if dialect == Dialect::Cohere {
         return cohere::write_reply(&reply, stamp).to_string().into();
     }
@@ -144,34 +150,36 @@ fn translated(dialect: Dialect, chat: &Events, stamp: Stamp, prompt_tokens: u64)
     let so_far = Usage { prompt: prompt_tokens, completion: 1, total: prompt_tokens + 1, ..Usage::default() };
     writer.write(&Event::Usage(so_far), &mut BytesMut::new());
     let mut reader = codec::Reader::of(Dialect::OpenAiChat);
-    let (mut frames, mut content) = (Vec::new(), 0..0);
+    let (mut frames, mut tokens) = (Vec::new(), Vec::new());
     for (place, frame) in chat.frames.iter().enumerate() {
         let text = std::str::from_utf8(&frame.bytes).unwrap_or_default();
         let mut out = BytesMut::new();
         match text.trim_start_matches("data: ").trim_end() {
             "[DONE]" => writer.close(&mut out),
             data => {
-                for event in reader.read(None, data).unwrap_or_default() {
+                for mut event in reader.read(None, data).unwrap_or_default() {
+                    if let Event::Finish { reason, .. } = &mut event {
+                        own_reason(dialect, reason);
+                    }
                     writer.write(&event, &mut out);
                 }
             }
         }
         let begin = frames.len();
         frames.extend(events(&out.freeze()));
-        content = widened(content, place, &chat.content, begin..frames.len());
+        // What opens a content comes with its first token, and the token is behind it.
+        if frames.len() > begin && chat.tokens.binary_search(&place).is_ok() {
+            tokens.push(frames.len() - 1);
+        }
     }
     let has_last_word = matches!(dialect, Dialect::Anthropic | Dialect::Cohere);
-    Events { frames, content, has_last_word }
+    Events { frames, tokens, has_last_word }
 }
 
-/// Where the content is, after the frame at `place` became the frames `new`.
-fn widened(own: Range<usize>, place: usize, content: &Range<usize>, new: Range<usize>) -> Range<usize> {
-    if place == content.start {
-        new
-    } else if content.contains(&place) {
-        own.start..new.end
-    } else {
-        own
+/// A content filter's reason to finish, where the codec's word is one for callers and not that of the provider.
+fn own_reason(dialect: Dialect, reason: &mut Finish<'_>) {
+    if dialect == Dialect::Anthropic && matches!(reason, Finish::ContentFilter) {
+        *reason = Finish::Refusal;
     }
 }
 

@@ -5,9 +5,11 @@
 
 mod shape;
 
+pub(super) use self::shape::{in_band_body, in_band_event};
+
 use std::borrow::Cow;
 
-use super::{MockBody, MockReply, UnknownFault};
+use super::{MockBody, MockReply, RetryAfter, UnknownFault};
 use crate::dialect::Dialect;
 
 const INVALID_REQUEST: &str = "invalid_request_error";
@@ -29,6 +31,14 @@ pub(super) struct Refusal {
     r#type: &'static str,
     param: Option<&'static str>,
     code: Option<&'static str>,
+    wait: Option<Wait>,
+}
+
+/// When to come back.
+struct Wait {
+    seconds: u32,
+    /// As the header says it.
+    header: String,
 }
 
 impl From<Refusal> for Failure {
@@ -49,18 +59,25 @@ impl Failure {
 }
 
 impl Refusal {
-    /// The answer in a dialect; 429 asks to wait one second.
+    /// The answer in a dialect.
     fn reply(self, dialect: Dialect) -> MockReply {
         let mut answer = MockReply::full(self.status, shape::body(&self, dialect).to_string());
-        if self.status == 429 {
-            answer.headers.push(("retry-after", "1".into()));
+        if let Some(wait) = self.wait {
+            answer.headers.push(("retry-after", wait.header));
         }
         answer
     }
 }
 
 fn invalid_request(message: impl Into<Cow<'static, str>>) -> Refusal {
-    Refusal { status: 400, message: message.into(), r#type: INVALID_REQUEST, param: None, code: None }
+    Refusal {
+        status: 400,
+        message: message.into(),
+        r#type: INVALID_REQUEST,
+        param: None,
+        code: None,
+        wait: None,
+    }
 }
 
 /// A 400 about one member of the request.
@@ -107,18 +124,26 @@ pub(super) fn with_status(status: u16) -> Refusal {
             Some("model_not_found"),
             "The model does not exist or you do not have access to it.",
         ),
-        429 => (
-            "requests",
-            Some("rate_limit_exceeded"),
-            "Rate limit reached for requests. Please try again in 1s.",
-        ),
         503 => ("server_error", None, "The engine is currently overloaded, please try again later"),
         400..=499 => (INVALID_REQUEST, None, "The mock refuses this request, as it was asked to."),
         _ => {
             ("server_error", None, "The server had an error while processing your request. Sorry about that!")
         }
     };
-    Refusal { status, message: message.into(), r#type, param: None, code }
+    Refusal { status, message: message.into(), r#type, param: None, code, wait: None }
+}
+
+/// The 429 that asks to come back at a time; `now` is in Unix seconds.
+pub(super) fn limited(retry_after: RetryAfter, now: u64) -> Refusal {
+    let seconds = retry_after.seconds();
+    Refusal {
+        status: 429,
+        message: format!("Rate limit reached for requests. Please try again in {seconds}s.").into(),
+        r#type: "requests",
+        param: None,
+        code: Some("rate_limit_exceeded"),
+        wait: Some(Wait { seconds, header: retry_after.header(now) }),
+    }
 }
 
 /// The 400 for a prompt longer than the model's context.
@@ -134,7 +159,7 @@ pub(super) fn context_length(prompt_tokens: u64) -> Refusal {
 pub(super) fn prompt_filter() -> Refusal {
     invalid(
         "prompt",
-        "content_filter",
+        shape::CONTENT_FILTER,
         "The response was filtered due to the prompt triggering a content policy.",
     )
 }

@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 use super::draft::{Draft, Events, Written};
 use super::endpoints::Ask;
 use super::error::{self, Failure};
+use super::fault::Asked;
 use super::request::{positive, tokens};
 use super::{Character, Fault, JSON, MockFrame, MockReply};
+use crate::dialect::Dialect;
 use crate::dialect::form::Form;
 
 /// The fields of forms that the mock looks at.
@@ -18,7 +20,9 @@ const FIELDS: [&str; 7] = ["model", "prompt", "n", "size", "response_format", "l
 /// See the module.
 pub(super) struct Plain {
     pub(super) members: Map<String, Value>,
-    fault: Option<Fault>,
+    /// What is to go wrong with the answer.
+    pub(super) fault: Option<Fault>,
+    dialect: Dialect,
     gap: Duration,
 }
 
@@ -46,14 +50,16 @@ impl Plain {
     }
 
     fn of(ask: &Ask<'_>, members: Map<String, Value>, required: &[&'static str]) -> Result<Self, Failure> {
+        let model = members.get("model").and_then(Value::as_str).unwrap_or_default();
+        let fault = ask.hints.meet(model);
         if let Some(name) = required.iter().find(|name| members.get(**name).is_none_or(Value::is_null)) {
             return Err(error::missing(name).into());
         }
-        let model = members.get("model").and_then(Value::as_str).unwrap_or_default();
-        let fault = ask.hints.fault_of(model);
-        let failure = fault.and_then(|fault| fault.instead(tokens(ask.request.body.len()), false));
+        let prompt_tokens = tokens(ask.request.body.len());
+        let asked = Asked { prompt_tokens, has_prefill: false, now: ask.hints.created };
+        let failure = fault.and_then(|fault| fault.instead(&asked));
         let gap = Character::of(model).gap(ask.hints.chunk_gap);
-        failure.map_or(Ok(Self { members, fault, gap }), Err)
+        failure.map_or(Ok(Self { members, fault, dialect: ask.dialect, gap }), Err)
     }
 
     /// A member that is a text; empty where there is none.
@@ -86,11 +92,11 @@ impl Plain {
 
     /// A stream of which all but the last `closing` events are content. The last says only that it is over.
     pub(super) fn stream(self, frames: Vec<MockFrame>, closing: usize) -> MockReply {
-        let content = 0..frames.len().saturating_sub(closing);
-        self.reply(Written::Events(Events { frames, content, has_last_word: true }))
+        let tokens = (0..frames.len().saturating_sub(closing)).collect();
+        self.reply(Written::Events(Events { frames, tokens, has_last_word: true }))
     }
 
     fn reply(self, written: Written) -> MockReply {
-        Draft { written, fault: self.fault, gap: self.gap }.reply()
+        Draft { written, fault: self.fault, gap: self.gap }.reply(self.dialect)
     }
 }

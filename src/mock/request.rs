@@ -6,11 +6,14 @@
 use serde_json::{Map, Value};
 
 use super::error::{self, Refusal};
+use super::fault::Asked;
 
 /// What the mock uses of a chat request.
 pub(super) struct Request {
     pub(super) model: String,
     pub(super) turns: Vec<Turn>,
+    /// The answer that the caller has begun, to be continued.
+    begun: Option<String>,
     /// The tools that may be called; empty when `tool_choice` is `none`.
     pub(super) tools: Vec<Tool>,
     /// The tool that must be called.
@@ -77,6 +80,7 @@ impl Request {
         let tool_bytes = members.get("tools").map_or(0, |tools| tools.to_string().len());
         Ok(Self {
             model: model.to_owned(),
+            begun: if is_prefix(&members) { last_answer(&turns) } else { None },
             turns,
             tools,
             chosen_tool: text_at(&members, &["tool_choice", "function", "name"]).map(str::to_owned),
@@ -99,8 +103,30 @@ impl Request {
 
     /// The answer that the caller has begun, to be continued.
     pub(super) fn prefill(&self) -> Option<&str> {
-        self.turns.last().filter(|turn| turn.role == Role::Assistant).map(|turn| turn.text.as_str())
+        self.begun.as_deref()
     }
+
+    /// Takes a last message of the assistant for the beginning of the answer, as dialects do that have no word for it.
+    pub(super) fn begun_by_its_end(self) -> Self {
+        let begun = last_answer(&self.turns);
+        Self { begun, ..self }
+    }
+
+    /// What faults look at; `now` is in Unix seconds.
+    pub(super) fn asked(&self, now: u64) -> Asked {
+        Asked { prompt_tokens: self.prompt_tokens, has_prefill: self.begun.is_some(), now }
+    }
+}
+
+fn last_answer(turns: &[Turn]) -> Option<String> {
+    turns.last().filter(|turn| turn.role == Role::Assistant).map(|turn| turn.text.clone())
+}
+
+/// Whether the last message says that it is the beginning of the answer: Mistral's API reference, `prefix` of an
+/// assistant message. OpenAI has no such word, and begins a new answer after any message.
+fn is_prefix(members: &Map<String, Value>) -> bool {
+    let last = members.get("messages").and_then(Value::as_array).and_then(|messages| messages.last());
+    last.is_some_and(|message| message["prefix"] == true)
 }
 
 /// The token count of a text of `bytes`: four bytes to a token.
@@ -126,10 +152,12 @@ fn turn(message: &Value) -> Turn {
         Some("tool" | "function") => Role::Tool,
         _ => Role::User,
     };
+    // The parts of an answer are one text.
+    let between = if role == Role::Assistant { "" } else { "\n" };
     let parts = message["content"].as_array().map_or(&[][..], Vec::as_slice);
     let text = match message["content"].as_str() {
         Some(text) => text.to_owned(),
-        None => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
+        None => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join(between),
     };
     let images = parts.iter().filter(|part| part["type"] == "image_url").count();
     Turn { role, text, images }

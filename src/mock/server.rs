@@ -4,12 +4,13 @@
 //! learns from a real provider it can learn here.
 
 mod body;
+mod thread;
 
 use std::any::Any;
 use std::net::{SocketAddr, TcpStream as Tap};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{future, io, panic};
 
@@ -20,15 +21,20 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
+pub use self::thread::MockThread;
+
 use self::body::{FrameBody, Streams};
 use super::{
-    Fault, FaultPlan, Hints, JSON, MockBody, MockReply, MockRequest, UnknownFault, answer, unknown_fault,
+    Fault, FaultPlan, Hints, JSON, MockBody, MockReply, MockRequest, Tally, UnknownFault, answer,
+    unknown_fault,
 };
 
 /// The largest request body: images arrive as text in it.
 const MAX_BODY_BYTES: usize = 64 << 20;
 /// Where the server tells how its streams stand.
 const STREAMS: &str = "/mock/streams";
+/// Where the server tells how many requests there were for each model.
+const REQUESTS: &str = "/mock/requests";
 
 /// How the mock server behaves.
 #[derive(Clone, Debug)]
@@ -65,6 +71,8 @@ impl Default for MockOptions {
 pub struct MockServer {
     addr: SocketAddr,
     handle: ServerHandle,
+    tally: Arc<Tally>,
+    streams: Arc<Streams>,
 }
 
 impl MockServer {
@@ -73,10 +81,9 @@ impl MockServer {
     /// # Errors
     /// The address is taken or not ours.
     pub fn start(options: MockOptions) -> io::Result<Self> {
-        let (addr, server) = bind(options, false)?;
-        let handle = server.handle();
-        actix_rt::spawn(server);
-        Ok(Self { addr, handle })
+        let (server, running) = bind(options, false)?;
+        actix_rt::spawn(running);
+        Ok(server)
     }
 
     /// The address that the server is bound to.
@@ -87,6 +94,26 @@ impl MockServer {
     /// The base URL to configure in a gateway.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.addr)
+    }
+
+    /// How many requests for a model have reached the server. `GET /mock/requests` tells the same about all models.
+    pub fn requests(&self, model: &str) -> u64 {
+        self.tally.requests(model)
+    }
+
+    /// How many requests have reached the server.
+    pub fn all_requests(&self) -> u64 {
+        self.tally.total()
+    }
+
+    /// The number of streams under way. `GET /mock/streams` tells it too.
+    pub fn open_streams(&self) -> u64 {
+        self.streams.open.load(Ordering::Relaxed)
+    }
+
+    /// The number of streams that their callers left in the middle.
+    pub fn left_streams(&self) -> u64 {
+        self.streams.left.load(Ordering::Relaxed)
     }
 
     /// Stops the server without waiting for open requests.
@@ -106,14 +133,15 @@ pub async fn serve(options: MockOptions) -> io::Result<()> {
 /// What the workers share.
 struct Shared {
     options: MockOptions,
-    /// The number of requests so far.
-    requests: AtomicU64,
+    tally: Arc<Tally>,
     streams: Arc<Streams>,
 }
 
-fn bind(options: MockOptions, signals: bool) -> io::Result<(SocketAddr, Server)> {
+/// Binds the address; the server serves once it is polled.
+fn bind(options: MockOptions, signals: bool) -> io::Result<(MockServer, Server)> {
     let (addr, workers) = (options.addr, options.workers.max(1));
-    let shared = web::Data::new(Shared { options, requests: AtomicU64::new(0), streams: Arc::default() });
+    let (tally, streams) = (Arc::<Tally>::default(), Arc::<Streams>::default());
+    let shared = web::Data::new(Shared { options, tally: Arc::clone(&tally), streams: Arc::clone(&streams) });
     let app = move || {
         App::new()
             .app_data(shared.clone())
@@ -130,17 +158,19 @@ fn bind(options: MockOptions, signals: bool) -> io::Result<(SocketAddr, Server)>
     if !signals {
         server = server.disable_signals();
     }
-    let bound = server.addrs().first().copied().unwrap_or(addr);
-    Ok((bound, server.run()))
+    let addr = server.addrs().first().copied().unwrap_or(addr);
+    let running = server.run();
+    Ok((MockServer { addr, handle: running.handle(), tally, streams }, running))
 }
 
 async fn handle(request: HttpRequest, body: Bytes, shared: web::Data<Shared>) -> HttpResponse {
-    if request.method() == "GET" && request.path() == STREAMS {
-        return HttpResponse::Ok().content_type(JSON).body(standing(&shared.streams));
+    if let ("GET", path @ (STREAMS | REQUESTS)) = (request.method().as_str(), request.path()) {
+        let told = if path == STREAMS { standing(&shared.streams) } else { shared.tally.as_json() };
+        return HttpResponse::Ok().content_type(JSON).body(told);
     }
     let options = &shared.options;
     let is_counted = request.method() == "POST";
-    let number = shared.requests.fetch_add(u64::from(is_counted), Ordering::Relaxed);
+    let number = if is_counted { shared.tally.next_number() } else { shared.tally.total() };
     let fault = match asked_fault(&request) {
         Some(Ok(fault)) => Some(fault),
         Some(Err(unknown)) => return respond(unknown_fault(&unknown), &request, &shared).await,
@@ -154,7 +184,8 @@ async fn handle(request: HttpRequest, body: Bytes, shared: web::Data<Shared>) ->
         content_type: header(&request, CONTENT_TYPE.as_str()).unwrap_or_default(),
         body: &body,
     };
-    let reply = answer(&asked, &Hints { seed, created, chunk_gap: options.chunk_gap, fault });
+    let (chunk_gap, tally) = (options.chunk_gap, Arc::clone(&shared.tally));
+    let reply = answer(&asked, &Hints { seed, created, chunk_gap, fault, tally });
     if !options.latency.is_zero() {
         actix_rt::time::sleep(options.latency).await;
     }

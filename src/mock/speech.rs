@@ -4,7 +4,7 @@
 //! call's result by a text that quotes it.
 
 use super::request::{Format, Request, Role, Tool, tokens};
-use super::{Character, boundary, schema};
+use super::{Character, Fault, boundary, schema};
 
 const REFUSAL: &str = "I'm sorry, but I can't assist with that.";
 /// The longest quote of the caller's words, in characters.
@@ -52,8 +52,17 @@ impl Finish {
 }
 
 impl Speech {
-    /// Decides the answer to `request`, whose bytes were `body`.
-    pub(super) fn to(request: &Request, body: &[u8], character: Character) -> Self {
+    /// Decides the answer to `request`, whose bytes were `body`, and which meets `fault`.
+    pub(super) fn to(request: &Request, body: &[u8], character: Character, fault: Option<Fault>) -> Self {
+        if let Some(count) = fault.and_then(Fault::words) {
+            let content = Content::Text(rest(words(count), request.prefill()));
+            return Self { content, finish: Finish::Stop };
+        }
+        let speech = Self::usual(request, body, character);
+        if fault == Some(Fault::ContentFilter) { speech.filtered() } else { speech }
+    }
+
+    fn usual(request: &Request, body: &[u8], character: Character) -> Self {
         let text = match character {
             // As it came: a stop sequence that the request names would cut it.
             Character::Echo => {
@@ -72,7 +81,7 @@ impl Speech {
                 }
             },
         };
-        Self::limited(text, request)
+        Self::limited(rest(text, request.prefill()), request)
     }
 
     /// Ends a text where the first stop sequence or the token limit is.
@@ -87,7 +96,7 @@ impl Speech {
     }
 
     /// Stops the answer half way, as a content filter does.
-    pub(super) fn filtered(mut self) -> Self {
+    fn filtered(mut self) -> Self {
         if let Content::Text(text) = &mut self.content {
             text.truncate(boundary(text, text.len() / 2));
         }
@@ -120,7 +129,7 @@ fn demo(request: &Request) -> Content {
     match &request.format {
         Format::JsonSchema(wanted) => Content::Text(schema::sample(wanted).to_string()),
         Format::JsonObject => Content::Text(serde_json::json!({ "answer": sentence(request) }).to_string()),
-        Format::Text => Content::Text(continued(sentence(request), request.prefill())),
+        Format::Text => Content::Text(sentence(request)),
     }
 }
 
@@ -160,9 +169,11 @@ fn sentence(request: &Request) -> String {
     format!("You said: {said}.{seen} I am the mock provider, and I always answer the same to the same words.")
 }
 
-/// The rest of `text` when the caller has begun it.
-fn continued(text: String, begun: Option<&str>) -> String {
-    match begun.and_then(|begun| text.strip_prefix(begun)) {
+/// The rest of `text` when the caller has begun it. White space at the end of a beginning may have been lost or added
+/// on its way.
+fn rest(text: String, begun: Option<&str>) -> String {
+    let after = |begun: &str| text.strip_prefix(begun).or_else(|| text.strip_prefix(begun.trim_end()));
+    match begun.and_then(after) {
         Some(rest) => rest.to_owned(),
         None => text,
     }

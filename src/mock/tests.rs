@@ -6,6 +6,9 @@ use super::*;
 
 mod dialects;
 mod endpoints;
+mod faults;
+mod prefill;
+mod timing;
 
 fn ask(mut request: Value, more: Value) -> MockReply {
     let members = request.as_object_mut().expect("an object");
@@ -201,16 +204,6 @@ fn choices_and_stop_sequences_are_obeyed() {
 }
 
 #[test]
-fn a_begun_answer_is_continued() {
-    let whole = said(ask(json!({}), json!({})));
-    let (begun, rest) = whole.split_at(9);
-    let messages =
-        json!([{"role": "user", "content": "Hello there"}, {"role": "assistant", "content": begun}]);
-    assert_eq!(said(ask(json!({"messages": messages}), json!({}))), rest);
-    assert_eq!(ask(json!({"messages": messages, "model": "no-prefill"}), json!({})).status, 400);
-}
-
-#[test]
 fn a_bad_request_is_refused_in_the_providers_words() {
     let check = |request: &[u8], param: Value| {
         let reply = post("/chat/completions", request, &Hints::default());
@@ -244,26 +237,6 @@ fn names_choose_the_behaviour() {
 }
 
 #[test]
-fn faults_spoil_a_stream_where_they_say() {
-    let spoilt = |model: &str| frames(ask(json!({"model": model, "stream": true}), json!({})));
-    assert_eq!(spoilt("cut").iter().position(|frame| frame.then == Then::Cut), Some(5));
-    assert_eq!(spoilt("cut-2").iter().position(|frame| frame.then == Then::Cut), Some(2));
-    assert_eq!(spoilt("hang-1").iter().position(|frame| frame.then == Then::Hang), Some(1));
-    assert_eq!(spoilt("late-70")[0].delay, Duration::from_millis(70));
-    assert!(spoilt("no-done").iter().all(|frame| data(frame) != "[DONE]"));
-    assert!(
-        spoilt("no-finish").iter().all(|frame| !data(frame).contains("\"stop\"") && data(frame) != "[DONE]")
-    );
-    let broken = spoilt("garbage");
-    let bad = broken.iter().filter(|frame| serde_json::from_str::<Value>(&data(frame)).is_err());
-    assert_eq!(bad.count(), 2, "the malformed event and [DONE]");
-    let cut_short = frames(ask(json!({"model": "cut"}), json!({})));
-    assert_eq!((cut_short.len(), cut_short[0].then), (1, Then::Cut));
-    let filtered = body(ask(json!({"model": "content-filter"}), json!({})));
-    assert_eq!(filtered["choices"][0]["finish_reason"], "content_filter");
-}
-
-#[test]
 fn an_answer_repeats_for_equal_hints_and_gets_its_own_id_otherwise() {
     let id = |seed| {
         let request = br#"{"model":"demo","messages":[{"role":"user","content":"a"}]}"#;
@@ -271,31 +244,4 @@ fn an_answer_repeats_for_equal_hints_and_gets_its_own_id_otherwise() {
     };
     assert_eq!(id(1), id(1));
     assert_ne!(id(1), id(2));
-}
-
-#[test]
-fn a_fault_plan_follows_its_seed_rate_and_count() {
-    let plan = FaultPlan { fault: Fault::Garbage, rate: 0.25, seed: 7, first: None, flap: None };
-    let hits: Vec<_> = (0..4000).filter(|number| plan.at(*number).is_some()).collect();
-    assert!((800..1200).contains(&hits.len()), "{}", hits.len());
-    assert_eq!(hits, (0..4000).filter(|number| plan.at(*number).is_some()).collect::<Vec<_>>());
-    let always = FaultPlan { rate: 1.0, ..plan };
-    let first = FaultPlan { first: Some(2), ..always.clone() };
-    assert_eq!((0..4).map(|n| first.at(n).is_some()).collect::<Vec<_>>(), [true, true, false, false]);
-    let flap = FaultPlan { flap: Some(2), ..always };
-    assert_eq!((0..5).map(|n| flap.at(n).is_some()).collect::<Vec<_>>(), [true, true, false, false, true]);
-}
-
-#[test]
-fn every_listed_fault_has_a_readable_name() {
-    for (name, _) in FAULTS.iter().filter(|(name, _)| !name.starts_with('<')) {
-        let plain = name.split('[').next().expect("a name");
-        assert!(plain.parse::<Fault>().is_ok(), "{plain}");
-    }
-    assert_eq!("429".parse(), Ok(Fault::Status(429)));
-    assert!(
-        "200".parse::<Fault>().is_err()
-            && "cut-x".parse::<Fault>().is_err()
-            && "demo".parse::<Fault>().is_err()
-    );
 }

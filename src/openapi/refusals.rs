@@ -46,7 +46,7 @@ pub(super) fn stages_of(kind: Kind) -> &'static [Stage] {
         Kind::AuthThrottled => &[Stage::Caller, Stage::Administrator],
         Kind::AdminUnauthorized => &[Stage::Administrator],
         Kind::PermissionDenied
-        | Kind::AddressNotAllowed
+        | Kind::IpRestricted
         | Kind::ModelNotFound
         | Kind::RateLimitExceeded
         | Kind::BudgetExceeded

@@ -30,7 +30,7 @@ pub fn admit(exchange: &mut Exchange, request: &HttpRequest) -> Result<Arc<ApiKe
             AccessError::UnknownKey
             | AccessError::UnknownModel(_)
             | AccessError::ModelNotAllowed(_)
-            | AccessError::AddressNotAllowed
+            | AccessError::AddressNotAllowed(_)
             | AccessError::UnknownProvider(_)
             | AccessError::ProviderNotAllowed(_)
             | AccessError::Throttled { .. },

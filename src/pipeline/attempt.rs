@@ -17,6 +17,7 @@ use super::prepare::{Prepared, prepare};
 use super::retry::{Rules, Step};
 use crate::config::snapshot::{Direct, Dispatch, Model};
 use crate::dialect::Call;
+use crate::dialect::prefill::Prefill;
 use crate::error::{Fault, GatewayError, UpstreamError};
 use crate::telemetry::record::{Attempt, AttemptKind};
 
@@ -38,8 +39,34 @@ pub struct Asked<'a> {
     pub headers: &'a HeaderMap,
     /// What it wants.
     pub call: &'a Call,
-    /// Whether the answer may be taken up by another target, so that it has to be read and written anew.
-    pub is_rescuable: bool,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// What targets are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An answer.
+    Answer,
+    /// An answer that another target may take up, so that it has to be read and written anew.
+    Rescuable,
+    /// The same, where an earlier one broke off without a word.
+    BeginAnew,
+    /// The rest of an answer whose beginning stands at the end of the call.
+    GoOn,
+}
+
+impl Purpose {
+    /// Whether the answer has to be read and written anew.
+    #[must_use]
+    pub fn is_rescuable(self) -> bool {
+        self != Self::Answer
+    }
+
+    /// Whether the caller has a part of the answer already.
+    fn is_rescue(self) -> bool {
+        matches!(self, Self::BeginAnew | Self::GoOn)
+    }
 }
 
 impl Trial {
@@ -66,6 +93,12 @@ impl Trial {
     ) -> Result<Answer, GatewayError> {
         let mut last =
             GatewayError::from(Fault::AllUnavailable { model: asked.call.model.clone(), retry_after: None });
+        if asked.purpose.is_rescue() {
+            self.clock = Clock::unlimited();
+        }
+        if asked.purpose == Purpose::GoOn {
+            self.keep(|model| matches!(&model.dispatch, Dispatch::Direct(direct) if direct.prefill() != Prefill::Never));
+        }
         while let Some((candidate, in_flight)) = self.take() {
             let target = target_of(&self.model, &candidate).clone();
             let mut rules = Rules::of(&exchange.snapshot.settings, &self.model, &target, self.has_more());
@@ -90,7 +123,12 @@ impl Trial {
                 };
                 exchange.last_attempt(|attempt| attempt.fail(&error));
                 warn(exchange, &target, &error);
-                match rules.next(&error, self.clock.left()) {
+                let step = match asked.purpose.is_rescue() {
+                    // The caller waits in the middle of a sentence, and nobody but the next may do better.
+                    true => Step::NextCandidate,
+                    false => rules.next(&error, self.clock.left()),
+                };
+                match step {
                     Step::Never => return Err(error),
                     Step::SameTarget(wait) => tokio::time::sleep(wait).await,
                     Step::NextCandidate => {
@@ -139,9 +177,13 @@ impl Trial {
             Dispatch::Routing(_) => None,
         };
         let Some(limit) = window(target) else { return };
+        self.keep(|model| window(model).is_none_or(|own| own > limit));
+    }
+
+    fn keep(&mut self, is_fit: impl Fn(&Model) -> bool) {
         let model = &self.model;
         for left in [&mut self.waiting, &mut self.probed] {
-            left.retain(|candidate| window(target_of(model, candidate)).is_none_or(|own| own > limit));
+            left.retain(|candidate| is_fit(target_of(model, candidate)));
         }
     }
 }
@@ -198,7 +240,7 @@ struct One<'a> {
 impl One<'_> {
     async fn run(self, exchange: &mut Exchange, asked: Asked<'_>) -> Result<Answer, GatewayError> {
         let Self { model, target, candidate, in_flight, clock } = self;
-        let Asked { headers, call, is_rescuable } = asked;
+        let Asked { headers, call, purpose } = asked;
         let Dispatch::Direct(direct) = &target.dispatch else {
             return Err(Fault::ProviderUnavailable(call.model.clone()).into());
         };
@@ -206,7 +248,10 @@ impl One<'_> {
         if count::is_ours(exchange, direct) {
             return count::estimate(exchange, call).map(Answer::Whole);
         }
-        let prepared = prepare_for(exchange, call, direct, model.is_strict || target.is_strict)?;
+        let mut prepared = prepare_for(exchange, call, direct, model.is_strict || target.is_strict)?;
+        if purpose == Purpose::GoOn && direct.prefill() == Prefill::Marked {
+            prepared.mark_prefill();
+        }
         let engaged = engage(exchange, call, target, direct, candidate, in_flight).await?;
         let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
         let started = Instant::now();
@@ -219,7 +264,7 @@ impl One<'_> {
             prepared: &prepared,
             engaged: &engaged,
             patience: patience.cut_to(clock.left()),
-            is_rescuable,
+            is_rescuable: purpose.is_rescuable(),
             provider_request_id: Cell::default(),
         };
         let mut outcome = ask.run().await;

@@ -21,6 +21,12 @@ impl Clock {
         Self(limit.map(|limit| exchange.opened + limit))
     }
 
+    /// A clock for what has begun already.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self(None)
+    }
+
     /// What is left; nothing where there is no limit.
     #[must_use]
     pub fn left(self) -> Option<Duration> {

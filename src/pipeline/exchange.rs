@@ -66,6 +66,15 @@ impl Engaged {
     }
 }
 
+/// What targets that did not finish an answer have delivered of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spent {
+    /// In money.
+    pub cost: MicroUsd,
+    /// In tokens.
+    pub tokens: u64,
+}
+
 /// See the module.
 pub struct Exchange {
     /// This thread's actors and clients.
@@ -106,6 +115,8 @@ pub struct Exchange {
     pub usage: Option<Usage>,
     /// What tokens cost at the target.
     pub price: Option<Price>,
+    /// What earlier targets delivered of the answer, and what that cost.
+    pub earlier: Spent,
     /// How long providers were waited for, until the last answer's head or body.
     pub upstream_time: Duration,
     /// Events of the provider's stream that could not be read and were left out.
@@ -154,6 +165,7 @@ impl Exchange {
             dropped: Dropped::default(),
             usage: None,
             price: None,
+            earlier: Spent::default(),
             upstream_time: Duration::ZERO,
             malformed_events: 0,
             opened: Instant::now(),
@@ -233,9 +245,14 @@ impl Exchange {
         Some(self.worker.actors.limiter.peek(scope).await)
     }
 
-    /// What the answer costs, with the price of the target that gave it.
+    /// What all of the answer costs.
     #[must_use]
     pub fn cost(&self) -> MicroUsd {
+        self.earlier.cost.saturating_add(self.own_cost())
+    }
+
+    /// What the target in use delivered, with its price.
+    fn own_cost(&self) -> MicroUsd {
         match (&self.price, &self.usage) {
             (Some(price), Some(usage)) => {
                 let fresh = usage.prompt.saturating_sub(usage.cached).saturating_sub(usage.cache_write);
@@ -248,21 +265,41 @@ impl Exchange {
     /// Settles everything that is held, and tells how the key's limits stand afterwards.
     pub async fn settle(&mut self) -> Option<Standing> {
         let tokens = self.tokens();
-        self.settle_money_and_target(tokens);
+        self.settle_money_and_target();
         let permit = self.limits.take()?;
         self.worker.actors.limiter.settle_now(permit, tokens).await
     }
 
     fn tokens(&self) -> u64 {
+        self.earlier.tokens.saturating_add(self.own_tokens())
+    }
+
+    fn own_tokens(&self) -> u64 {
         self.usage.map_or(0, |usage| usage.total)
     }
 
-    fn settle_money_and_target(&mut self, tokens: u64) {
-        let actors = &self.worker.actors;
-        let cost = self.cost();
+    /// Settles what the target in use holds, and keeps what it delivered in mind: another one takes the answer up.
+    pub fn part(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+        let (cost, tokens) = (self.own_cost(), self.own_tokens());
+        self.last_attempt(|attempt| attempt.delivered = Some((usage, cost)));
+        self.settle_target();
+        self.earlier.cost = self.earlier.cost.saturating_add(cost);
+        self.earlier.tokens = self.earlier.tokens.saturating_add(tokens);
+        self.usage = None;
+    }
+
+    fn settle_money_and_target(&mut self) {
         if let Some(hold) = self.budgets.take() {
-            actors.ledger.charge(hold, cost);
+            self.worker.actors.ledger.charge(hold, self.cost());
         }
+        self.settle_target();
+    }
+
+    /// Charges the target in use, and gives back what it holds.
+    fn settle_target(&mut self) {
+        let (cost, tokens) = (self.own_cost(), self.own_tokens());
+        let actors = &self.worker.actors;
         if let Some(engaged) = self.engaged.take() {
             if let Some(hold) = engaged.budgets {
                 actors.ledger.charge(hold, cost);
@@ -293,7 +330,7 @@ impl Exchange {
             failure,
             attempts: &self.attempts,
             usage: self.usage.as_ref(),
-            cost: self.cost(),
+            cost: self.own_cost(),
             malformed_events: self.malformed_events,
             cache: self.cache.as_ref(),
             guard: self.guard.as_ref().map(|guard| &guard.audit),
@@ -313,7 +350,7 @@ impl Drop for Exchange {
             self.conclude(Outcome::Failed(Failure { status: 500, kind: Kind::Internal, words, limit: None }));
         }
         let tokens = self.tokens();
-        self.settle_money_and_target(tokens);
+        self.settle_money_and_target();
         if let Some(permit) = self.limits.take() {
             self.worker.actors.limiter.settle(permit, tokens);
         }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::config::snapshot::Direct;
 use crate::dialect::chat::Dropped;
 use crate::dialect::codec::{self, Target};
-use crate::dialect::{Body, Call, Dialect, StreamOptions, openai_chat};
+use crate::dialect::{Body, Call, Dialect, StreamOptions, openai_chat, prefill};
 use crate::error::{Fault, GatewayError, RequestError};
 use crate::operation::{Operation, Task};
 use crate::providers::{self, Way};
@@ -32,6 +32,13 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Says that the last turn is the beginning of the answer, where that has to be said.
+    pub fn mark_prefill(&mut self) {
+        if self.way.dialect == Dialect::OpenAiChat {
+            self.body.iter_mut().for_each(|piece| *piece = prefill::marked(std::mem::take(piece)));
+        }
+    }
+
     /// Refuses a request that lost something. What is only mentioned does not count: thoughts of another provider's
     /// model stand in most conversations that change models.
     ///

@@ -61,7 +61,7 @@ pub async fn refuse_oversized(
 ///
 /// # Errors
 /// 400 for a body that cannot be used, 408 for one that does not come, 413 for one that is too large; 404 for an
-/// unknown model, 403 for one that the key may not use.
+/// unknown model, 403 for one that the key may not use, or not from there.
 pub async fn receive(
     exchange: &mut Exchange,
     request: &HttpRequest,
@@ -95,12 +95,13 @@ pub async fn receive(
         .snapshot
         .resolve(&call.model)
         .ok_or_else(|| AccessError::UnknownModel(shown(&call.model)))?;
+    let admits = resolved.model.admits(exchange.client.ip);
     exchange.model = Some(resolved);
     if !caller.allows(&call.model) {
         return Err(AccessError::ModelNotAllowed(shown(&call.model)).into());
     }
-    if exchange.model.as_ref().is_some_and(|named| !named.model.admits(exchange.client.ip)) {
-        return Err(AccessError::AddressNotAllowed.into());
+    if !admits {
+        return Err(AccessError::AddressNotAllowed(shown(&call.model)).into());
     }
     Ok(call)
 }

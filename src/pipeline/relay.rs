@@ -1,28 +1,36 @@
 //! Relay: a provider's answer becomes the caller's response. Streams go through frame by frame as they arrive.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 
-use super::attempt::failed;
-use super::estimate::{Delivered, Prompt, filled};
+use super::attempt::Trial;
+use super::estimate::{Delivered, Prompt};
 use super::events::Events;
-use super::exchange::{Engaged, Exchange, Outcome};
+use super::exchange::Exchange;
 use super::held::{Held, Verdict};
 use super::patience::Watch;
+use crate::config::snapshot::{Dispatch, MidStream, Model};
+use crate::dialect::codec::Writer;
 use crate::dialect::raw::RawObject;
-use crate::dialect::sse::Frame;
-use crate::dialect::stream::{Chunk, Decoded, Pass};
+use crate::dialect::stream::Chunk;
 use crate::dialect::{Call, StreamOptions};
 use crate::envelope::JSON;
-use crate::error::{GatewayError, UpstreamError};
+use crate::error::UpstreamError;
+use crate::operation::Task;
+
+mod rescue;
+mod tally;
+
+use rescue::{Rescue, Seam};
+use tally::Tally;
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -58,17 +66,37 @@ pub fn event_stream(is_array: bool) -> HttpResponse<()> {
     response
 }
 
-/// The body of a streamed response; the exchange lives in it.
-pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBody {
+/// Whether another target may go on with the answer when its stream breaks off.
+pub fn may_be_rescued(exchange: &Exchange, model: &Model, call: &Call) -> bool {
+    let Dispatch::Routing(routing) = &model.dispatch else { return false };
+    let is_conversation = exchange.endpoint.operation.task() == Some(Task::Converse);
+    routing.mid_stream == MidStream::Continue && is_conversation && call.is_stream && call.answers == 1
+}
+
+/// The body of a streamed response; the exchange lives in it. `trial` has the targets that may go on with it.
+pub fn stream(
+    exchange: Exchange,
+    call: Call,
+    events: Box<Events>,
+    trial: Option<(Trial, HttpRequest)>,
+) -> StreamBody {
     let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval();
     // An array has no comments.
     let keepalive = keepalive.filter(|_| !call.is_array).map(Watch::start);
-    let hides_usage = call.stream_options == StreamOptions::Unset;
-    let held = Held::new(&exchange, call, events.dialect());
+    let held = Held::new(&exchange, &call, events.dialect());
+    // What another target may go on with has one writer from its beginning to its end.
+    let is_plain = held.is_none() && events.is_written_anew();
+    let writer = is_plain.then(|| {
+        let stamp = exchange.stamp(&call, events.dialect());
+        match call.is_array {
+            true => Writer::array(stamp),
+            false => Writer::of(exchange.endpoint.dialect, stamp),
+        }
+    });
     let tally = Tally {
         model: call.model_json.clone(),
-        hides_usage,
-        prompt: Prompt::of(exchange.endpoint.dialect, call, true),
+        hides_usage: call.stream_options == StreamOptions::Unset,
+        prompt: Prompt::of(exchange.endpoint.dialect, &call, true),
         delivered: Delivered::new(events.dialect()),
         has_finished: false,
         is_over: false,
@@ -76,167 +104,49 @@ pub fn stream(exchange: Exchange, call: &Call, events: Box<Events>) -> StreamBod
         has_last_word: false,
         sequence: 0,
         knows_model: false,
+        is_open: true,
         exchange,
     };
-    StreamBody { events, out: BytesMut::new(), keepalive, held, tally }
+    let rescue = trial.map(|(trial, request)| Box::new(Rescue::new(trial, call, request)));
+    let flow = Flow { events, out: BytesMut::new(), held, writer, tally, rescue, broken: None, seam: None };
+    StreamBody { flow: Some(flow), rescuing: None, keepalive }
 }
 
 /// The body of a streamed response. Dropping it drops the provider's stream and closes the exchange.
 pub struct StreamBody {
+    /// Away while another target is asked to go on.
+    flow: Option<Flow>,
+    rescuing: Option<Rescuing>,
+    keepalive: Option<Watch>,
+}
+
+type Rescuing = Pin<Box<dyn Future<Output = Box<Flow>>>>;
+
+/// A provider's stream on its way to the caller.
+struct Flow {
     events: Box<Events>,
     /// Frames on their way out: those that are already there go out in one write.
     out: BytesMut,
-    keepalive: Option<Watch>,
     /// What waits for guardrails.
     held: Option<Held>,
+    /// Who writes the events where nobody holds them and the frames do not go out as they are.
+    writer: Option<Writer>,
     tally: Tally,
+    /// What another target needs to go on; nothing where none may.
+    rescue: Option<Box<Rescue>>,
+    /// Why the stream broke off, where another target is to be asked.
+    broken: Option<UpstreamError>,
+    /// Where another target has gone on.
+    seam: Option<Seam>,
 }
 
-/// What is known of a stream so far, and the exchange that it belongs to.
-struct Tally {
-    /// The model that the caller named, as raw JSON.
-    model: Arc<str>,
-    /// The caller did not ask for the usage chunk that the gateway asked for.
-    hides_usage: bool,
-    prompt: Prompt,
-    delivered: Delivered,
-    /// A choice has ended: the stream may close without `[DONE]`.
-    has_finished: bool,
-    is_over: bool,
-    /// Whether a stream that is a JSON array has begun; `None` for events.
-    array: Option<bool>,
-    /// The provider has said its last word.
-    has_last_word: bool,
-    /// The number of the caller's next event, in dialects that count them.
-    sequence: u64,
-    /// The first chunk has told what the provider calls the model.
-    knows_model: bool,
-    exchange: Exchange,
-}
-
-impl Tally {
-    /// Takes note of one chunk and writes what the caller gets of it.
-    fn pass(&mut self, chunk: Chunk, frame: Frame<'_>, out: &mut BytesMut) {
-        match chunk {
-            Chunk::Content { pass, usage, finish, text_bytes } => {
-                self.exchange.usage = usage.or(self.exchange.usage);
-                self.has_finished |= finish.is_some();
-                self.note(&pass, frame, finish);
-                self.delivered.add(frame.bytes, text_bytes);
-                self.write(&pass, frame, out);
-            }
-            Chunk::Usage { pass, usage } => {
-                self.exchange.usage = Some(usage);
-                if !self.hides_usage {
-                    self.write(&pass, frame, out);
-                }
-            }
-            Chunk::Comment if self.array.is_none() => self.write(&Pass::AsItIs, frame, out),
-            Chunk::Last { pass, usage, finish, text_bytes } => {
-                self.exchange.usage = usage.or(self.exchange.usage);
-                self.note(&pass, frame, finish);
-                self.delivered.add(frame.bytes, text_bytes);
-                self.write(&pass, frame, out);
-                self.has_last_word = true;
-            }
-            Chunk::Done => {
-                self.write(&Pass::AsItIs, frame, out);
-                self.has_last_word = true;
-            }
-            // Held streams take these before they get here.
-            Chunk::Decoded(_) | Chunk::Skipped | Chunk::Comment => {}
-            Chunk::Failed(error) => self.break_off(error.in_band(), out),
-            Chunk::Malformed => {
-                self.exchange.malformed_events = self.exchange.malformed_events.saturating_add(1);
-            }
-        }
-    }
-
-    /// Takes note of what the provider calls the model, and why it stopped.
-    fn note(&mut self, pass: &Pass, frame: Frame<'_>, finish: Option<&'static str>) {
-        if self.knows_model && finish.is_none() {
-            return;
-        }
-        self.knows_model = true;
-        let Some(attempt) = self.exchange.attempts.last_mut() else { return };
-        attempt.finish_reason = finish.or(attempt.finish_reason);
-        if let Pass::Renamed(own) = pass
-            && attempt.provider_model.is_none()
-        {
-            let name = frame.bytes.get(own.clone()).and_then(|name| std::str::from_utf8(name).ok());
-            attempt.provider_model = name.map(|name| name.trim_matches('"').into());
-        }
-    }
-
-    fn write(&mut self, pass: &Pass, frame: Frame<'_>, out: &mut BytesMut) {
-        match pass {
-            Pass::AsItIs => out.extend_from_slice(frame.bytes),
-            Pass::Renamed(own) => {
-                for part in [&frame.bytes[..own.start], self.model.as_bytes(), &frame.bytes[own.end..]] {
-                    out.extend_from_slice(part);
-                }
-            }
-            Pass::Rewritten(bytes) => {
-                self.array = self.array.map(|has_begun| has_begun || !bytes.is_empty());
-                return out.extend_from_slice(bytes);
-            }
-        }
-        if frame.is_cut() {
-            out.extend_from_slice(b"\n\n");
-        }
-    }
-
-    /// Takes note of a frame that waits.
-    fn hear(&mut self, decoded: &Decoded, frame: Frame<'_>) {
-        self.exchange.usage = decoded.usage.or(self.exchange.usage);
-        self.has_finished |= decoded.finish.is_some();
-        self.has_last_word |= decoded.is_last;
-        self.delivered.add(frame.bytes, decoded.text_bytes);
-        self.note(decoded.pass.as_ref().unwrap_or(&Pass::AsItIs), frame, decoded.finish);
-    }
-
-    /// Ends the stream with an error of the gateway's own.
-    fn refuse(&mut self, error: &GatewayError, out: &mut BytesMut) {
-        self.is_over = true;
-        self.exchange.fail(error);
-        self.write_failure(error, out);
-    }
-
-    fn complete(&mut self) {
-        self.is_over = true;
-        self.exchange.conclude(Outcome::Answered(200));
-    }
-
-    /// An unfinished answer is never presented as finished: an error frame ends it.
-    fn break_off(&mut self, error: UpstreamError, out: &mut BytesMut) {
-        self.is_over = true;
-        let engaged = self.exchange.engaged.as_ref();
-        let error = error.tidied(engaged.and_then(Engaged::credential));
-        if let Some(engaged) = engaged {
-            self.exchange.worker.actors.router.report(&engaged.candidate, failed(&error));
-        }
-        self.refuse(&GatewayError::from(error), out);
-    }
-
-    fn write_failure(&mut self, error: &GatewayError, out: &mut BytesMut) {
-        let envelope = self.exchange.endpoint.envelope;
-        match self.array {
-            None => out.extend_from_slice(&envelope.stream_frame(error, self.sequence)),
-            Some(has_begun) => {
-                out.extend_from_slice(if has_begun { b",\n" } else { b"[" });
-                out.extend_from_slice(&envelope.body(error));
-                out.extend_from_slice(b"]");
-            }
-        }
-    }
-}
-
-impl StreamBody {
+impl Flow {
     fn fill(&mut self, context: &mut Context<'_>) {
-        while !self.tally.is_over && self.out.len() < BATCH_BYTES {
-            self.tally.sequence = match self.held.as_ref().filter(|_| self.events.is_written_anew()) {
-                Some(held) => held.next_sequence(),
-                None => self.events.next_sequence(),
+        while !self.tally.is_over && self.broken.is_none() && self.out.len() < BATCH_BYTES {
+            self.tally.sequence = match (&self.held, &self.writer) {
+                (_, Some(writer)) => writer.next_sequence(),
+                (Some(held), None) if self.events.is_written_anew() => held.next_sequence(),
+                _ => self.events.next_sequence(),
             };
             if self.judge(context).is_pending() {
                 return;
@@ -245,16 +155,32 @@ impl StreamBody {
                 break;
             }
             match self.events.poll_frame(context) {
-                Poll::Ready(Some((Chunk::Decoded(decoded), frame))) => {
+                Poll::Ready(Some((Chunk::Decoded(mut decoded), frame))) => {
                     self.tally.hear(&decoded, frame);
-                    if let Some(held) = &mut self.held {
-                        held.push(frame, *decoded);
+                    if let Some(seam) = &mut self.seam {
+                        seam.join(&mut decoded);
+                    }
+                    if self.rescue.as_mut().is_some_and(|rescue| !rescue.hear(&decoded.events)) {
+                        self.rescue = None;
+                    }
+                    match (&mut self.held, &mut self.writer) {
+                        (Some(held), _) => held.push(frame, *decoded),
+                        (None, Some(writer)) => {
+                            for event in &decoded.events {
+                                writer.write(event, &mut self.out);
+                            }
+                            if !self.out.is_empty() {
+                                self.tally.note_written();
+                            }
+                        }
+                        (None, None) => {}
                     }
                 }
+                Poll::Ready(Some((Chunk::Failed(error), _))) => self.break_off(error.in_band()),
                 Poll::Ready(Some((chunk, frame))) => self.tally.pass(chunk, frame, &mut self.out),
                 // Some providers never say that they are done.
                 Poll::Ready(None) if self.tally.has_finished => self.close(),
-                Poll::Ready(None) => self.tally.break_off(UpstreamError::BrokeOff, &mut self.out),
+                Poll::Ready(None) => self.break_off(UpstreamError::BrokeOff),
                 Poll::Pending => return,
             }
             if self.tally.has_last_word && !self.tally.is_over {
@@ -263,6 +189,14 @@ impl StreamBody {
         }
         if self.tally.is_over {
             self.events.run_out();
+        }
+    }
+
+    /// The stream has failed: another target goes on with it where one may.
+    fn break_off(&mut self, error: UpstreamError) {
+        match &self.rescue {
+            Some(rescue) if rescue.has_more() && !self.tally.has_finished => self.broken = Some(error),
+            _ => self.tally.break_off(error, &mut self.out),
         }
     }
 
@@ -275,14 +209,22 @@ impl StreamBody {
     }
 
     fn finish(&mut self) {
-        self.events.close(self.tally.has_last_word, &mut self.out);
+        match &mut self.writer {
+            Some(writer) => writer.close(&mut self.out),
+            None => self.events.close(self.tally.has_last_word, &mut self.out),
+        }
         self.tally.complete();
     }
 
     /// Lets guardrails judge what is held. Pending while one elsewhere is asked: the provider waits.
     fn judge(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(held) = &mut self.held else { return Poll::Ready(()) };
-        match futures::ready!(held.poll(&mut self.tally.exchange, &mut self.out, context)) {
+        let written = self.out.len();
+        let verdict = held.poll(&mut self.tally.exchange, &mut self.out, context);
+        if self.out.len() > written {
+            self.tally.note_written();
+        }
+        match futures::ready!(verdict) {
             Verdict::More => {}
             Verdict::Over => {
                 if self.events.is_written_anew() {
@@ -293,6 +235,37 @@ impl StreamBody {
             Verdict::Blocked(blocked) => self.tally.refuse(&blocked.into(), &mut self.out),
         }
         Poll::Ready(())
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.tally.end(self.events.first_event());
+    }
+}
+
+impl StreamBody {
+    /// Ready with a piece, or when all is said; pending while there is nothing to say.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(rescuing) = &mut self.rescuing {
+                self.flow = Some(*futures::ready!(rescuing.as_mut().poll(context)));
+                self.rescuing = None;
+            }
+            let Some(flow) = &mut self.flow else { return Poll::Ready(None) };
+            flow.fill(context);
+            if !flow.out.is_empty() {
+                return Poll::Ready(Some(flow.out.split().freeze()));
+            }
+            match flow.broken.take() {
+                None if flow.tally.is_over => return Poll::Ready(None),
+                None => return Poll::Pending,
+                Some(error) => {
+                    let flow = self.flow.take().map(Box::new);
+                    self.rescuing = flow.map(|flow| -> Rescuing { Box::pin(rescue::go_on(flow, error)) });
+                }
+            }
+        }
     }
 }
 
@@ -308,29 +281,15 @@ impl MessageBody for StreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
         let this = &mut *self;
-        this.fill(context);
-        if !this.out.is_empty() {
-            if let Some(watch) = &mut this.keepalive {
+        let polled = this.poll_piece(context);
+        match (&mut this.keepalive, polled) {
+            (Some(watch), Poll::Ready(Some(piece))) => {
                 watch.touch(Instant::now());
+                Poll::Ready(Some(Ok(piece)))
             }
-            return Poll::Ready(Some(Ok(this.out.split().freeze())));
+            (Some(watch), Poll::Pending) => watch.poll_silence(context).map(|()| Some(Ok(KEEPALIVE))),
+            (_, polled) => polled.map(|piece| piece.map(Ok)),
         }
-        match &mut this.keepalive {
-            _ if this.tally.is_over => Poll::Ready(None),
-            Some(watch) => watch.poll_silence(context).map(|()| Some(Ok(KEEPALIVE))),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for StreamBody {
-    fn drop(&mut self) {
-        let Tally { exchange, prompt, delivered, .. } = &mut self.tally;
-        if let Some(attempt) = exchange.attempts.last_mut() {
-            attempt.first_event = self.events.first_event();
-        }
-        let counted = exchange.usage.unwrap_or_default();
-        exchange.usage = Some(filled(counted, prompt, || delivered.tokens()));
     }
 }
 

@@ -35,7 +35,7 @@ pub fn context(
     if members.iter().any(|member| !member.allowed_cidrs.is_empty()) {
         eligible = eligible.only(members.len(), |index| members[index].admits(exchange.client.ip));
         if eligible.is_empty() {
-            return Err(AccessError::AddressNotAllowed.into());
+            return Err(AccessError::AddressNotAllowed(model.name.as_ref().into()).into());
         }
     }
     let eligible = capable(exchange, routing, eligible);

@@ -96,7 +96,7 @@ pub fn receive(
     let (name, admits) = (resolved.model.name.clone(), resolved.model.admits(exchange.client.ip));
     exchange.model = Some(resolved);
     if !admits {
-        return Err(AccessError::AddressNotAllowed.into());
+        return Err(AccessError::AddressNotAllowed(shown(&name)).into());
     }
     Ok(Call::opaque(Body::Opaque(bytes), &name))
 }

@@ -2,6 +2,7 @@
 
 use super::{Provider, Way};
 use crate::dialect::Dialect;
+use crate::dialect::prefill::Prefill;
 use crate::operation::Task;
 
 /// Conversations only in OpenAI's chat: callers in other dialects see translation at work.
@@ -39,6 +40,10 @@ impl Provider for Mock {
 
     fn credential_env(&self) -> Option<&'static str> {
         None
+    }
+
+    fn prefill(&self) -> Prefill {
+        Prefill::Marked
     }
 
     fn is_in_process(&self) -> bool {

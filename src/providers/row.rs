@@ -6,6 +6,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::{Grant, Provider, Way, azure, root_of};
 use crate::dialect::openai_chat::neutral::Manners;
+use crate::dialect::prefill::Prefill;
 
 /// How a credential travels.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,7 @@ pub(super) struct Row {
     pub(super) headers: &'static [(HeaderName, HeaderValue)],
     pub(super) ways: &'static [Way],
     pub(super) manners: Manners,
+    pub(super) prefill: Prefill,
     pub(super) root: Root,
 }
 
@@ -73,6 +75,7 @@ impl Row {
             headers: &[],
             ways,
             manners: Manners::USUAL,
+            prefill: Prefill::Never,
             root: Root::AsWritten,
         }
     }
@@ -92,6 +95,7 @@ impl Row {
             headers: &[],
             ways,
             manners: Manners::USUAL,
+            prefill: Prefill::Never,
             root: Root::AsWritten,
         }
     }
@@ -101,6 +105,11 @@ impl Row {
     /// With other manners.
     pub(super) const fn with(self, manners: Manners) -> Self {
         Self { manners, ..self }
+    }
+
+    /// One that goes on with an answer that is begun for it.
+    pub(super) const fn prefilled(self, prefill: Prefill) -> Self {
+        Self { prefill, ..self }
     }
 }
 
@@ -139,6 +148,10 @@ impl Provider for Row {
 
     fn manners(&self) -> Manners {
         self.manners
+    }
+
+    fn prefill(&self) -> Prefill {
+        self.prefill
     }
 
     fn credential_env(&self) -> Option<&'static str> {

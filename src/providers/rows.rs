@@ -8,6 +8,7 @@ use super::row::{Auth, Root, Row};
 use super::way::Way;
 use crate::dialect::Dialect as D;
 use crate::dialect::openai_chat::neutral::Manners;
+use crate::dialect::prefill::Prefill;
 use crate::operation::Task as T;
 
 const CHAT: Way = Way::new(T::Converse, D::OpenAiChat, "/chat/completions");
@@ -110,6 +111,8 @@ static ANTHROPIC_ROW: Row = Row {
     auth: Auth::Header("x-api-key"),
     headers: &ANTHROPIC_HEADERS,
     root: Root::Without(&["/v1"]),
+    // Some of the newer models refuse it, which is an answer too.
+    prefill: Prefill::Turn,
     ..Row::hosted("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY", ANTHROPIC)
 };
 
@@ -155,20 +158,23 @@ pub(super) static ROWS: [&Row; 19] = [
         "MISTRAL_API_KEY",
         &[CHAT, EMBED, TRANSCRIBE, SPEAK, MODERATE],
     )
-    .with(MISTRAL),
+    .with(MISTRAL)
+    .prefilled(Prefill::Marked),
     &Row::hosted(
         "groq",
         "https://api.groq.com/openai/v1",
         "GROQ_API_KEY",
         &[CHAT, TRANSCRIBE, TRANSLATE, SPEAK],
-    ),
+    )
+    .prefilled(Prefill::Turn),
     &Row::hosted("xai", "https://api.x.ai/v1", "XAI_API_KEY", &[CHAT, RESPONSES, IMAGE]),
     &Row::hosted(
         "openrouter",
         "https://openrouter.ai/api/v1",
         "OPENROUTER_API_KEY",
         &[CHAT, RESPONSES, COMPLETE, EMBED, RERANK, SPEAK],
-    ),
+    )
+    .prefilled(Prefill::Turn),
     &Row::hosted(
         "together",
         "https://api.together.xyz/v1",

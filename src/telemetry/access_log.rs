@@ -7,6 +7,7 @@ use super::record::{Attempt, AttemptKind, Record};
 use super::series::{Labels, Text};
 use crate::config::settings::LineFormat;
 use crate::config::snapshot::Dispatch;
+use crate::dialect::Usage;
 
 /// Where the lines go: `RUST_LOG=aisix::access=off` silences them.
 pub const TARGET: &str = "aisix::access";
@@ -98,14 +99,24 @@ impl Line<'_> {
         if let Some(cache) = self.record.cache {
             fields.text(name!("cache"), cache.status.as_str());
         }
-        let Some(usage) = self.record.usage else { return };
-        fields.number(name!("prompt_tokens"), usage.prompt);
-        fields.number(name!("completion_tokens"), usage.completion);
-        fields.number(name!("total_tokens"), usage.total);
-        if usage.is_estimated {
+        // Several targets may have delivered parts of one answer.
+        let parts = || {
+            let earlier = self.record.attempts.iter().filter_map(|attempt| attempt.delivered.as_ref());
+            earlier
+                .map(|(usage, cost)| (usage, *cost))
+                .chain(self.record.usage.map(|usage| (usage, self.record.cost)))
+        };
+        if parts().next().is_none() {
+            return;
+        }
+        let sum = |count: fn(&Usage) -> u64| parts().map(|(usage, _)| count(usage)).sum();
+        fields.number(name!("prompt_tokens"), sum(|usage| usage.prompt));
+        fields.number(name!("completion_tokens"), sum(|usage| usage.completion));
+        fields.number(name!("total_tokens"), sum(|usage| usage.total));
+        if parts().any(|(usage, _)| usage.is_estimated) {
             fields.flag(name!("usage_estimated"), true);
         }
-        fields.usd(name!("cost_usd"), self.record.cost.0);
+        fields.usd(name!("cost_usd"), parts().map(|(_, cost)| cost.0).sum());
     }
 
     fn write_end<const JSON: bool>(&self, fields: &mut Fields<'_, JSON>) {

@@ -178,10 +178,7 @@ impl Meters {
             row.cancelled.add(1);
         }
         if let Some(usage) = record.usage {
-            row.input.add(usage.prompt);
-            row.output.add(usage.completion);
-            row.total.add(usage.total);
-            row.spend.add(record.cost.0);
+            row.add_tokens(usage, record.cost);
         }
         if record.remaining != Remaining::default() {
             row.standing.minute.set(now.as_secs() / 60);

@@ -37,9 +37,9 @@ pub struct Record<'a> {
     pub failure: Option<&'a Failure>,
     /// Every try at a provider, in order; the last one decided.
     pub attempts: &'a [Attempt],
-    /// What the answer cost in tokens.
+    /// What the answer cost in tokens at the target of the last attempt.
     pub usage: Option<&'a Usage>,
-    /// What the answer cost in money.
+    /// What it cost there in money.
     pub cost: MicroUsd,
     /// Events of the provider's stream that could not be read and were left out.
     pub malformed_events: u32,
@@ -103,6 +103,8 @@ pub struct Attempt {
     pub provider_model: Option<Box<str>>,
     /// Why the provider stopped.
     pub finish_reason: Option<&'static str>,
+    /// What it delivered of an answer that another target took up, and what that cost.
+    pub delivered: Option<(Usage, MicroUsd)>,
 }
 
 impl Attempt {
@@ -121,6 +123,7 @@ impl Attempt {
             provider_request_id: None,
             provider_model: None,
             finish_reason: None,
+            delivered: None,
         }
     }
 

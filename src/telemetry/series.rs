@@ -6,9 +6,12 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
+use aisix_actors::types::MicroUsd;
+
 use super::record::{Attempt, Record};
 use super::spread::{Buckets, Cell, Spread};
 use crate::config::snapshot::{Direct, Dispatch, Model};
+use crate::dialect::Usage;
 use crate::endpoints;
 use crate::error::Kind;
 
@@ -282,6 +285,14 @@ impl Row {
     #[must_use]
     pub fn labels(&self) -> Labels<'_> {
         Labels { marks: self.marks, texts: self.texts.each_ref() }
+    }
+
+    /// Counts what a target has delivered.
+    pub fn add_tokens(&self, usage: &Usage, cost: MicroUsd) {
+        self.input.add(usage.prompt);
+        self.output.add(usage.completion);
+        self.total.add(usage.total);
+        self.spend.add(cost.0);
     }
 
     /// Everything that only grows and is no time.

@@ -89,8 +89,13 @@ impl UsageLine<'_> {
     }
 
     fn write_tokens(&self, fields: &mut Json<'_>) {
-        let usage = self.record.usage.filter(|_| self.is_last()).copied().unwrap_or_default();
-        let cost = if self.is_last() { self.record.cost.0 } else { 0 };
+        let delivered = self.attempt.and_then(|(_, attempt)| attempt.delivered);
+        let (usage, cost) = match delivered {
+            Some(delivered) => delivered,
+            None if self.is_last() => (self.record.usage.copied().unwrap_or_default(), self.record.cost),
+            None => Default::default(),
+        };
+        let cost = cost.0;
         fields.number(name!("prompt_tokens"), usage.prompt);
         fields.number(name!("completion_tokens"), usage.completion);
         fields.some_number(name!("cached_prompt_tokens"), usage.cached);

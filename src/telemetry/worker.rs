@@ -198,12 +198,16 @@ impl Own {
             if attempt.is_sent {
                 row.sent.add(1);
             }
+            if let Some((usage, cost)) = &attempt.delivered {
+                row.add_tokens(usage, *cost);
+            }
         }
     }
 
     fn count_tallies(&mut self, record: &Record<'_>) {
         let Some(named) = record.model.map(|resolved| &resolved.model) else { return };
-        if let Some(usage) = record.usage {
+        let delivered = record.attempts.iter().filter_map(|attempt| attempt.delivered.as_ref());
+        for usage in delivered.map(|(usage, _)| usage).chain(record.usage) {
             let header = record.client.user_agent.as_ref().map_or(&b""[..], |agent| agent.as_bytes());
             let kind = self.clients.kind(header);
             let counts = [usage.prompt, usage.completion, usage.total];

@@ -23,6 +23,7 @@ mod limits;
 mod listener_tls;
 mod matrix;
 mod metrics;
+mod mock;
 mod mutations;
 mod openapi;
 mod pairs;

@@ -152,7 +152,10 @@ const GLOBALS: Absence = Absence {
         ("src/endpoints.rs", "the table, never changed"),
         ("src/providers/", "rows of data, never changed"),
         ("src/main.rs", "the allocator"),
-        ("src/upstream/in_process.rs", "it numbers the answers of the mock, and nothing depends on it"),
+        (
+            "src/upstream/in_process.rs",
+            "it counts the requests of the mock, which plays one provider for the process",
+        ),
         ("src/mock/bench.rs", "computed once, never changed"),
         ("actors/src/types.rs", "the moment from which a monotonic clock counts, never changed"),
     ],

@@ -1,21 +1,25 @@
-//! The health of all targets: cooldowns, failed checks, attempts under way, latencies.
+//! The state of all targets, and whose turn it is in each group: what plans go by and reports change.
 //!
-//! Each target is a handful of atomics, so a plan takes one shared lock and waits for nobody, and a
-//! report takes none but that. A cooldown and its reason are one word, so that they are never read
-//! apart.
+//! A plan takes one shared lock and waits for nobody, but where targets take turns, for a moment, for the other plans of
+//! the group. A report takes none.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use smallvec::SmallVec;
 
-use super::group::{
-    AllUnavailable, AttemptFailure, AttemptOutcome, Check, Condition, Group, Reason, RouteContext, Target,
-    TargetStatus, WhenAllUnavailable,
-};
+use super::candidate::Candidate;
+use super::group::{Group, RouteContext, WhenAllUnavailable};
+use super::order::View;
+use super::outcome::AttemptOutcome;
+use super::state::TargetState;
+use super::status::{AllUnavailable, Check, Condition, TargetStatus};
+use super::turns::Turns;
 use crate::register::Register;
 use crate::types::Now;
+
+/// What separates the seeds of two random numbers: odd, with its bits well spread.
+const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The candidates of one request, in the order to try.
 pub type Candidates = SmallVec<[Candidate; 4]>;
@@ -40,14 +44,24 @@ pub struct RouterCounters {
 }
 
 /// The state of all targets, shared by the routers of all workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
     targets: Register<TargetState>,
+    /// By group, where targets take turns.
+    turns: Register<Turns>,
+    /// The seed of the next random number.
+    seed: AtomicU64,
     planned: AtomicU64,
     refused: AtomicU64,
     succeeded: AtomicU64,
     failed: AtomicU64,
     cooled: AtomicU64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::with_seed(fastrand::u64(..))
+    }
 }
 
 impl Health {
@@ -56,14 +70,28 @@ impl Health {
         Self::default()
     }
 
+    /// As [`Self::new`], with the same random choices for the same seed.
+    pub fn with_seed(seed: u64) -> Self {
+        Self {
+            targets: Register::default(),
+            turns: Register::default(),
+            seed: AtomicU64::new(seed),
+            planned: AtomicU64::default(),
+            refused: AtomicU64::default(),
+            succeeded: AtomicU64::default(),
+            failed: AtomicU64::default(),
+            cooled: AtomicU64::default(),
+        }
+    }
+
     /// Chooses the candidates of a group: the healthy ones, otherwise the cooling ones, otherwise
-    /// as its policy says.
+    /// as its policy says; in the order of its strategy, the highest priority first.
     ///
     /// The list is cut to `1 + max_fallbacks` targets before anything is left out. A group of one
-    /// is always planned.
+    /// is always planned. A half-open target counts as healthy, or as cooling while it is probed.
     ///
     /// # Errors
-    /// When all are unhealthy and the group's policy is to fail, or when it has no targets.
+    /// When all are unhealthy and the group's policy is to fail, or when none is eligible.
     pub fn plan(
         &self,
         group: &Group,
@@ -85,29 +113,29 @@ impl Health {
         };
         let counter = if refuses { &self.refused } else { &self.planned };
         counter.fetch_add(1, Relaxed);
-        if refuses { Err(AllUnavailable { retry_after: None }) } else { Ok(candidates) }
+        if !refuses {
+            return Ok(candidates);
+        }
+        let waits = candidates.iter().filter_map(|candidate| candidate.unhealthy_for(now));
+        Err(AllUnavailable { retry_after: waits.min() })
     }
 
-    /// Records what a background check of a target came to; a cooldown goes on.
-    pub fn record_check(&self, id: &Arc<str>, check: Check, _now: Now) {
-        let state = self.targets.entry(id);
-        let (is_unhealthy, status) = match check {
-            Check::Passed => (false, 0),
-            Check::Ignored(status) => (state.is_unhealthy.load(Relaxed), status),
-            Check::Failed(status) => (true, status.unwrap_or_default()),
-        };
-        state.last_check_status.store(status, Relaxed);
-        state.is_unhealthy.store(is_unhealthy, Relaxed);
+    /// Records what a background check of a target came to. One that passes says that a target is well whose cooldown
+    /// is over; a cooldown goes on.
+    pub fn record_check(&self, id: &Arc<str>, check: Check, now: Now) {
+        self.targets.entry(id).check(check, now);
     }
 
-    /// Returns where a target stands; one that was never planned is healthy.
+    /// Returns where a target stands; one that was never planned is healthy. A failed check counts for as long as the
+    /// target's last plan knew.
     pub fn status(&self, id: &str, now: Now) -> TargetStatus {
         self.targets.find(id).unwrap_or_default().status(now)
     }
 
-    /// Forgets the targets that no longer exist.
+    /// Forgets the targets and the groups that no longer exist; the ids of both are those of models.
     pub fn retain(&self, mut keep: impl FnMut(&str) -> bool) {
         self.targets.retain(|id, _| keep(id));
+        self.turns.retain(|id, _| keep(id));
     }
 
     /// Returns a copy of the counters.
@@ -115,7 +143,7 @@ impl Health {
         let targets = self.targets.read();
         RouterCounters {
             targets: targets.len(),
-            in_flight: targets.values().map(|state| u64::from(state.in_flight.load(Relaxed))).sum(),
+            in_flight: targets.values().map(|state| u64::from(state.in_flight())).sum(),
             planned: self.planned.load(Relaxed),
             refused: self.refused.load(Relaxed),
             succeeded: self.succeeded.load(Relaxed),
@@ -124,187 +152,57 @@ impl Health {
         }
     }
 
-    /// Records what an attempt came to.
+    /// Records what an attempt came to. A success counts at once, even of an attempt that began before the cooldown.
     pub fn record(&self, candidate: &Candidate, outcome: AttemptOutcome, now: Now) {
         match outcome {
             AttemptOutcome::Succeeded { latency } => {
                 self.succeeded.fetch_add(1, Relaxed);
-                candidate.state.succeed(latency);
+                candidate.state().succeed(latency);
             }
             AttemptOutcome::Failed { failure, retry_after } => {
                 self.failed.fetch_add(1, Relaxed);
-                if let Some(ttl) = candidate.target.cooldown.ttl(failure, retry_after) {
-                    self.cooled.fetch_add(1, Relaxed);
-                    candidate.state.cool(failure, now.steady.saturating_add(ttl));
-                }
+                let ttl = candidate.target.cooldown.ttl(failure, retry_after);
+                self.cooled.fetch_add(u64::from(ttl.is_some()), Relaxed);
+                candidate.state().fail(failure, ttl.map(|ttl| now.steady.saturating_add(ttl)));
             }
         }
     }
 
-    /// Returns the targets that may be tried, in the order of the group's strategy.
+    /// Returns the targets that may be tried, in order.
     fn ordered(&self, group: &Group, context: &RouteContext, now: Now) -> Candidates {
+        let mut candidates = Candidates::new();
+        let mut has_new = false;
         let known = self.targets.read();
-        let places = group.members.iter().map(|member| &member.target).enumerate();
-        let tried = places.filter(|(index, _)| context.eligible.has(*index)).take(group.reach());
-        let mut unknown = false;
-        let candidates = tried.clone().map_while(|(index, target)| {
-            let state = known.get(&target.id);
-            unknown |= state.is_none();
-            state.map(|state| Candidate::new(index, target, state, now))
-        });
-        let candidates: Candidates = candidates.collect();
+        let view = View { book: self, group, context, known: &known, now };
+        for tier in group.layout.tiers() {
+            let room = group.reach().saturating_sub(candidates.len());
+            if room == 0 {
+                break;
+            }
+            for seat in view.order(tier, room) {
+                has_new |= seat.state.is_none();
+                let state = seat.state.cloned().unwrap_or_default();
+                candidates.push(Candidate::new(seat.index, &seat.member.target, seat.condition, state));
+            }
+        }
         drop(known);
-        if !unknown {
-            return candidates;
+        if has_new {
+            candidates.iter_mut().for_each(|candidate| {
+                let state = self.targets.entry(&candidate.target.id);
+                candidate.meet(state);
+            });
         }
-        tried
-            .map(|(index, target)| Candidate::new(index, target, &self.targets.entry(&target.id), now))
-            .collect()
-    }
-}
-
-/// One target's state.
-#[derive(Debug, Default)]
-pub(super) struct TargetState {
-    in_flight: AtomicU32,
-    /// The end of the cooldown in steady milliseconds, above [`REASON_BITS`] bits of reason; zero
-    /// for none.
-    cooldown: AtomicU64,
-    /// How often it began to cool, or cools for longer.
-    cooled: AtomicU64,
-    is_unhealthy: AtomicBool,
-    /// Zero for none.
-    last_check_status: AtomicU16,
-    /// Moving mean in microseconds; zero for none.
-    latency_micros: AtomicU64,
-}
-
-/// The low bits of a cooldown that say why.
-const REASON_BITS: u32 = 8;
-
-impl TargetState {
-    /// Cools until a steady time; never ends a longer cooldown.
-    fn cool(&self, failure: AttemptFailure, until: Duration) {
-        let millis = u64::try_from(until.as_millis()).unwrap_or(u64::MAX >> REASON_BITS);
-        let word = (millis << REASON_BITS) | u64::from(Reason::from(failure) as u8);
-        self.cooldown.fetch_max(word, Relaxed);
-        self.cooled.fetch_add(1, Relaxed);
+        candidates
     }
 
-    /// Ends the cooldown, and adds a latency to the moving mean, in which it counts three tenths.
-    fn succeed(&self, latency: Duration) {
-        if self.cooldown.load(Relaxed) != 0 {
-            self.cooldown.store(0, Relaxed);
-        }
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
-        let mean = self.latency_micros.load(Relaxed);
-        let old = if mean == 0 { micros } else { mean };
-        let sum = old.saturating_mul(7).saturating_add(micros.saturating_mul(3));
-        // Two reports at the same moment may lose one sample of a mean; that is cheaper than a
-        // loop.
-        self.latency_micros.store((sum / 10).max(1), Relaxed);
+    /// Returns whose turn it is in a group.
+    pub(super) fn turns(&self, group: &Arc<str>) -> Arc<Turns> {
+        self.turns.entry(group)
     }
 
-    /// Returns the end of the cooldown and why, while it lasts.
-    fn cooling(&self, now: Now) -> Option<(Duration, Option<Reason>)> {
-        let word = self.cooldown.load(Relaxed);
-        let until = Duration::from_millis(word >> REASON_BITS);
-        let reason = u8::try_from(word & u64::from(u8::MAX)).ok().and_then(Reason::of_code);
-        (until > now.steady).then_some((until, reason))
-    }
-
-    fn condition(&self, now: Now) -> Condition {
-        if self.cooling(now).is_some() {
-            Condition::Cooling
-        } else if self.is_unhealthy.load(Relaxed) {
-            Condition::Unhealthy
-        } else {
-            Condition::Healthy
-        }
-    }
-
-    fn status(&self, now: Now) -> TargetStatus {
-        let condition = self.condition(now);
-        let cooling = self.cooling(now);
-        let reason = match condition {
-            Condition::Healthy => None,
-            Condition::Cooling => cooling.and_then(|(_, reason)| reason),
-            Condition::Unhealthy => Some(Reason::BackgroundCheckFailed),
-        };
-        let latency = self.latency_micros.load(Relaxed);
-        TargetStatus {
-            condition,
-            reason,
-            cooldown_until: cooling.map(|(until, _)| now.unix_of(until)),
-            last_check_status: Some(self.last_check_status.load(Relaxed)).filter(|status| *status != 0),
-            last_checked_at: None,
-            consecutive_failures: 0,
-            cooled: self.cooled.load(Relaxed),
-            in_flight: self.in_flight.load(Relaxed),
-            latency: (latency != 0).then(|| Duration::from_micros(latency)),
-        }
-    }
-}
-
-/// A target in the order to try for this request.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// Its place in the group's targets.
-    pub index: usize,
-    /// The target.
-    pub target: Arc<Target>,
-    /// Its condition when the plan was made.
-    pub condition: Condition,
-    state: Arc<TargetState>,
-}
-
-impl Candidate {
-    fn new(index: usize, target: &Arc<Target>, state: &Arc<TargetState>, now: Now) -> Self {
-        let condition = state.condition(now);
-        Self { index, target: Arc::clone(target), condition, state: Arc::clone(state) }
-    }
-
-    /// Counts an attempt as under way until the returned value is dropped.
-    ///
-    /// # Errors
-    /// When the target has failed, its cooldown is over, and another request is finding out whether it is well.
-    pub fn begin(&self) -> Result<InFlight, BeingProbed> {
-        self.state.in_flight.fetch_add(1, Relaxed);
-        Ok(InFlight(Arc::clone(&self.state)))
-    }
-
-    /// As [`Self::begin`], but asks the target in any case: nobody else is left.
-    pub fn begin_anyway(&self) -> InFlight {
-        self.state.in_flight.fetch_add(1, Relaxed);
-        InFlight(Arc::clone(&self.state))
-    }
-}
-
-/// Another request is finding out whether the target is well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BeingProbed;
-
-/// An attempt under way.
-#[derive(Debug)]
-#[must_use = "dropping it ends the attempt"]
-pub struct InFlight(Arc<TargetState>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
-    }
-}
-
-/// What an attempt came to, recorded when it is dropped.
-#[derive(Debug)]
-pub(super) struct Verdict {
-    pub(super) candidate: Candidate,
-    pub(super) outcome: AttemptOutcome,
-    pub(super) book: Arc<Health>,
-}
-
-impl Drop for Verdict {
-    fn drop(&mut self) {
-        self.book.record(&self.candidate, self.outcome, Now::read());
+    /// Returns a random number below `end`.
+    pub(super) fn random_below(&self, end: u64) -> u64 {
+        let seed = self.seed.fetch_add(SEED_STEP, Relaxed);
+        if end == 0 { 0 } else { fastrand::Rng::with_seed(seed).u64(..end) }
     }
 }

@@ -1,5 +1,12 @@
 //! What the router promises: healthy targets while there are any, and a way back for the others.
 
+mod checks;
+mod half_open;
+mod model;
+mod ring;
+mod strategies;
+mod turns;
+
 use std::time::Duration;
 
 use super::*;
@@ -24,6 +31,35 @@ fn target(id: &str, cooldown: CooldownRule) -> Arc<Target> {
 fn group(ids: &[&str]) -> Group {
     let member = |id: &&str| Member::new(target(id, CooldownRule::default()), (*id).into());
     Group::new("group".into(), Strategy::Failover, ids.iter().map(member).collect())
+}
+
+/// A group of members by name and weight.
+fn weighed(strategy: Strategy, members: &[(&str, u32)]) -> Group {
+    let member = |(id, weight): &(&str, u32)| Member {
+        weight: *weight,
+        ..Member::new(target(id, CooldownRule::default()), (*id).into())
+    };
+    Group::new("group".into(), strategy, members.iter().map(member).collect())
+}
+
+/// A request that may go to these members only.
+fn only(count: usize, places: &[usize]) -> RouteContext {
+    let eligible = Eligible::All.only(count, |place| places.contains(&place));
+    RouteContext { eligible, ..RouteContext::default() }
+}
+
+/// The plan of a request that may go anywhere.
+fn planned(health: &Health, group: &Group, now: Now) -> Vec<String> {
+    ids(health.plan(group, &RouteContext::default(), now))
+}
+
+/// How often each member is the first one, in their order.
+fn firsts(health: &Health, group: &Group, context: &RouteContext, plans: usize) -> Vec<usize> {
+    let mut counts = vec![0; group.members.len()];
+    for _ in 0..plans {
+        counts[health.plan(group, context, START).unwrap()[0].index] += 1;
+    }
+    counts
 }
 
 fn ids(plan: Result<Candidates, AllUnavailable>) -> Vec<String> {
@@ -101,6 +137,39 @@ fn the_list_is_cut_before_anything_is_left_out() {
 }
 
 #[test]
+fn tiers_are_tried_one_after_the_other_and_only_eligible_members() {
+    let health = Health::new();
+    let member = |(id, priority): (&str, i32)| Member {
+        priority,
+        ..Member::new(target(id, CooldownRule::default()), id.into())
+    };
+    let members: Vec<_> = [("a", 0), ("b", 5), ("c", -1), ("d", 5), ("e", 0)].map(member).into();
+    let tiers = Group::new("group".into(), Strategy::Failover, members);
+    assert_eq!(planned(&health, &tiers, START), ["b", "d", "a", "e", "c"]);
+    let plan = |context| ids(health.plan(&tiers, &context, START));
+    assert_eq!(plan(only(5, &[0, 2, 3])), ["d", "a", "c"]);
+    assert_eq!(plan(only(5, &[])), [""; 0]);
+    let cut = Group { max_fallbacks: Some(2), ..tiers.clone() };
+    assert_eq!(planned(&health, &cut, START), ["b", "d", "a"]);
+    assert_eq!(ids(health.plan(&cut, &only(5, &[2, 4]), START)), ["e", "c"], "only the eligible count");
+    for id in ["b", "d"] {
+        report(&health, id, failed(AttemptFailure::Transport), START);
+    }
+    assert_eq!(planned(&health, &tiers, START), ["a", "e", "c"], "the next tier, while the first one cools");
+}
+
+#[test]
+fn more_members_than_a_word_has_bits_can_be_told_apart() {
+    let names: Vec<String> = (0..150).map(|number| format!("m{number}")).collect();
+    let many = group(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let context = only(150, &[0, 63, 64, 127, 128, 149]);
+    let plan = ids(Health::new().plan(&many, &context, START));
+    assert_eq!(plan, ["m0", "m63", "m64", "m127", "m128", "m149"]);
+    let Eligible::Some(_) = &context.eligible else { panic!("a choice") };
+    assert!(!context.eligible.is_empty() && context.eligible.only(150, |_| false).is_empty());
+}
+
+#[test]
 fn a_group_of_one_is_always_planned_and_an_empty_one_never() {
     let health = Health::new();
     health.record_check(&"a".into(), Check::Failed(None), START);
@@ -135,7 +204,8 @@ fn the_rule_decides_whether_and_how_long_a_failure_cools() {
     ];
     for (rule, failure, retry_after, expected) in cases {
         let health = Health::new();
-        let alone = Group { members: vec![Member::new(target("a", rule), "a".into())], ..group(&[]) };
+        let alone = vec![Member::new(target("a", rule), "a".into())];
+        let alone = Group::new("alone".into(), Strategy::Failover, alone);
         let retry_after = retry_after.map(Duration::from_secs);
         let candidate = &health.plan(&alone, &RouteContext::default(), START).unwrap()[0];
         health.record(candidate, AttemptOutcome::Failed { failure, retry_after }, START);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{cidr::Cidr, glob::Glob, price::Price},
+    dialect::prefill::Prefill,
     providers::Provider,
 };
 
@@ -100,6 +101,15 @@ pub struct Direct {
 }
 
 impl Direct {
+    /// Whether, and how, it goes on with an answer that is begun for it.
+    pub fn prefill(&self) -> Prefill {
+        match (self.prefill, self.provider.prefill()) {
+            (Some(false), _) => Prefill::Never,
+            (Some(true), Prefill::Never) => Prefill::Turn,
+            (_, usual) => usual,
+        }
+    }
+
     /// The provider's name for the model, with what the `*` of the caller's name stood for.
     pub fn upstream_model_for(&self, capture: Option<&str>) -> Cow<'_, str> {
         match (capture, self.upstream_model.contains('*')) {

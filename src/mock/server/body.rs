@@ -1,4 +1,4 @@
-//! A response body that sends frames in time, and breaks off or falls silent where they say so.
+//! Frames as the body of a response, which the server counts.
 
 use std::future::Future;
 use std::io;
@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use std::vec::IntoIter;
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
+use futures::Stream;
 use tokio::time::{Sleep, sleep};
 
-use crate::mock::{MockFrame, Then};
+use crate::mock::MockFrame;
+use crate::mock::player::{BrokenOff, Player};
 
 /// The pause before a cut, in which the server writes out what it has.
 const FLUSH: Duration = Duration::from_millis(2);
@@ -29,11 +30,9 @@ pub(super) struct Streams {
 
 /// The frames of a [`super::MockBody::Stream`] as a body.
 pub(super) struct FrameBody {
-    frames: IntoIter<MockFrame>,
-    /// The frame that waits for its time.
-    waiting: Option<MockFrame>,
-    timer: Option<Pin<Box<Sleep>>>,
-    then: Then,
+    player: Player,
+    /// The pause before the connection breaks.
+    flush: Option<Pin<Box<Sleep>>>,
     streams: Arc<Streams>,
     is_over: bool,
 }
@@ -41,20 +40,7 @@ pub(super) struct FrameBody {
 impl FrameBody {
     pub(super) fn new(frames: Vec<MockFrame>, streams: Arc<Streams>) -> Self {
         streams.open.fetch_add(1, Ordering::Relaxed);
-        let frames = frames.into_iter();
-        Self { frames, waiting: None, timer: None, then: Then::Continue, streams, is_over: false }
-    }
-
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(timer) = &mut self.timer {
-            ready!(timer.as_mut().poll(cx));
-            self.timer = None;
-        }
-        Poll::Ready(())
-    }
-
-    fn wait(&mut self, delay: Duration) {
-        self.timer = (!delay.is_zero()).then(|| Box::pin(sleep(delay)));
+        Self { player: Player::new(frames), flush: None, streams, is_over: false }
     }
 }
 
@@ -73,29 +59,20 @@ impl MessageBody for FrameBody {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
-        loop {
-            ready!(self.poll_timer(cx));
-            if let Some(frame) = self.waiting.take() {
-                self.then = frame.then;
-                if frame.then == Then::Cut {
-                    self.wait(FLUSH);
-                }
-                return Poll::Ready(Some(Ok(frame.bytes)));
-            }
-            match self.then {
-                Then::Continue => {}
-                Then::Cut => {
+        if self.flush.is_none() {
+            match ready!(Pin::new(&mut self.player).poll_next(cx)) {
+                Some(Ok(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+                Some(Err(BrokenOff)) => self.flush = Some(Box::pin(sleep(FLUSH))),
+                None => {
                     self.is_over = true;
-                    return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+                    return Poll::Ready(None);
                 }
-                Then::Hang => return Poll::Pending,
             }
-            let Some(frame) = self.frames.next() else {
-                self.is_over = true;
-                return Poll::Ready(None);
-            };
-            self.wait(frame.delay);
-            self.waiting = Some(frame);
         }
+        if let Some(flush) = &mut self.flush {
+            ready!(flush.as_mut().poll(cx));
+        }
+        self.is_over = true;
+        Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
     }
 }

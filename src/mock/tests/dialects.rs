@@ -2,7 +2,7 @@
 
 use super::*;
 
-const TALKS: [(&str, &str); 4] = [
+pub(super) const TALKS: [(&str, &str); 5] = [
     ("/v1/responses", r#"{"model":"MODEL","input":"Hello there","stream":STREAM}"#),
     (
         "/v1/messages",
@@ -10,14 +10,25 @@ const TALKS: [(&str, &str); 4] = [
     ),
     ("/v1beta/models/MODEL:GENERATE", r#"{"contents":[{"role":"user","parts":[{"text":"Hello there"}]}]}"#),
     ("/v2/chat", r#"{"model":"MODEL","messages":[{"role":"user","content":"Hello there"}],"stream":STREAM}"#),
+    (
+        "/v1/chat/completions",
+        r#"{"model":"MODEL","messages":[{"role":"user","content":"Hello there"}],"stream":STREAM}"#,
+    ),
 ];
 
-fn talk(place: usize, model: &str, is_stream: bool) -> MockReply {
+pub(super) const DIALECTS: [Dialect; 5] =
+    [Dialect::OpenAiResponses, Dialect::Anthropic, Dialect::Gemini, Dialect::Cohere, Dialect::OpenAiChat];
+
+pub(super) fn talk(place: usize, model: &str, is_stream: bool) -> MockReply {
+    talk_with(place, model, is_stream, &Hints::default())
+}
+
+pub(super) fn talk_with(place: usize, model: &str, is_stream: bool, hints: &Hints) -> MockReply {
     let (path, request) = TALKS[place];
     let operation = if is_stream { "streamGenerateContent" } else { "generateContent" };
     let path = path.replace("MODEL", model).replace("GENERATE", operation);
     let request = request.replace("MODEL", model).replace("STREAM", &is_stream.to_string());
-    post(&path, request.as_bytes(), &Hints::default())
+    post(&path, request.as_bytes(), hints)
 }
 
 fn last_data(reply: MockReply) -> Value {
@@ -79,22 +90,6 @@ fn a_failure_has_the_shape_of_its_dialect() {
     assert_eq!(names(&fails(3)), ["id", "message"]);
     assert_eq!(body(talk(1, "fail-529", false))["error"]["type"], "overloaded_error");
     assert_eq!(post("/v1/messages", br#"{"model":"m"}"#, &Hints::default()).status, 400);
-}
-
-#[test]
-fn faults_spoil_every_dialect() {
-    for place in 0..TALKS.len() {
-        let spoilt = |fault: &str| frames(talk(place, fault, true));
-        let whole = spoilt("demo").len();
-        assert!(spoilt("cut").iter().any(|frame| frame.then == Then::Cut), "{place}");
-        assert!(spoilt("hang-1").iter().any(|frame| frame.then == Then::Hang), "{place}");
-        assert_eq!(spoilt("garbage").len(), whole + 1, "{place}");
-        assert!(spoilt("no-finish").len() < whole, "{place}");
-        assert_eq!(whole - spoilt("no-done").len(), usize::from(place % 2 == 1), "{place}");
-        assert_eq!(spoilt("late-70")[0].delay, Duration::from_millis(70), "{place}");
-        assert_eq!(frames(talk(place, "cut", false))[0].then, Then::Cut, "{place}");
-        assert!(matches!(talk(place, "stall", true).body, MockBody::Stall), "{place}");
-    }
 }
 
 #[test]
