@@ -47,7 +47,7 @@ pub(super) async fn ask(
     model: &Model,
     direct: &Direct,
 ) -> Option<Outcome> {
-    let check = direct.background_check.as_ref()?;
+    let check = direct.background_check.as_deref()?;
     let call = call(&model.name, direct, check).ok()?;
     let prepared = prepare(OPERATION, DIALECT, &call, direct, None).ok()?;
     // As many requests as the key allows are under way, or the key is gone.

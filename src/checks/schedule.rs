@@ -110,7 +110,7 @@ impl Schedule {
 fn checked(model: &Model) -> Option<(&Direct, &BackgroundCheck)> {
     match &model.dispatch {
         Dispatch::Direct(direct) if !direct.upstream_model.contains('*') => {
-            Some((direct, direct.background_check.as_ref()?))
+            Some((direct, direct.background_check.as_deref()?))
         }
         Dispatch::Direct(_) | Dispatch::Routing(_) => None,
     }

@@ -72,6 +72,33 @@ fn routing_leaves_a_model_that_fails_its_check_until_it_is_well_again() {
 }
 
 #[test]
+fn the_log_tells_of_a_verdict_that_changes_in_names_and_a_status() {
+    let is_ill = Arc::new(AtomicBool::new(true));
+    let upstream = failing_while(&is_ill, Answer::json(503, r#"{"error":{"message":"secret words"}}"#));
+    let mut process = Process::start_with(&upstream, &checked("a", 2, ""), &[]);
+    let is = |status: &str| {
+        let rows = process.admin().ask("GET", "/admin/v1/models/status", "").expect(200).json();
+        rows.as_array()
+            .expect("a list")
+            .iter()
+            .any(|row| row["display_name"] == "a" && row["status"] == status)
+    };
+    until("it fails", || is("unhealthy"));
+    is_ill.store(false, SeqCst);
+    until("it is well", || is("healthy"));
+    process.signal("INT");
+    let log = process.log();
+    let lines: Vec<&str> =
+        log.lines().filter_map(|line| line.find("background check").map(|at| &line[at..])).collect();
+    let expected = [
+        "background check failed: target=a provider_key=up status=503 kind=upstream_error",
+        "background check passed again: target=a provider_key=up",
+    ];
+    assert_eq!(lines, expected, "{log}");
+    assert!(!log.contains("secret words"), "{log}");
+}
+
+#[test]
 fn a_check_is_a_small_chat_with_the_keys_credential() {
     let upstream = Upstream::well();
     let gateway = gateway_over(&upstream, &checked("a", 2, ""));

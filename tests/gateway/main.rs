@@ -18,6 +18,7 @@ mod endpoints;
 mod errors;
 mod guardrails;
 mod harness;
+mod health;
 mod lifecycle;
 mod limits;
 mod listener_tls;

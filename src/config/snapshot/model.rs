@@ -93,7 +93,7 @@ pub struct Direct {
     /// Whether it goes on with an answer that is begun for it; nothing to take the provider's usual manner.
     pub prefill: Option<bool>,
     /// How it is checked in the background; nothing to leave it alone.
-    pub background_check: Option<BackgroundCheck>,
+    pub background_check: Option<Box<BackgroundCheck>>,
     /// Headers that every request carries.
     pub default_headers: DefaultHeaders,
     /// Names of callers' headers that are handed on.

@@ -97,6 +97,6 @@ fn a_check_that_is_switched_off_is_none_and_one_that_is_on_says_how_long_its_wor
         ignore_statuses: vec![429],
     };
     let on = of("on");
-    assert_eq!(direct(&on).background_check.as_ref(), Some(&expected));
+    assert_eq!(direct(&on).background_check.as_deref(), Some(&expected));
     assert_eq!((direct(&on).context_window, direct(&on).prefill), (Some(9), Some(false)));
 }

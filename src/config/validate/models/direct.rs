@@ -72,7 +72,7 @@ pub(super) fn resolve(
         price,
         context_window: shape.context_window,
         prefill: shape.prefill,
-        background_check,
+        background_check: background_check.map(Box::new),
         default_headers: key.default_headers.clone(),
         forwarded_headers: key.forwarded_headers.clone(),
     };
