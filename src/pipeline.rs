@@ -248,7 +248,7 @@ async fn judged(
     exchange.usage = Some(Usage::estimated(call.prompt_tokens, 0));
     let head = bytes::head(&response);
     let limit = exchange.snapshot.settings.upstream.max_response_bytes;
-    let text = bytes::whole(response.body, gap, limit).await?;
+    let text = bytes::whole(response.body, gap, limit).await.map_err(|error| exchange.broke_off(error))?;
     let text = screen::text(exchange, text).await?;
     Ok(Ready::Whole(finish(exchange, head.map_body(|_, ()| text).map_into_boxed_body()).await))
 }

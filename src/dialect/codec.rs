@@ -305,7 +305,8 @@ pub fn refusal(dialect: Dialect, status: u16, retry_after: Option<Duration>, bod
         400..=499 => read(status, body),
         _ => UpstreamRefusal::hidden(Some(status)),
     };
-    refusal.retry_after = retry_after;
+    // The header is the provider's word for clients; Gemini says it in the body.
+    refusal.retry_after = retry_after.or(refusal.retry_after);
     UpstreamError::Refused(Box::new(refusal))
 }
 

@@ -83,7 +83,7 @@ impl Ask<'_> {
         let (patience, asked) = (&self.patience, Instant::now());
         let response = within(patience.stream_head(), self.send()).await?;
         if response.content == Content::Json {
-            let whole = within(patience.gap, self.read_whole(response)).await?;
+            let whole = within(patience.whole, self.read_whole(response)).await?;
             // Those who cannot stream an operation that they have answer it whole; conversations are promised as streams.
             return match self.prepared.way.task {
                 Task::Converse | Task::Complete => Err(not_a_stream("a JSON body")),

@@ -11,8 +11,7 @@ use actix_web::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
-use super::attempt::failed;
-use super::exchange::{Engaged, Exchange, Outcome};
+use super::exchange::{Exchange, Outcome};
 use super::patience::Watch;
 use crate::error::{GatewayError, UpstreamError};
 use crate::upstream::{Unbroken, UpstreamBody, UpstreamResponse, read_all};
@@ -91,10 +90,7 @@ impl ByteBody {
     /// What has begun cannot be taken back: the connection is cut, so that nobody takes a part for the whole.
     fn break_off(&mut self, error: UpstreamError) -> UpstreamError {
         self.body = Paced::new(UpstreamBody::Ended, None);
-        if let Some(engaged) = &self.exchange.engaged {
-            let error = error.clone().tidied(Engaged::credential(engaged));
-            self.exchange.worker.actors.router.report(&engaged.candidate, failed(&error));
-        }
+        let error = self.exchange.broke_off(error);
         self.exchange.fail(&GatewayError::from(error.clone()));
         error
     }

@@ -16,13 +16,14 @@ use aisix_actors::rate_limiter::{Permit, Standing};
 use aisix_actors::types::MicroUsd;
 use smallvec::SmallVec;
 
+use super::attempt::failed;
 use super::screen::Guard;
 use crate::config::price::Price;
 use crate::config::snapshot::{ApiKey, Model, Resolved, Snapshot};
 use crate::dialect::chat::{Dropped, Stamp};
 use crate::dialect::{Call, Dialect, StreamOptions, Usage, openai_responses};
 use crate::endpoints::Endpoint;
-use crate::error::{Fault, GatewayError, Kind};
+use crate::error::{Fault, GatewayError, Kind, UpstreamError};
 use crate::gateway::Worker;
 use crate::operation::Operation;
 use crate::telemetry::board::Opened;
@@ -189,6 +190,15 @@ impl Exchange {
     /// Says that it failed.
     pub fn fail(&mut self, error: &GatewayError) {
         self.conclude(Outcome::Failed(Failure::of(error)));
+    }
+
+    /// Tells the router that the answer of the target in use broke off; gives the error as a caller may read it.
+    #[must_use]
+    pub fn broke_off(&self, error: UpstreamError) -> UpstreamError {
+        let Some(engaged) = &self.engaged else { return error };
+        let error = error.tidied(engaged.credential());
+        self.worker.actors.router.report(&engaged.candidate, failed(&error));
+        error
     }
 
     /// Changes what is known of the attempt under way.

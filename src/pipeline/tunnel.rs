@@ -169,7 +169,7 @@ async fn ask(
     let response = head(exchange, &upstream);
     let upstream = without_body(request.method(), upstream);
     let limit = exchange.snapshot.settings.upstream.max_response_bytes;
-    let bytes = whole(upstream.body, gap, limit).await?;
+    let bytes = whole(upstream.body, gap, limit).await.map_err(|error| exchange.broke_off(error))?;
     let encoding = response.headers().get(CONTENT_ENCODING);
     screen::opaque_answer(exchange, &bytes, encoding).await?;
     Ok(Asked::Judged(response.map_body(|_, ()| bytes).map_into_boxed_body()))

@@ -132,7 +132,7 @@ pub(super) async fn go_on(mut flow: Box<Flow>, error: UpstreamError) -> Box<Flow
         return flow;
     };
     let first_event = flow.events.first_event();
-    let parted = flow.tally.part(&error, first_event);
+    let parted = flow.tally.part(error, first_event);
     match rescue.ask(&mut flow.tally.exchange).await {
         Some((events, prompt)) => {
             flow.tally.resume(prompt, events.dialect());

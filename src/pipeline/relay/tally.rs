@@ -9,9 +9,8 @@ use crate::dialect::sse::Frame;
 use crate::dialect::stream::{Chunk, Decoded, Pass};
 use crate::dialect::{Dialect, Usage};
 use crate::error::{GatewayError, UpstreamError};
-use crate::pipeline::attempt::failed;
 use crate::pipeline::estimate::{Delivered, Prompt, filled};
-use crate::pipeline::exchange::{Engaged, Exchange, Outcome};
+use crate::pipeline::exchange::{Exchange, Outcome};
 
 /// See the module.
 pub struct Tally {
@@ -141,21 +140,13 @@ impl Tally {
     /// An unfinished answer is never presented as finished: an error frame ends it.
     pub(super) fn break_off(&mut self, error: UpstreamError, out: &mut BytesMut) {
         self.is_over = true;
-        let engaged = self.exchange.engaged.as_ref();
-        let error = error.tidied(engaged.and_then(Engaged::credential));
-        if let Some(engaged) = engaged {
-            self.exchange.worker.actors.router.report(&engaged.candidate, failed(&error));
-        }
+        let error = self.exchange.broke_off(error);
         self.refuse(&GatewayError::from(error), out);
     }
 
     /// Takes leave of a target whose stream broke off: what it delivered is paid for, and another one may go on.
-    pub(super) fn part(&mut self, error: &UpstreamError, first_event: Option<Instant>) -> Parted {
-        let engaged = self.exchange.engaged.as_ref();
-        let error = error.clone().tidied(engaged.and_then(Engaged::credential));
-        if let Some(engaged) = engaged {
-            self.exchange.worker.actors.router.report(&engaged.candidate, failed(&error));
-        }
+    pub(super) fn part(&mut self, error: UpstreamError, first_event: Option<Instant>) -> Parted {
+        let error = self.exchange.broke_off(error);
         let failure = GatewayError::from(error.clone());
         self.exchange.last_attempt(|attempt| {
             attempt.first_event = first_event;
