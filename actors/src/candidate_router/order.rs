@@ -26,6 +26,9 @@ pub(super) struct Seat<'a> {
     /// `None` for one that nobody has asked for yet, which is healthy.
     pub(super) state: Option<&'a Arc<TargetState>>,
     pub(super) condition: Condition,
+    /// Whether it has yet to answer for the first time, and somebody waits for that. Where the targets are equals, nobody
+    /// else need find out with it that it is dead.
+    is_on_trial: bool,
     /// What the strategy goes by, where that changes all the time: it is read once, and compared often. Zero for a
     /// latency that nobody knows yet.
     measure: u64,
@@ -87,11 +90,12 @@ impl<'a> View<'a> {
                 begin_with(seats, first);
             }
             Strategy::LeastCost => seats.sort_by_key(|seat| (seat.member.cost.is_none(), seat.member.cost)),
-            Strategy::LeastLatency => seats.sort_by_key(|seat| seat.measure),
+            Strategy::LeastLatency => seats.sort_by_key(|seat| (seat.is_on_trial, seat.measure)),
             // One fraction is less than another if it is when each is multiplied by both denominators.
             Strategy::LeastBusy => seats.sort_by(|one, other| {
                 let scaled = |seat: &Seat<'_>, by: &Seat<'_>| seat.measure.saturating_mul(by.member.share());
-                scaled(one, other).cmp(&scaled(other, one))
+                let by_trial = one.is_on_trial.cmp(&other.is_on_trial);
+                by_trial.then_with(|| scaled(one, other).cmp(&scaled(other, one)))
             }),
         }
     }
@@ -111,7 +115,8 @@ impl<'a> View<'a> {
             | Strategy::ConsistentHash
             | Strategy::LeastCost => 0,
         };
-        Some(Seat { index, place, member, state, condition, measure })
+        let is_on_trial = state.is_some_and(|state| state.is_on_trial());
+        Some(Seat { index, place, member, state, condition, is_on_trial, measure })
     }
 
     /// The place in the tier of one that is picked at random by weight.
@@ -129,12 +134,16 @@ impl<'a> View<'a> {
     }
 }
 
-/// Those among whom the first one is picked: the healthy ones, or all of them where none is. So the share of one that is
-/// out is spread by weight, and does not fall to its neighbour.
+/// Those among whom the first one is picked: the healthy ones that are not on trial, or the healthy ones, or all of them
+/// where none is. So the share of one that is out is spread by weight, and does not fall to its neighbour.
 fn elected<'s, 'a>(seats: &'s Seats<'a>) -> impl Iterator<Item = &'s Seat<'a>> {
-    let is_healthy = |seat: &Seat<'_>| seat.condition == Condition::Healthy;
-    let has_none = !seats.iter().any(is_healthy);
-    seats.iter().filter(move |seat| has_none || is_healthy(seat))
+    let doubt = |seat: &Seat<'_>| match (seat.condition, seat.is_on_trial) {
+        (Condition::Healthy, false) => 0,
+        (Condition::Healthy, true) => 1,
+        (Condition::Cooling | Condition::Unhealthy, _) => 2,
+    };
+    let least = seats.iter().map(doubt).min();
+    seats.iter().filter(move |seat| Some(doubt(seat)) == least)
 }
 
 /// Begins with the one at that place in the tier, and goes on from there as declared.

@@ -168,6 +168,11 @@ impl TargetState {
         self.in_flight.load(Relaxed)
     }
 
+    /// Whether it has yet to answer for the first time, and somebody waits for that.
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.latency_micros() == 0 && self.in_flight() > 0
+    }
+
     pub(super) fn latency_micros(&self) -> u64 {
         self.latency_micros.load(Relaxed)
     }

@@ -122,3 +122,29 @@ fn least_busy_keeps_attempts_in_the_proportion_of_weights() {
         assert!(in_flight.abs_diff(ideal) <= 1, "{id}: {in_flight}");
     }
 }
+
+#[test]
+fn while_one_finds_out_whether_a_new_target_answers_the_others_go_elsewhere() {
+    for strategy in [Strategy::RoundRobin, Strategy::Weighted, Strategy::LeastLatency, Strategy::LeastBusy] {
+        let health = Health::with_seed(9);
+        let group = weighed(strategy, &[("new", 8), ("old", 1)]);
+        answered(&health, "old", 5);
+        let plans = |health: &Health| -> Vec<String> {
+            (0..50).map(|_| planned(health, &group, START).concat()).collect()
+        };
+        assert!(plans(&health).iter().any(|plan| plan == "newold"), "{strategy:?}: nobody is asked yet");
+        let candidates = health.plan(&group, &RouteContext::default(), START).unwrap();
+        let new = candidates.iter().find(|candidate| &*candidate.target.id == "new").unwrap();
+        let attempt = new.begin().unwrap();
+        assert!(plans(&health).iter().all(|plan| plan == "oldnew"), "{strategy:?}: it stays a fallback");
+        answered(&health, "new", 1);
+        assert!(plans(&health).iter().any(|plan| plan == "newold"), "{strategy:?}: it has answered");
+        drop(attempt);
+    }
+    let health = Health::new();
+    let group = weighed(Strategy::Failover, &[("new", 1), ("old", 1)]);
+    answered(&health, "old", 5);
+    let candidates = health.plan(&group, &RouteContext::default(), START).unwrap();
+    let _attempt = candidates[0].begin().unwrap();
+    assert_eq!(planned(&health, &group, START).concat(), "newold", "the order says who serves");
+}
