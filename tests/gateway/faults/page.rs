@@ -1,0 +1,125 @@
+//! The page for readers, `docs/faults.md`: each test writes the section of its fault, from what it saw.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use super::seen::Seen;
+
+/// Set, sections are written anew.
+const BLESS: &str = "AISIX_BLESS";
+/// Taken to change the page: the tests of one run share it.
+static PAGE: Mutex<()> = Mutex::new(());
+
+/// The faults, as the gateway's behaviour is specified.
+pub const FAULTS: [(&str, &str); 16] = [
+    ("S01", "429 with `Retry-After`"),
+    ("S02", "429 every time"),
+    ("S03", "500 once"),
+    ("S04", "503 for ever"),
+    ("S05", "TCP reset before the head"),
+    ("S06", "no answer at all"),
+    ("S07", "the first token comes late"),
+    ("S08", "a stream is cut in the middle"),
+    ("S09", "a stream falls silent in the middle"),
+    ("S10", "one malformed event"),
+    ("S11", "no last word"),
+    ("S12", "400: the conversation is too long"),
+    ("S13", "a content filter"),
+    ("S14", "the next target refuses a begun answer"),
+    ("S15", "a target is well and ill in turns"),
+    ("S16", "another target serves"),
+];
+
+const HEAD: &str = "\
+# Faults
+
+What the gateway makes of sixteen faults of providers: what the caller gets, and which targets of the routing model were
+asked for it. This page is written by tests, which run the program against the mock provider and look at every answer, every
+usage record, the status page and the metrics. To write it anew: `AISIX_BLESS=1 cargo test --test gateway faults`. To see a
+fault at work: `aisix mock --fault s08`.
+
+";
+
+/// One row: a case in one way of asking.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub case: String,
+    pub caller: &'static str,
+    pub form: &'static str,
+    pub gets: String,
+    pub asked: String,
+}
+
+/// What the caller gets, in words.
+pub fn gets(seen: &Seen, served_by: Option<usize>) -> String {
+    let from = served_by.map_or("", |place| ["first", "second", "third"][place]);
+    let status = seen.response.status;
+    let retry = seen.response.header("retry-after").map(|value| format!(", `Retry-After: {value}`"));
+    match &seen.error {
+        None if matches!(seen.finish.as_deref(), Some("content_filter" | "refusal")) => {
+            format!("a part from {from}, and the reason: `{}`", seen.finish.as_deref().unwrap_or_default())
+        }
+        None => format!("the whole answer; begun by {from}"),
+        Some(error) if status == 200 => {
+            let count = seen.said.split_whitespace().count();
+            let part =
+                if seen.calls.is_empty() { format!("{count} words") } else { "half a call".to_owned() };
+            format!("{part} from {from}, then an error: `{error}`")
+        }
+        Some(error) => format!("{status} `{error}`{}", retry.unwrap_or_default()),
+    }
+}
+
+fn section(number: &str, rows: &[Row]) -> String {
+    let (_, title) = FAULTS.iter().find(|(own, _)| *own == number).expect("a fault");
+    let mut text = format!("## {number}: {title}\n\n");
+    text.push_str("| Case | Caller | | Caller gets | Asked |\n|---|---|---|---|---|\n");
+    for Row { case, caller, form, gets, asked } in rows {
+        let _ = writeln!(text, "| {case} | `{caller}` | {form} | {gets} | {asked} |");
+    }
+    text + "\n"
+}
+
+fn path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md")
+}
+
+/// The sections of a page, each from its heading on.
+fn sections(page: &str) -> Vec<String> {
+    page.split("## ").skip(1).map(|text| format!("## {text}")).collect()
+}
+
+/// Asserts that the page says what was seen, or writes it there.
+pub fn tell(number: &str, rows: &[Row]) {
+    let section = section(number, rows);
+    let _own = PAGE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let found = std::fs::read_to_string(path()).unwrap_or_default();
+    let heading = format!("## {number}: ");
+    if std::env::var_os(BLESS).is_some() {
+        let mut all = sections(&found);
+        all.retain(|own| !own.starts_with(&heading));
+        all.push(section);
+        all.sort();
+        std::fs::write(path(), HEAD.to_owned() + all.concat().trim_end() + "\n").expect("room on the disk");
+        return;
+    }
+    let own = sections(&found).into_iter().find(|own| own.starts_with(&heading)).unwrap_or_default();
+    assert_eq!(own.trim_end(), section.trim_end(), "docs/faults.md: run this test with {BLESS}=1");
+}
+
+#[test]
+fn the_page_has_every_fault_once() {
+    let _own = PAGE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let page = std::fs::read_to_string(path()).expect("a page");
+    if std::env::var_os(BLESS).is_none() {
+        assert!(page.starts_with(HEAD), "docs/faults.md: run these tests with {BLESS}=1");
+        let headings: Vec<String> =
+            FAULTS.iter().map(|(number, title)| format!("{number}: {title}")).collect();
+        let found: Vec<String> = sections(&page)
+            .iter()
+            .map(|text| text.lines().next().unwrap_or_default()[3..].to_owned())
+            .collect();
+        assert_eq!(found, headings);
+    }
+}
