@@ -12,4 +12,8 @@ mod way;
 
 mod broken;
 mod failing;
+mod flapping;
+mod limited;
 mod refused;
+mod rescue;
+mod served;

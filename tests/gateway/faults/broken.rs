@@ -22,11 +22,11 @@ fn moved(case: &'static str, scene: Scene, class: &'static str, reason: &'static
 fn s08_a_cut_stream_is_never_presented_as_finished() {
     let mut rows = Vec::new();
     for (provider, case) in PROVIDERS {
-        let broken = Gets::Broken(words(40), "transport_error");
-        let tries = [Try(0, "initial", BrokeOff("transport_error"))];
+        let broken = Gets::Broken(words(40), "stream_aborted");
+        let tries = [Try(0, "initial", BrokeOff("stream_aborted"))];
         let told = Told::new(case, STREAMED, over("s08", provider, ""), broken, &tries);
         rows.extend(told.cooling(0, "transport_error").check());
-        rows.extend(moved(case, over("s08", provider, ""), "transport_error", "transport_error").check());
+        rows.extend(moved(case, over("s08", provider, ""), "stream_aborted", "transport_error").check());
     }
     tell("S08", &rows);
 }

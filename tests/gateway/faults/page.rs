@@ -12,7 +12,7 @@ const BLESS: &str = "AISIX_BLESS";
 static PAGE: Mutex<()> = Mutex::new(());
 
 /// The faults, as the gateway's behaviour is specified.
-pub const FAULTS: [(&str, &str); 16] = [
+pub const FAULTS: [(&str, &str); 20] = [
     ("S01", "429 with `Retry-After`"),
     ("S02", "429 every time"),
     ("S03", "500 once"),
@@ -21,9 +21,13 @@ pub const FAULTS: [(&str, &str); 16] = [
     ("S06", "no answer at all"),
     ("S07", "the first token comes late"),
     ("S08", "a stream is cut in the middle"),
+    ("S08, continued", "the same with `mid_stream = \"continue\"`"),
+    ("S08, not continued", "the same where nobody can go on"),
     ("S09", "a stream falls silent in the middle"),
+    ("S09, continued", "the same with `mid_stream = \"continue\"`"),
     ("S10", "one malformed event"),
     ("S11", "no last word"),
+    ("S11, continued", "the same with `mid_stream = \"continue\"`"),
     ("S12", "400: the conversation is too long"),
     ("S13", "a content filter"),
     ("S14", "the next target refuses a begun answer"),
@@ -100,7 +104,9 @@ pub fn tell(number: &str, rows: &[Row]) {
         let mut all = sections(&found);
         all.retain(|own| !own.starts_with(&heading));
         all.push(section);
-        all.sort();
+        all.sort_by_key(|own| {
+            FAULTS.iter().position(|(number, _)| own.starts_with(&format!("## {number}: ")))
+        });
         std::fs::write(path(), HEAD.to_owned() + all.concat().trim_end() + "\n").expect("room on the disk");
         return;
     }

@@ -2,8 +2,8 @@
 //!
 //! Targets are models of a mock provider that counts, so that no way sees what another has done.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -112,9 +112,31 @@ impl Group {
 
     /// The same with further members of the request.
     pub fn ask_with(&self, more: &str) -> Seen {
+        self.send(&self.name, more)
+    }
+
+    /// Asks for one target by its own name.
+    pub fn ask_for(&self, name: &str) -> Seen {
+        self.send(name, "")
+    }
+
+    /// Asks so many times at the same moment.
+    pub fn ask_at_once(&self, count: usize) -> Vec<Seen> {
+        let doors = Barrier::new(count);
+        std::thread::scope(|scope| {
+            let ask = || {
+                doors.wait();
+                self.ask()
+            };
+            let threads: Vec<_> = (0..count).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+        })
+    }
+
+    fn send(&self, model: &str, more: &str) -> Seen {
         let began = Instant::now();
         let mut connection = Connection::open(self.addr);
-        connection.send(&self.way.request(&self.name, more));
+        connection.send(&self.way.request(model, more));
         let response = connection.response();
         Seen::read(self.way, response, began.elapsed())
     }
@@ -151,6 +173,11 @@ pub struct Stage {
 impl Stage {
     /// Starts the program with a group for each way.
     pub fn start(scene: &Scene, ways: &[Way]) -> Self {
+        Self::start_slow(scene, ways, Duration::ZERO)
+    }
+
+    /// The same with targets that think about each answer.
+    pub fn start_slow(scene: &Scene, ways: &[Way], thought: Duration) -> Self {
         let folder = Arc::new(Folder::new());
         let mut config = "[shutdown]\nmin_drain_secs = 0\n[observability]\nlog_level = \"off\"\n\
                           access_log = false\n"
@@ -159,7 +186,7 @@ impl Stage {
             + &api_key("sk-test", "\"*\"", "");
         let mut mocks = Vec::new();
         for way in ways {
-            let mock = Mock::start();
+            let mock = Mock::slow(thought);
             config += &scene.config(&way.name(), &mock);
             mocks.push(mock);
         }
@@ -198,6 +225,14 @@ impl Stage {
         let mut connection = Connection::open(self.process.metrics_addr());
         connection.send(&request_text("GET", page, "", &[], b""));
         connection.response().expect(200)
+    }
+
+    /// The targets of a group that are not healthy, and why.
+    pub fn ill(&self, group: &Group) -> Vec<(usize, String)> {
+        let row = |place: usize| self.status(&group.target(place));
+        let rows = (0..group.targets.len()).map(|place| (place, row(place)));
+        let ill = rows.filter(|(_, row)| row["status"] != "healthy");
+        ill.map(|(place, row)| (place, text(&row, "status_reason"))).collect()
     }
 
     /// Waits until so many attempts are written down, and ends the program; gives what it has left.

@@ -6,7 +6,7 @@ use super::page::{Row, gets};
 use super::seen::Seen;
 use super::stage::{Books, Group, Scene, Stage, price};
 use super::way::{Caller, Way};
-use crate::harness::{Mock, chat_body};
+use crate::harness::{Mock, chat_body, until};
 
 /// What the caller gets.
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ pub struct Told {
     pub tries: Vec<Try>,
     /// The targets that cool afterwards, and why.
     pub cooling: Vec<(usize, &'static str)>,
+    /// The targets that began to cool, and may be well again by now.
+    pub cooled: Vec<usize>,
     /// Members of the request.
     pub asked_with: fn(Way) -> &'static str,
 }
@@ -80,12 +82,27 @@ impl Told {
     /// A case in which the caller gets `gets` after these attempts.
     pub fn new(case: &'static str, ways: &'static [Way], scene: Scene, gets: Gets, tries: &[Try]) -> Self {
         let nothing = |_: Way| "";
-        Self { case, scene, ways, gets, tries: tries.to_vec(), cooling: Vec::new(), asked_with: nothing }
+        Self {
+            case,
+            scene,
+            ways,
+            gets,
+            tries: tries.to_vec(),
+            cooling: Vec::new(),
+            cooled: Vec::new(),
+            asked_with: nothing,
+        }
     }
 
     /// The same where a target cools afterwards.
     pub fn cooling(mut self, target: usize, reason: &'static str) -> Self {
         self.cooling.push((target, reason));
+        self
+    }
+
+    /// The same where a target has cooled, for so short a time that it may be over.
+    pub fn ever_cooled(mut self, target: usize) -> Self {
+        self.cooled.push(target);
         self
     }
 
@@ -96,6 +113,15 @@ impl Told {
 
     /// The same with a look of the test's own at each answer.
     pub fn check_with(self, look: impl Fn(&Group, &Seen) + Sync) -> Vec<Row> {
+        self.check_into(look, |_, _| {})
+    }
+
+    /// The same with another look at what is left of each group.
+    pub fn check_into(
+        self,
+        look: impl Fn(&Group, &Seen) + Sync,
+        inspect: impl Fn(&Books, &Group),
+    ) -> Vec<Row> {
         let stage = Stage::start(&self.scene, self.ways);
         let seen = stage.each(|group| {
             let seen = group.ask_with((self.asked_with)(group.way));
@@ -103,9 +129,20 @@ impl Told {
             look(group, &seen);
             seen
         });
+        for group in &stage.groups {
+            let cooling = |(at, reason): &(usize, &'static str)| (*at, (*reason).to_owned());
+            let wanted: Vec<_> = self.cooling.iter().map(cooling).collect();
+            let found = || {
+                let ill = stage.ill(group).into_iter();
+                ill.filter(|(at, _)| !self.cooled.contains(at)).collect::<Vec<_>>()
+            };
+            // The answer does not wait for the router to take note.
+            until(&format!("{wanted:?} cools: {}, {}", self.case, group.name), || found() == wanted);
+        }
         let books = stage.end(self.tries.len() * self.ways.len());
         for (group, seen) in books.groups.iter().zip(&seen) {
             self.check_books(&books, group, seen);
+            inspect(&books, group);
         }
         books.groups.iter().zip(&seen).map(|(group, seen)| row(self.case, group, seen)).collect()
     }
@@ -155,19 +192,14 @@ impl Told {
         }
         let all = records.iter().map(|record| tokens(record));
         let sum = all.fold((0, 0), |sum, own| (sum.0 + own.0, sum.1 + own.1));
-        assert_eq!(seen.usage.unwrap_or(sum), sum, "the caller is told of all: {place}");
+        if seen.is_whole() {
+            assert_eq!(seen.usage.unwrap_or(sum), sum, "the caller is told of all: {place}");
+        }
         if seen.said.starts_with("word1 ") {
             // A word is a token at least.
             let least = seen.said.split_whitespace().count() as u64;
             assert!(sum.1 >= least, "at least {least} tokens: {place}");
         }
-        let reasons: Vec<_> = (0..self.scene.targets.len())
-            .filter_map(|at| {
-                let row = books.status(&group.target(at));
-                (row["status"] != "healthy").then(|| (at, row["status_reason"].as_str().unwrap_or_default()))
-            })
-            .collect();
-        assert_eq!(reasons, self.cooling, "{}, {}", self.case, group.name);
         self.check_metrics(books, group, &records);
     }
 
@@ -177,8 +209,8 @@ impl Told {
         let [input_price, output_price] = price(one.0);
         let cost = input * input_price + output * output_price;
         assert_eq!(record["cost_micro_usd"], cost, "{}: {record:#?}", self.case);
-        assert_eq!(input > 0 && output > 0, one.has_delivered(), "{}: {record:#?}", self.case);
-        assert!(input + output == 0 || one.has_delivered(), "{}: {record:#?}", self.case);
+        assert_eq!(input > 0, one.has_delivered(), "{}: {record:#?}", self.case);
+        assert!(output == 0 || one.has_delivered(), "{}: {record:#?}", self.case);
     }
 
     fn check_metrics(&self, books: &Books, group: &Group, records: &[&Value]) {
