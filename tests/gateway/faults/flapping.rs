@@ -44,7 +44,7 @@ fn s04_a_dead_target_is_asked_by_one_probe_at_a_time() {
             assert_eq!(group.asked(), [1 + probes, asked], "one of the crowd probes, all are served");
         }
         let seen = group.ask();
-        row("after two probes among 12 callers", group, &seen)
+        row("after two probes among 12 callers", group, &seen, None)
     });
     tell("S04", &[first, rows].concat());
 }
@@ -61,12 +61,12 @@ fn s15_a_flapping_target_is_left_and_returned_to() {
             wait_for_the_end_of_the_cooldown(&stage, group);
             order.push(served());
         }
-        order.push(served());
+        let last = group.ask();
+        order.push(group.served_by(&last));
         let [first, second] = [Some(0), Some(1)];
         assert_eq!(order, [first, first, second, second, second, first, first], "{}", group.name);
         assert_eq!(group.asked(), [6, 3], "each cooldown ends with one probe");
-        let seen = group.ask();
-        row("two good, two bad, well again", group, &seen)
+        row("two good answers, two bad ones, well again", group, &last, None)
     });
     tell("S15", &rows);
 }

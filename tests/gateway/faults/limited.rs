@@ -82,7 +82,7 @@ fn s02_a_target_that_is_always_limited_is_left_alone() {
             let seen = group.ask();
             assert_eq!((seen.response.status, seen.said.as_str()), (200, words(3).as_str()), "{seen:#?}");
             assert_eq!((group.served_by(&seen), group.asked()), (Some(1), vec![1, count]), "{}", group.name);
-            last = Some(row("the third request", group, &seen));
+            last = Some(row("the third request", group, &seen, None));
         }
         last.expect("three requests")
     });

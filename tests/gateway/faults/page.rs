@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::seen::Seen;
+use super::way::{WHOLE, Way};
 
 /// Set, sections are written anew.
 const BLESS: &str = "AISIX_BLESS";
@@ -38,49 +39,71 @@ pub const FAULTS: [(&str, &str); 20] = [
 const HEAD: &str = "\
 # Faults
 
-What the gateway makes of sixteen faults of providers: what the caller gets, and which targets of the routing model were
-asked for it. This page is written by tests, which run the program against the mock provider and look at every answer, every
+What the gateway makes of sixteen faults of providers: what callers of `/v1/chat/completions`, `/v1/messages` and
+`/v1/responses` get, as a whole and as a stream, and which targets of the routing model were asked for it. This page is written by tests, which run the program against the mock provider and look at every answer, every
 usage record, the status page and the metrics. To write it anew: `AISIX_BLESS=1 cargo test --test gateway faults`. To see a
 fault at work: `aisix mock --fault s08`.
 
 ";
 
-/// One row: a case in one way of asking.
+/// What was seen of a case in one way of asking.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub case: String,
-    pub caller: &'static str,
-    pub form: &'static str,
+    pub way: Way,
     pub gets: String,
     pub asked: String,
 }
 
-/// What the caller gets, in words.
-pub fn gets(seen: &Seen, served_by: Option<usize>) -> String {
-    let from = served_by.map_or("", |place| ["first", "second", "third"][place]);
+/// Targets in words, by their places.
+pub const PLACES: [&str; 3] = ["the first", "the second", "the third"];
+
+/// What the caller gets, in words: of the target that began it, and another that may have ended it.
+pub fn gets(seen: &Seen, begun_by: Option<usize>, ended_by: Option<usize>) -> String {
+    let from = begun_by.map_or("", |place| PLACES[place]);
     let status = seen.response.status;
     let retry = seen.response.header("retry-after").map(|value| format!(", `Retry-After: {value}`"));
-    match &seen.error {
-        None if matches!(seen.finish.as_deref(), Some("content_filter" | "refusal")) => {
+    match (&seen.error, ended_by) {
+        (None, Some(last)) => format!("the whole answer, begun by {from} and ended by {}", PLACES[last]),
+        (None, None) if matches!(seen.finish.as_deref(), Some("content_filter" | "refusal")) => {
             format!("a part from {from}, and the reason: `{}`", seen.finish.as_deref().unwrap_or_default())
         }
-        None => format!("the whole answer; begun by {from}"),
-        Some(error) if status == 200 => {
+        (None, None) => format!("the whole answer, from {from}"),
+        (Some(error), _) if status == 200 => {
             let count = seen.said.split_whitespace().count();
             let part =
                 if seen.calls.is_empty() { format!("{count} words") } else { "half a call".to_owned() };
-            format!("{part} from {from}, then an error: `{error}`")
+            format!("{part} from {from}, then the error `{error}`")
         }
-        Some(error) => format!("{status} `{error}`{}", retry.unwrap_or_default()),
+        (Some(error), _) => format!("{status} `{error}`{}", retry.unwrap_or_default()),
     }
+}
+
+/// The ways of rows that say the same, in few words.
+fn ways(rows: &[&Row]) -> String {
+    let forms = |caller: &Way| {
+        let own = rows.iter().filter(|row| row.way.path() == caller.path());
+        own.map(|row| row.way.form()).collect::<Vec<_>>().join(" and ")
+    };
+    let callers: Vec<&Way> = WHOLE.iter().filter(|caller| !forms(caller).is_empty()).collect();
+    let first = forms(callers[0]);
+    assert!(callers.iter().all(|caller| forms(caller) == first), "a row for each form: {rows:#?}");
+    let names: Vec<String> = callers.iter().map(|caller| format!("`{}`", caller.path())).collect();
+    let all = if names.len() == WHOLE.len() { "all".to_owned() } else { names.join(", ") };
+    format!("{all} | {first}")
 }
 
 fn section(number: &str, rows: &[Row]) -> String {
     let (_, title) = FAULTS.iter().find(|(own, _)| *own == number).expect("a fault");
     let mut text = format!("## {number}: {title}\n\n");
-    text.push_str("| Case | Caller | | Caller gets | Asked |\n|---|---|---|---|---|\n");
-    for Row { case, caller, form, gets, asked } in rows {
-        let _ = writeln!(text, "| {case} | `{caller}` | {form} | {gets} | {asked} |");
+    text.push_str("| Case | Callers | Answer | Caller gets | Asked |\n|---|---|---|---|---|\n");
+    let mut left: Vec<&Row> = rows.iter().collect();
+    while let Some(first) = left.first().copied() {
+        let is_same =
+            |row: &&Row| (&row.case, &row.gets, &row.asked) == (&first.case, &first.gets, &first.asked);
+        let (same, others): (Vec<_>, Vec<_>) = left.into_iter().partition(is_same);
+        let _ = writeln!(text, "| {} | {} | {} | {} |", first.case, ways(&same), first.gets, first.asked);
+        left = others;
     }
     text + "\n"
 }
@@ -91,7 +114,7 @@ fn path() -> PathBuf {
 
 /// The sections of a page, each from its heading on.
 fn sections(page: &str) -> Vec<String> {
-    page.split("## ").skip(1).map(|text| format!("## {text}")).collect()
+    page.split("## ").skip(1).map(|text| format!("## {}\n\n", text.trim_end())).collect()
 }
 
 /// Asserts that the page says what was seen, or writes it there.

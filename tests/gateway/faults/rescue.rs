@@ -16,7 +16,8 @@ fn going_on(targets: &[Target]) -> Scene {
 fn taken_up(case: &'static str, targets: &[Target], said: String, class: &'static str) -> Vec<Row> {
     let tries = [Try(0, "initial", BrokeOff(class)), Try(1, "fallback", Answered)];
     let reason = if class == "timeout" { "request_timeout" } else { "transport_error" };
-    Told::new(case, STREAMED, going_on(targets), Gets::Whole(said), &tries).cooling(0, reason).check()
+    let told = Told::new(case, STREAMED, going_on(targets), Gets::Whole(said), &tries);
+    Told { asked_with: Way::usage, ..told.cooling(0, reason) }.check()
 }
 
 #[test]

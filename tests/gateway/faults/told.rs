@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::page::{Row, gets};
+use super::page::{PLACES, Row, gets};
 use super::seen::Seen;
 use super::stage::{Books, Group, Scene, Stage, price};
 use super::way::{Caller, Way};
@@ -144,7 +144,12 @@ impl Told {
             self.check_books(&books, group, seen);
             inspect(&books, group);
         }
-        books.groups.iter().zip(&seen).map(|(group, seen)| row(self.case, group, seen)).collect()
+        books
+            .groups
+            .iter()
+            .zip(&seen)
+            .map(|(group, seen)| row(self.case, group, seen, self.ended_by()))
+            .collect()
     }
 
     fn check_answer(&self, group: &Group, seen: &Seen) {
@@ -203,6 +208,12 @@ impl Told {
         self.check_metrics(books, group, &records);
     }
 
+    /// Who ended what another target began.
+    fn ended_by(&self) -> Option<usize> {
+        let is_rescued = self.tries.iter().any(|one| matches!(one.2, Fate::BrokeOff(_)));
+        self.tries.last().filter(|last| is_rescued && last.2 == Fate::Answered).map(|last| last.0)
+    }
+
     /// Only what was delivered is billed, at the price of the one who delivered it.
     fn check_bill(&self, record: &Value, one: &Try) {
         let (input, output) = tokens(record);
@@ -256,22 +267,14 @@ fn type_for(caller: Caller, status: u16, error: &'static str) -> &'static str {
     }
 }
 
-/// A row of the page, as it was seen.
-pub fn row(case: &str, group: &Group, seen: &Seen) -> Row {
-    let asked = group
-        .asked()
-        .iter()
-        .zip(["first", "second", "third"])
-        .filter(|(count, _)| **count > 0)
-        .map(|(count, name)| if *count == 1 { name.to_owned() } else { format!("{name} ×{count}") })
-        .collect::<Vec<_>>()
-        .join(", ");
-    let caller = group.way.path();
-    Row {
-        case: case.to_owned(),
-        caller,
-        form: group.way.form(),
-        gets: gets(seen, group.served_by(seen)),
-        asked,
-    }
+/// A row of the page, as it was seen; the second target is another one that ended what the first began.
+pub fn row(case: &str, group: &Group, seen: &Seen, ended_by: Option<usize>) -> Row {
+    let asked = group.asked().into_iter().zip(PLACES).filter(|(count, _)| *count > 0);
+    let times = |(count, name): (u64, &str)| match count {
+        1 => name.to_owned(),
+        _ => format!("{name} {count} times"),
+    };
+    let asked = asked.map(times).collect::<Vec<_>>().join(", ");
+    let gets = gets(seen, group.served_by(seen), ended_by);
+    Row { case: case.to_owned(), way: group.way, gets, asked }
 }

@@ -68,6 +68,14 @@ impl Way {
         request_text("POST", self.path(), "sk-test", &[], body.as_bytes())
     }
 
+    /// The member that asks for the usage of a stream, after a comma, where the dialect does not tell it anyway.
+    pub fn usage(self) -> &'static str {
+        match self.caller {
+            Caller::Chat => r#","stream_options":{"include_usage":true}"#,
+            Caller::Messages | Caller::Responses => "",
+        }
+    }
+
     /// The member that offers a tool, after a comma.
     pub fn tool(self) -> &'static str {
         match self.caller {
