@@ -1,0 +1,102 @@
+//! Whatever providers do and callers ask, and however they are configured: one end for each request, nothing left behind,
+//! no more attempts and no more time than allowed, and a status that what happened explains.
+//!
+//! Each round is a gateway with a random configuration, providers that behave randomly, and random callers, several at
+//! once. All follows from the round's seed, which a failure names; `AISIX_TEST_CHAOS_SEED` begins with it, and
+//! `AISIX_TEST_CHAOS=200` asks for more rounds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+use crate::harness::*;
+
+mod answer;
+mod books;
+mod caller;
+mod conduct;
+mod judge;
+mod provider;
+mod words;
+mod world;
+
+use caller::{Asking, Seen};
+use provider::Diary;
+use world::World;
+
+/// Rounds where nobody says how many.
+const ROUNDS: u64 = 12;
+/// Requests of a round.
+const REQUESTS: usize = 44;
+/// Callers at the same time.
+const CALLERS: usize = 12;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a failure is of use only with its seed")]
+fn every_request_has_one_end_whatever_happens() {
+    let first = number("AISIX_TEST_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..1 << 40));
+    for seed in first..first + number("AISIX_TEST_CHAOS").unwrap_or(ROUNDS) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| round(seed))) {
+            eprintln!("AISIX_TEST_CHAOS_SEED={seed} AISIX_TEST_CHAOS=1 has this again");
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// One configuration, and many requests.
+fn round(seed: u64) {
+    let world = World::of(seed);
+    let diary = Arc::new(Diary::default());
+    let providers: Vec<Upstream> =
+        world.targets.iter().map(|target| provider::start(seed, target, &diary)).collect();
+    let usage = UsageFile::new();
+    let gateway = Gateway::start(&(world.config(&providers) + &usage.settings()));
+    let minute = books::minute();
+    let seen = ask_all(seed, &world, &gateway);
+    let lines = gateway_lines(&usage, &gateway);
+    let entries = diary.entries();
+    let told = judge::Told { world: &world, entries: &entries, lines: &lines };
+    let mut wrongs: Vec<String> = Vec::new();
+    for seen in &seen {
+        if let Err(wrong) = judge::judge(&told, seen) {
+            let lines: Vec<String> = told.lines(seen).iter().map(ToString::to_string).collect();
+            wrongs.push(format!("{wrong}\n  {seen:?}\n  {:?}\n  {}", told.asked(seen), lines.join("\n  ")));
+        }
+    }
+    wrongs.extend(books::judge(&gateway, &lines, minute).err());
+    assert!(wrongs.is_empty(), "{}\n{world:?}", wrongs.join("\n"));
+}
+
+/// Every record, once nothing is open or held any more.
+fn gateway_lines(usage: &UsageFile, gateway: &Gateway) -> Vec<serde_json::Value> {
+    gateway.settled();
+    until("usage records", || !gateway.gateway.telemetry.has_buffered());
+    usage.records()
+}
+
+/// Asks everything, several callers at once, and tells what they saw.
+fn ask_all(seed: u64, world: &World, gateway: &Gateway) -> Vec<Seen> {
+    let next = AtomicUsize::new(0);
+    let ask = || {
+        let mut seen = Vec::new();
+        loop {
+            let number = next.fetch_add(1, SeqCst);
+            if number >= REQUESTS {
+                return seen;
+            }
+            seen.push(Asking::of(seed, number, world).ask(gateway));
+        }
+    };
+    thread::scope(|threads| {
+        let callers: Vec<_> = (0..CALLERS).map(|_| threads.spawn(ask)).collect();
+        callers
+            .into_iter()
+            .flat_map(|caller| caller.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
+}
