@@ -3,11 +3,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aisix::config::snapshot::{Dispatch, Model};
+use aisix::gateway::Gateway;
 use aisix_actors::Now;
 use serde_json::Value;
 
 use super::judge::Wrong;
-use crate::harness::*;
 
 /// The minute of the clock.
 pub fn minute() -> u64 {
@@ -22,8 +22,8 @@ fn sum(lines: &[Value], member: &str, is_meant: impl Fn(&Value) -> bool) -> u64 
 
 /// Judges the books; `since` is the minute in which the round began.
 pub fn judge(gateway: &Gateway, lines: &[Value], since: u64) -> Result<(), Wrong> {
-    let snapshot = gateway.gateway.snapshot();
-    let books = &gateway.gateway.books;
+    let snapshot = gateway.snapshot();
+    let books = &gateway.books;
     let is_of_target = |line: &Value, name: &str| {
         line.get("attempt_model").or(line.get("requested_model")).is_some_and(|own| own == name)
     };

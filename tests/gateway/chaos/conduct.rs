@@ -56,7 +56,8 @@ impl Conduct {
         let place = rng.usize(..4);
         let way = rng.choice([Break::Reset, Break::Close, Break::End]).expect("some");
         match rng.u32(..100) {
-            0..32 => Self::Well,
+            0..25 => Self::Well,
+            25..32 => Self::Cut(1 + place, way),
             32..34 => Self::Huge,
             34..38 => Self::BadWord,
             38..41 => Self::Tool,

@@ -46,7 +46,7 @@ pub struct Target {
     pub tags: Vec<&'static str>,
     pub retries: Option<u32>,
     place: String,
-    model: String,
+    more: String,
     key: String,
 }
 
@@ -59,7 +59,7 @@ impl World {
             names[..rng.usize(1..=5)].iter().map(|name| Target::of(&mut rng, name, has_tags)).collect();
         let max_fallbacks = some(&mut rng, 3, |rng| rng.u32(0..4));
         let retries = some(&mut rng, 2, |rng| rng.u32(0..3));
-        let is_rescuing = rng.bool();
+        let is_rescuing = !one_in(&mut rng, 3);
         let mut routing = format!("strategy = \"{}\"\n", rng.choice(STRATEGIES).expect("some"));
         routing += &line("max_fallbacks", max_fallbacks);
         routing += &line("retries", retries);
@@ -69,9 +69,9 @@ impl World {
             if one_in(&mut rng, 3) { "fallback_on = [\"context_length\", \"content_policy\"]\n" } else { "" };
         routing += if is_rescuing { "mid_stream = \"continue\"\n" } else { "" };
         routing += if one_in(&mut rng, 2) { "when_all_unavailable = \"try_anyway\"\n" } else { "" };
-        let key_limit = match rng.u32(0..4) {
+        let key_limit = match rng.u32(0..8) {
             0 => "rate_limit = { concurrency = 6, tpm = 100_000_000 }",
-            1 => "rate_limit = { rpm = 30 }",
+            1 => "rate_limit = { rpm = 36 }",
             _ => "rate_limit = { tpm = 100_000_000 }",
         };
         let is_limited =
@@ -79,7 +79,7 @@ impl World {
         let scopes = ["org", "api_key", "model", "provider_key"];
         let budgets: Vec<String> =
             scopes.iter().map(|scope| some_budget(&mut rng, scope, targets.len())).collect();
-        let is_limited = is_limited || budgets.iter().any(|budget| budget.contains("\"0.1\""));
+        let is_limited = is_limited || budgets.iter().any(|budget| budget.contains("\"3\""));
         let total_timeout = some(&mut rng, 3, |rng| rng.u64(200..900));
         let guard = rng.choice(GUARDS).expect("some");
         Self {
@@ -104,7 +104,7 @@ impl World {
         );
         config += if self.is_small { "max_response_bytes = 65536\n" } else { "" };
         for (target, provider) in self.targets.iter().zip(providers) {
-            let Target { name, family, key, model, .. } = target;
+            let Target { name, family, key, more, .. } = target;
             let url = provider.url();
             config += &format!(
                 "[[provider_keys]]\ndisplay_name = \"key-{name}\"\nprovider = \"{}\"\n\
@@ -112,13 +112,16 @@ impl World {
                 family.provider(),
                 url.trim_end_matches("/v1"),
             );
-            config += &crate::harness::model(name, &format!("key-{name}"), model);
+            config += &model(name, &format!("key-{name}"), more);
         }
         let places: Vec<&str> = self.targets.iter().map(|target| &*target.place).collect();
         config += "[[models]]\ndisplay_name = \"group\"\n";
         config += &line("total_timeout", self.total_timeout);
         config += &format!("[models.routing]\ntargets = [{}]\n{}", places.join(", "), self.routing);
         config += &api_key("sk-test", "\"*\"", &self.key_limit);
+        config += &provider_key("nobody", &format!("http://127.0.0.1:{}", free_port()));
+        config += &model("warm", "nobody", "retries = 0\ncost = { input_per_1k = 0, output_per_1k = 0 }");
+        config += &api_key("sk-warm", "\"warm\"", "");
         config + &self.budgets + self.guardrail()
     }
 
@@ -158,19 +161,19 @@ impl Target {
             quoted.join(", ")
         );
         let retries = some(rng, 3, |rng| rng.u32(0..3));
-        let mut model = line("retries", retries);
+        let mut more = line("retries", retries);
         for limit in ["timeout", "stream_timeout", "ttft_timeout"] {
-            model += &line(limit, some(rng, 3, |rng| rng.u64(50..300)));
+            more += &line(limit, some(rng, 3, |rng| rng.u64(50..300)));
         }
-        model += if one_in(rng, 2) { "prefill = true\n" } else { "" };
-        model += &line("context_window", some(rng, 3, |rng| rng.u64(1..4) * 1_000));
-        model += match rng.u32(0..6) {
+        more += if one_in(rng, 2) { "prefill = true\n" } else { "" };
+        more += &line("context_window", some(rng, 3, |rng| rng.u64(1..4) * 1_000));
+        more += match rng.u32(0..12) {
             0 => "rate_limit = { concurrency = 2, tpm = 100_000_000 }\n",
             1 => "rate_limit = { rpm = 5 }\n",
             _ => "rate_limit = { tpm = 100_000_000 }\n",
         };
-        model += &format!("cost = {{ input_per_1k = {}, output_per_1k = 1 }}\n", rng.u32(0..3));
-        model += match rng.u32(0..4) {
+        more += &format!("cost = {{ input_per_1k = {}, output_per_1k = 1 }}\n", rng.u32(0..3));
+        more += match rng.u32(0..4) {
             0 => "cooldown = { default_seconds = 1, max_seconds = 1 }\n",
             1 => {
                 "cooldown = { default_seconds = 1, honor_retry_after = false, trigger_on_timeout = false }\n"
@@ -178,12 +181,12 @@ impl Target {
             2 => "",
             _ => "cooldown = { enabled = false }\n",
         };
-        let key = if one_in(rng, 6) { "max_in_flight = 2\n" } else { "" };
-        Self { name: name.to_owned(), family, tags, retries, place, model, key: key.to_owned() }
+        let key = if one_in(rng, 12) { "max_in_flight = 2\n" } else { "" };
+        Self { name: name.to_owned(), family, tags, retries, place, more, key: key.to_owned() }
     }
 
     fn is_limited(&self) -> bool {
-        self.model.contains("concurrency = ") || self.model.contains("rpm = ")
+        self.more.contains("concurrency = ") || self.more.contains("rpm = ")
     }
 }
 
@@ -195,7 +198,7 @@ fn some_budget(rng: &mut Rng, scope: &str, targets: usize) -> String {
         "model" => format!("scope_ref = \"{}\"\n", if rng.bool() { "group" } else { target }),
         _ => format!("scope_ref = \"key-{target}\"\n"),
     };
-    let limit = if one_in(rng, 8) { "0.1" } else { "1000000" };
+    let limit = if one_in(rng, 16) { "3" } else { "1000000" };
     format!(
         "[[budgets]]\nname = \"{scope}\"\nscope = \"{scope}\"\n{reference}limit_usd = \"{limit}\"\nperiod = \"total\"\n"
     )
