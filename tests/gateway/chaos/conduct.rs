@@ -34,6 +34,8 @@ pub enum Conduct {
     LateHead(Duration),
     LateFirst(Duration),
     LateToken(Duration),
+    /// The head, the first event and the first token each as late.
+    LateAll(Duration),
     Cut(usize, Break),
     ToolCut(Break),
     Stall(usize),
@@ -71,7 +73,8 @@ impl Conduct {
             59..62 => Self::Silent,
             62..65 => Self::LateHead(late(rng)),
             65..67 => Self::LateFirst(late(rng)),
-            67..69 => Self::LateToken(late(rng)),
+            67 => Self::LateToken(late(rng)),
+            68 => Self::LateAll(late(rng)),
             69..76 => Self::Cut(place, way),
             76..78 => Self::ToolCut(way),
             78..82 => Self::Stall(place),
@@ -97,6 +100,7 @@ impl Conduct {
             | Self::LateHead(_)
             | Self::LateFirst(_)
             | Self::LateToken(_)
+            | Self::LateAll(_)
             | Self::Malformed(_)
             | Self::NoLastWord
             | Self::FinishedCut(_) => true,
@@ -122,7 +126,11 @@ impl Conduct {
             Self::Well | Self::Tool | Self::NoLastWord | Self::Malformed(_) => vec![200],
             Self::BadWord => vec![200, 422],
             Self::Huge => vec![200, 502],
-            Self::Slow(_) | Self::LateHead(_) | Self::LateFirst(_) | Self::LateToken(_) => vec![200],
+            Self::Slow(_)
+            | Self::LateHead(_)
+            | Self::LateFirst(_)
+            | Self::LateToken(_)
+            | Self::LateAll(_) => vec![200],
             Self::Status(status @ 400..=499) => vec![status],
             Self::Limited(_) => vec![429],
             Self::ContextLength => vec![400],

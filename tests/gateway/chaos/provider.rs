@@ -169,6 +169,9 @@ impl Script<'_> {
                 begun.pause(time).raw(rest.as_bytes().to_vec())
             }
             Conduct::LateHead(time) => Answer::default().pause(time).then(good),
+            Conduct::LateAll(time) => {
+                Answer::default().pause(time).then(begun).pause(time).raw(rest.as_bytes().to_vec())
+            }
             _ => good,
         }
     }
@@ -210,6 +213,10 @@ impl Script<'_> {
             Conduct::LateFirst(time) => rest(Answer::events().pause(time), &events, None).end(),
             Conduct::LateToken(time) => {
                 rest(sent(&opening).pause(time), &events[opening.len()..], None).end()
+            }
+            Conduct::LateAll(time) => {
+                let begun = rest(pause(time).then(Answer::events()).pause(time), &opening, None);
+                rest(begun.pause(time), &events[opening.len()..], None).end()
             }
             Conduct::Slow(time) => rest(Answer::events(), &events, Some(time)).end(),
             _ => sent(&events).end(),

@@ -5,8 +5,8 @@ use fastrand::Rng;
 use super::provider::Family;
 use crate::harness::*;
 
-/// The longest wait of the deployment for a whole answer, and in a stream.
-pub const TIMEOUT_MS: u64 = 600;
+/// The longest wait of the deployment for a whole answer, and in a stream; longer where all of a request has less.
+const TIMEOUT_MS: [u64; 2] = [600, 2_500];
 /// The longest time of a request until its answer begins, where the group does not say.
 pub const TOTAL_MS: u64 = 4_000;
 /// The tries of the deployment.
@@ -80,7 +80,7 @@ impl World {
         let budgets: Vec<String> =
             scopes.iter().map(|scope| some_budget(&mut rng, scope, targets.len())).collect();
         let is_limited = is_limited || budgets.iter().any(|budget| budget.contains("\"3\""));
-        let total_timeout = some(&mut rng, 3, |rng| rng.u64(200..900));
+        let total_timeout = some(&mut rng, 3, |rng| rng.u64(150..600));
         let guard = rng.choice(GUARDS).expect("some");
         Self {
             targets,
@@ -99,8 +99,9 @@ impl World {
 
     /// The configuration, with the providers where they are.
     pub fn config(&self, providers: &[Upstream]) -> String {
+        let timeout = TIMEOUT_MS[usize::from(self.total_timeout.is_some())];
         let mut config = format!(
-            "[upstream]\ntimeout_ms = {TIMEOUT_MS}\ntotal_timeout_ms = {TOTAL_MS}\nretries = {RETRIES}\n"
+            "[upstream]\ntimeout_ms = {timeout}\ntotal_timeout_ms = {TOTAL_MS}\nretries = {RETRIES}\n"
         );
         config += if self.is_small { "max_response_bytes = 65536\n" } else { "" };
         for (target, provider) in self.targets.iter().zip(providers) {
@@ -163,7 +164,7 @@ impl Target {
         let retries = some(rng, 3, |rng| rng.u32(0..3));
         let mut more = line("retries", retries);
         for limit in ["timeout", "stream_timeout", "ttft_timeout"] {
-            more += &line(limit, some(rng, 3, |rng| rng.u64(50..300)));
+            more += &line(limit, some(rng, 3, |rng| if one_in(rng, 3) { 2_000 } else { rng.u64(50..300) }));
         }
         more += if one_in(rng, 2) { "prefill = true\n" } else { "" };
         more += &line("context_window", some(rng, 3, |rng| rng.u64(1..4) * 1_000));
