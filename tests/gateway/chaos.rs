@@ -36,20 +36,38 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())
 }
 
+/// What became of requests.
+#[derive(Debug, Default)]
+struct Fates {
+    left: usize,
+    refused: usize,
+    finished: usize,
+    broken: usize,
+    /// Those that another target took up in the middle, and of them those that it finished.
+    taken_up: usize,
+    saved: usize,
+}
+
 #[test]
-#[expect(clippy::print_stderr, reason = "a failure is of use only with its seed")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a failure is of use only with its seed, and the figures are for the record"
+)]
 fn every_request_has_one_end_whatever_happens() {
     let first = number("AISIX_TEST_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..1 << 40));
+    let mut fates = Fates::default();
     for seed in first..first + number("AISIX_TEST_CHAOS").unwrap_or(ROUNDS) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| round(seed))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| round(seed, &mut fates))) {
             eprintln!("AISIX_TEST_CHAOS_SEED={seed} AISIX_TEST_CHAOS=1 has this again");
             resume_unwind(panic);
         }
     }
+    eprintln!("{fates:?}");
+    assert!(fates.finished > 0, "the weather is always bad: {fates:?}");
 }
 
 /// One configuration, and many requests.
-fn round(seed: u64) {
+fn round(seed: u64, fates: &mut Fates) {
     let world = World::of(seed);
     let diary = Arc::new(Diary::default());
     let providers: Vec<Upstream> =
@@ -64,13 +82,31 @@ fn round(seed: u64) {
     let told = judge::Told { world: &world, entries: &entries, lines: &lines };
     let mut wrongs: Vec<String> = Vec::new();
     for seen in &seen {
+        fates.count(seen, &told);
         if let Err(wrong) = judge::judge(&told, seen) {
             let lines: Vec<String> = told.lines(seen).iter().map(ToString::to_string).collect();
             wrongs.push(format!("{wrong}\n  {seen:?}\n  {:?}\n  {}", told.asked(seen), lines.join("\n  ")));
         }
     }
-    wrongs.extend(books::judge(&gateway.gateway, &lines, minute).err());
+    wrongs.extend(books::judge(&gateway, &lines, minute).err());
     assert!(wrongs.is_empty(), "{}\n{world:?}", wrongs.join("\n"));
+}
+
+impl Fates {
+    fn count(&mut self, seen: &Seen, told: &judge::Told<'_>) {
+        let said = seen.answer.as_ref().map(|answer| answer.told.as_ref());
+        let is_finished = said.flatten().is_some_and(|said| said.is_finished(seen.asking.kind));
+        match said {
+            None => self.left += 1,
+            Some(None) => self.refused += 1,
+            Some(Some(_)) if is_finished => self.finished += 1,
+            Some(Some(_)) => self.broken += 1,
+        }
+        if told.asked(seen).iter().any(|entry| entry.is_continued) {
+            self.taken_up += 1;
+            self.saved += usize::from(is_finished);
+        }
+    }
 }
 
 /// Has each worker make its client, and one count tokens: the first time takes a while and is not what is measured.

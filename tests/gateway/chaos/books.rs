@@ -3,11 +3,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aisix::config::snapshot::{Dispatch, Model};
-use aisix::gateway::Gateway;
 use aisix_actors::Now;
 use serde_json::Value;
 
 use super::judge::Wrong;
+use crate::harness::Gateway;
 
 /// The minute of the clock.
 pub fn minute() -> u64 {
@@ -22,8 +22,9 @@ fn sum(lines: &[Value], member: &str, is_meant: impl Fn(&Value) -> bool) -> u64 
 
 /// Judges the books; `since` is the minute in which the round began.
 pub fn judge(gateway: &Gateway, lines: &[Value], since: u64) -> Result<(), Wrong> {
-    let snapshot = gateway.snapshot();
-    let books = &gateway.books;
+    metrics(gateway, lines)?;
+    let snapshot = gateway.gateway.snapshot();
+    let books = &gateway.gateway.books;
     let is_of_target = |line: &Value, name: &str| {
         line.get("attempt_model").or(line.get("requested_model")).is_some_and(|own| own == name)
     };
@@ -67,6 +68,22 @@ pub fn judge(gateway: &Gateway, lines: &[Value], since: u64) -> Result<(), Wrong
         if let Dispatch::Direct(direct) = dispatch {
             let key = format!("key-{name}");
             ensure_spent(&direct.provider_key_budgets, &key, &|line| line["pk_label"] == *key)?;
+        }
+    }
+    Ok(())
+}
+
+/// The metrics count the tokens and the money of the records.
+fn metrics(gateway: &Gateway, lines: &[Value]) -> Result<(), Wrong> {
+    let metrics = gateway.metrics();
+    for (family, member) in [
+        ("aisix_llm_input_tokens_total", "prompt_tokens"),
+        ("aisix_llm_output_tokens_total", "completion_tokens"),
+        ("aisix_llm_spend_micro_usd_total", "cost_micro_usd"),
+    ] {
+        let (counted, recorded) = (metrics.sum(family, &[]), sum(lines, member, |_| true));
+        if counted != recorded as f64 {
+            return Err(format!("{family} is {counted}, and {recorded} are recorded"));
         }
     }
     Ok(())
