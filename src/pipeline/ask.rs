@@ -61,7 +61,8 @@ impl Ask<'_> {
     pub async fn run(&self) -> Result<Answer, UpstreamError> {
         let task = self.prepared.way.task;
         if self.call.is_stream && task != Task::Speak {
-            return self.stream().await;
+            // Head, first event and first token have limits of their own; this one is for all of them together.
+            return within(self.patience.beginning, self.stream()).await;
         }
         let head = within(self.patience.head, self.send());
         if task == Task::Speak {

@@ -28,6 +28,8 @@ pub struct Patience {
     pub first_event: Option<Duration>,
     /// The first token of a stream: what only opens it is none.
     pub first_token: Option<Duration>,
+    /// All of it until the answer begins: what the request has left.
+    pub beginning: Option<Duration>,
     /// How long the caller's 200 is withheld for the first event where nothing of it has a limit of its own.
     withheld: Duration,
 }
@@ -65,23 +67,22 @@ impl Patience {
             TimeoutRule::None => None,
             TimeoutRule::Inherit => settings.upstream.ttft_timeout(),
         };
-        Self { whole, head, gap, stream, first_event, first_token, withheld }
+        Self { whole, head, gap, stream, first_event, first_token, beginning: None, withheld }
     }
 
     /// The same where the request has no more than `left` until its answer begins.
     #[must_use]
     pub fn cut_to(self, left: Option<Duration>) -> Self {
         let Some(left) = left else { return self };
-        let cut = |limit: Option<Duration>| Some(limit.map_or(left, |limit| limit.min(left)));
-        Self { whole: cut(self.whole), head: cut(self.head), first_event: cut(self.first_event), ..self }
+        Self { whole: Some(self.whole.map_or(left, |limit| limit.min(left))), beginning: Some(left), ..self }
     }
 
     /// How long the caller's 200 is withheld. What has begun can go to no other target: where the beginning has a limit of
     /// its own, it is waited for.
     #[must_use]
     pub fn withheld(&self) -> Duration {
-        match (self.first_event, self.first_token) {
-            (None, None) => self.withheld,
+        match (self.first_event, self.first_token, self.beginning) {
+            (None, None, None) => self.withheld,
             _ => Duration::MAX,
         }
     }

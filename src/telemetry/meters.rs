@@ -180,6 +180,10 @@ impl Meters {
         if let Some(usage) = record.usage {
             row.add_tokens(usage, record.cost);
         }
+        // Another target was to take its answer up, and none could.
+        if let Some((usage, cost)) = record.attempts.last().and_then(|attempt| attempt.delivered.as_ref()) {
+            row.add_tokens(usage, *cost);
+        }
         if record.remaining != Remaining::default() {
             row.standing.minute.set(now.as_secs() / 60);
             row.standing.requests.set(record.remaining.requests.map_or(0, |left| left.saturating_add(1)));

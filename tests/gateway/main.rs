@@ -9,6 +9,7 @@ mod auth_throttle;
 mod bad_input;
 mod budgets;
 mod cache;
+mod chaos;
 mod checks;
 mod client_address;
 mod connections;

@@ -405,3 +405,22 @@ fn metrics_have_the_path_the_edges_and_the_name_that_the_operator_chose() {
     assert_eq!(edges, ["0.5", "60", "+Inf"]);
     assert_eq!(metrics.one("aisix_build_info", &[]).labels["service_name"], "east \"1\"");
 }
+
+#[test]
+fn what_a_target_delivered_counts_also_where_no_other_can_go_on_from_there() {
+    let upstream = Upstream::always(Answer::events().event(&delta("one two three")).end());
+    let more = model("first", "up", "") + &model("second", "up", "prefill = false");
+    let group = routing("group", &["first", "second"], "mid_stream = \"continue\"");
+    let usage = UsageFile::new();
+    let gateway = gateway_over(&upstream, &(more + &group + &usage.settings()));
+    assert!(gateway.chat(&chat_body("group", ",\"stream\":true")).text().contains("stream_aborted"));
+    let records = usage.wait_for(&gateway, 1);
+    let metrics = gateway.metrics();
+    for (family, member) in [
+        ("aisix_llm_input_tokens_total", "prompt_tokens"),
+        ("aisix_llm_output_tokens_total", "completion_tokens"),
+    ] {
+        assert_eq!(Some(metrics.sum(family, &[])), records[0][member].as_f64(), "{family}");
+        assert!(metrics.sum(family, &[]) > 0.0, "{family}");
+    }
+}

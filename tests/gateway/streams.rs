@@ -347,3 +347,19 @@ fn events_do_not_wait_for_tcp() {
     let each = began.elapsed() / 20;
     assert!(each < Duration::from_millis(30), "{each:?} an event");
 }
+
+#[test]
+fn the_time_of_a_request_counts_all_that_comes_before_its_answer_together() {
+    let pause = || Answer::default().pause(Duration::from_millis(300));
+    // Each part of the beginning is in time, and not all of them together.
+    let opened = pause().then(Answer::events()).then(pause()).event(&delta(""));
+    let late = opened.then(pause()).event(&delta("x")).event(&finish()).event(DONE).end();
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    let upstream = Upstream::in_turn(vec![late, Answer::default().raw(head.to_vec()).stall()]);
+    let rules = "retries = 0\ntotal_timeout = 500\nstream_timeout = 60_000\nttft_timeout = 60_000";
+    let gateway = gateway_over(&upstream, &model("patient", "up", rules));
+    for _ in 0..2 {
+        assert_eq!(gateway.chat(&chat_body("patient", STREAM)).expect(504).error_type(), "timeout");
+        gateway.settled();
+    }
+}

@@ -123,6 +123,13 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
+    /// Waits until the head of an answer is there, and leaves it to be read.
+    pub fn wait_for_head(&mut self) {
+        while !self.read.windows(4).any(|window| window == b"\r\n\r\n") {
+            assert!(self.fill() > 0, "closed without an answer: {:?}", String::from_utf8_lossy(&self.read));
+        }
+    }
+
     /// Reads an answer.
     pub fn response(&mut self) -> Response {
         let (status, headers, framing) = self.head();
