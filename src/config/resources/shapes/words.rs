@@ -31,7 +31,10 @@ pub(crate) enum StrategyShape {
 /// How the file spells a [`WhenAllUnavailable`].
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(remote = "WhenAllUnavailable", rename_all = "snake_case")]
-#[schemars(rename = "WhenAllUnavailable", description = "What happens while every target is cooling down.")]
+#[schemars(
+    rename = "WhenAllUnavailable",
+    description = "What happens while every target fails its background checks."
+)]
 pub(crate) enum WhenAllUnavailableShape {
     /// The request is answered 503.
     Fail,
