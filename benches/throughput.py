@@ -111,7 +111,7 @@ def memory_mib(pid):
     return 0.0
 
 
-def load(binary, port, connections, stream, seconds, path="/v1/chat/completions", body=None):
+def load(binary, port, connections, stream, seconds, path="/v1/chat/completions", body=None, rate=None):
     command = ["taskset", "-c", LOAD_CORE, str(binary), "load", "--json", "--quiet", "--threads", "1",
                "--url", f"http://127.0.0.1:{port}{path}", "--key", "sk-load",
                "--connections", str(connections), "--duration", f"{seconds}s", "--warmup", "0s",
@@ -119,6 +119,7 @@ def load(binary, port, connections, stream, seconds, path="/v1/chat/completions"
     # With no-store every look-up is a miss, and the cache does not fill up with answers nobody asks for again.
     command += ["--header", "cache-control: no-store"] if not stream else []
     command += ["--body", str(body)] if body else ["--model", "bench"] + (["--stream"] if stream else [])
+    command += ["--rate", str(rate)] if rate else []
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 

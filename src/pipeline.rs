@@ -25,8 +25,8 @@ mod attempt;
 mod bytes;
 mod client;
 pub mod client_ip;
-mod clock;
-mod count;
+pub(crate) mod clock;
+pub(crate) mod count;
 mod engage;
 mod estimate;
 mod events;
@@ -34,15 +34,15 @@ pub mod exchange;
 pub mod headers;
 mod held;
 pub mod own;
-mod patience;
+pub(crate) mod patience;
 pub mod prepare;
 mod recall;
 mod receive;
-mod relay;
+pub(crate) mod relay;
 pub mod request_id;
-mod reserve;
-mod retry;
-mod route;
+pub(crate) mod reserve;
+pub(crate) mod retry;
+pub(crate) mod route;
 pub mod screen;
 mod tunnel;
 
@@ -216,7 +216,7 @@ async fn ask_provider(
         return Ok(Ready::Whole(finish(exchange, relay::remembered(body)).await));
     }
     let mut trial = Trial::new(exchange, &model, candidates);
-    let may_be_rescued = relay::may_be_rescued(exchange, &model, call);
+    let may_be_rescued = relay::may_be_rescued(exchange.endpoint, &model, call);
     let purpose = if may_be_rescued { Purpose::Rescuable } else { Purpose::Answer };
     let asked = Asked { headers: request.headers(), call, purpose };
     match trial.answer(exchange, asked).await? {

@@ -4,10 +4,12 @@
 //! preparation for each target. Limits and budgets are shown as configured; how much of them is used only a running
 //! gateway knows.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use clap::Args;
 use serde_json::value::RawValue;
@@ -18,9 +20,13 @@ use crate::config::snapshot::{ApiKey, Snapshot};
 use crate::dialect::raw::RawObject;
 use crate::dialect::{Body, Call};
 use crate::endpoints::{ENDPOINTS, Endpoint, Intake, Operation};
+use crate::pipeline::client_ip;
+use crate::pipeline::route::Wish;
 use crate::registry::Book;
 
 mod report;
+mod route;
+mod target;
 mod text;
 
 use report::Explanation;
@@ -46,6 +52,12 @@ pub(super) struct ExplainArgs {
         conflicts_with = "caller"
     )]
     key: Option<String>,
+    /// A header of the request, such as "x-aisix-routing-tags: eu"; may stand several times.
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The address that the request comes from.
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    address: IpAddr,
     /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
@@ -84,7 +96,19 @@ fn explain(source: &Source, arguments: &ExplainArgs) -> Result<Explanation, Stri
     let caller = caller(&snapshot, arguments)?;
     let call = Call::read(endpoint.operation, endpoint.dialect, Body::Json(body), model.as_deref())
         .map_err(|error| format!("400: {error}"))?;
-    Ok(Explanation::of(&snapshot, endpoint, &caller, &call))
+    let headers: HeaderMap = arguments.headers.iter().cloned().collect();
+    let address = client_ip::resolve(&snapshot.settings.proxy.real_ip, arguments.address, &headers);
+    let wish = Wish { endpoint, headers: &headers, caller: &caller, address: Some(address) };
+    Ok(Explanation::of(&snapshot, &wish, &call))
+}
+
+/// Reads a header.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let parts = text.split_once(':').map(|(name, value)| (name.trim().parse(), value.trim().parse()));
+    match parts {
+        Some((Ok(name), Ok(value))) => Ok((name, value)),
+        _ => Err("write \"name: value\"".to_owned()),
+    }
 }
 
 fn read(path: &std::path::Path) -> Result<Bytes, String> {
@@ -140,7 +164,7 @@ fn guess(body: &RawObject) -> Operation {
 }
 
 fn caller(snapshot: &Snapshot, arguments: &ExplainArgs) -> Result<std::sync::Arc<ApiKey>, String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let now = since_epoch();
     if let Some(key) = &arguments.key {
         let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         return snapshot.api_key(&digest, now).cloned().ok_or_else(|| "401: invalid API key".to_owned());
@@ -167,7 +191,15 @@ fn caller(snapshot: &Snapshot, arguments: &ExplainArgs) -> Result<std::sync::Arc
     }
 }
 
+/// The time as the keys' ends are told.
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
 /// The body of a request, to be shown as JSON; text where it is none.
 fn shown(body: &[u8]) -> Option<Box<RawValue>> {
     serde_json::from_slice(body).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,14 @@ fn with_overrides(text: &str, overrides: &[(&str, &str)]) -> Result<Config, Prob
 }
 
 #[test]
+fn the_example_of_the_readme_is_accepted() {
+    let readme = include_str!("../../README.md");
+    let example = readme.split("<<'EOF'\n").nth(1).and_then(|rest| rest.split("\nEOF\n").next());
+    let config = parse_plain(example.expect("an example")).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.resolved.models.len(), 3);
+}
+
+#[test]
 fn the_shipped_file_runs_without_a_key() {
     let snapshot = Snapshot::build(parse_plain(SHIPPED).unwrap());
     let names: Vec<&str> = snapshot.models().map(|model| &*model.name).collect();

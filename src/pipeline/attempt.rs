@@ -245,7 +245,7 @@ impl One<'_> {
             return Err(Fault::ProviderUnavailable(call.model.clone()).into());
         };
         let is_routed = !Arc::ptr_eq(model, target);
-        if count::is_ours(exchange, direct) {
+        if count::is_ours(exchange.endpoint, direct) {
             return count::estimate(exchange, call).map(Answer::Whole);
         }
         let mut prepared = prepare_for(exchange, call, direct, model.is_strict || target.is_strict)?;

@@ -16,7 +16,9 @@ pub fn of(settings: &RealIp, request: &HttpRequest) -> Option<IpAddr> {
     request.peer_addr().map(|peer| resolve(settings, peer.ip(), request.headers()))
 }
 
-fn resolve(settings: &RealIp, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+/// The address of the caller for whom a peer speaks with these headers.
+#[must_use]
+pub fn resolve(settings: &RealIp, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let peer = peer.to_canonical();
     let is_trusted = |address: IpAddr| settings.trusted_proxies.iter().any(|proxy| proxy.contains(address));
     if !is_trusted(peer) {

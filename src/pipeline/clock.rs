@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
+use crate::config::settings::Settings;
 use crate::config::snapshot::{Model, TimeoutRule};
 
 /// See the module.
@@ -13,12 +14,7 @@ impl Clock {
     /// The clock of a request to the model that its caller named.
     #[must_use]
     pub fn of(exchange: &Exchange, model: &Model) -> Self {
-        let limit = match model.total_timeout {
-            TimeoutRule::After(limit) => Some(limit),
-            TimeoutRule::None => None,
-            TimeoutRule::Inherit => exchange.snapshot.settings.upstream.total_timeout(),
-        };
-        Self(limit.map(|limit| exchange.opened + limit))
+        Self(limit(&exchange.snapshot.settings, model).map(|limit| exchange.opened + limit))
     }
 
     /// A clock for what has begun already.
@@ -31,5 +27,15 @@ impl Clock {
     #[must_use]
     pub fn left(self) -> Option<Duration> {
         self.0.map(|end| end.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// How much time a request to a model has.
+#[must_use]
+pub fn limit(settings: &Settings, model: &Model) -> Option<Duration> {
+    match model.total_timeout {
+        TimeoutRule::After(limit) => Some(limit),
+        TimeoutRule::None => None,
+        TimeoutRule::Inherit => settings.upstream.total_timeout(),
     }
 }

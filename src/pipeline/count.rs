@@ -9,13 +9,14 @@ use crate::dialect::codec::{self, Reply};
 use crate::dialect::json::Writer;
 use crate::dialect::raw::RawObject;
 use crate::dialect::{Call, Dialect};
+use crate::endpoints::Endpoint;
 use crate::error::{GatewayError, RequestError};
 use crate::operation::Operation;
 use crate::{providers, tokens};
 
 /// Whether the gateway has to count, because the provider cannot.
-pub fn is_ours(exchange: &Exchange, direct: &Direct) -> bool {
-    let (operation, dialect) = (exchange.endpoint.operation, exchange.endpoint.dialect);
+pub fn is_ours(endpoint: &Endpoint, direct: &Direct) -> bool {
+    let (operation, dialect) = (endpoint.operation, endpoint.dialect);
     operation == Operation::CountTokens && providers::way(direct.provider, operation, dialect).is_none()
 }
 

@@ -22,6 +22,7 @@ use crate::dialect::codec::Writer;
 use crate::dialect::raw::RawObject;
 use crate::dialect::stream::Chunk;
 use crate::dialect::{Call, StreamOptions};
+use crate::endpoints::Endpoint;
 use crate::envelope::JSON;
 use crate::error::UpstreamError;
 use crate::operation::Task;
@@ -67,9 +68,9 @@ pub fn event_stream(is_array: bool) -> HttpResponse<()> {
 }
 
 /// Whether another target may go on with the answer when its stream breaks off.
-pub fn may_be_rescued(exchange: &Exchange, model: &Model, call: &Call) -> bool {
+pub fn may_be_rescued(endpoint: &Endpoint, model: &Model, call: &Call) -> bool {
     let Dispatch::Routing(routing) = &model.dispatch else { return false };
-    let is_conversation = exchange.endpoint.operation.task() == Some(Task::Converse);
+    let is_conversation = endpoint.operation.task() == Some(Task::Converse);
     routing.mid_stream == MidStream::Continue && is_conversation && call.is_stream && call.answers == 1
 }
 

@@ -12,7 +12,7 @@ use aisix_actors::types::MicroUsd;
 use smallvec::SmallVec;
 
 use super::exchange::Exchange;
-use super::route;
+use super::route::Wish;
 use crate::config::price::Price;
 use crate::config::settings::Unpriced;
 use crate::config::snapshot::{ApiKey, Dispatch, Model};
@@ -35,7 +35,8 @@ pub async fn reserve(
     if let Some(provider) = mute_provider(exchange.endpoint, model) {
         return Err(Fault::NotImplemented { provider, operation: exchange.endpoint.operation }.into());
     }
-    let context = route::context(exchange, headers, caller, model)?;
+    let wish = Wish { endpoint: exchange.endpoint, headers, caller, address: exchange.client.ip };
+    let context = wish.context(model)?;
     let planned = exchange.worker.actors.router.plan(model.group.clone(), context).await;
     let candidates = planned
         .map_err(|out| Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after })?;

@@ -56,6 +56,12 @@ impl<'a> Rules<'a> {
         Self { routing, has_more, explicit, default, used: 0 }
     }
 
+    /// How often the same target is asked again; one that was slow, only on an operator's word.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        self.explicit.unwrap_or(self.default)
+    }
+
     /// Decides, and counts the try that it allows. `left` is the time that the request has; no limit where absent.
     pub fn next(&mut self, error: &GatewayError, left: Option<Duration>) -> Step {
         if left.is_some_and(|left| left.is_zero()) {
@@ -68,7 +74,7 @@ impl<'a> Rules<'a> {
         let tries = match error {
             // A slow target stays slow: only an operator's word makes it be asked again.
             GatewayError::Upstream(UpstreamError::Late { .. }) => self.explicit.unwrap_or(0),
-            _ => self.explicit.unwrap_or(self.default),
+            _ => self.tries(),
         };
         if may_repeat && self.used < tries {
             self.used += 1;

@@ -414,6 +414,7 @@ const MADE_ELSEWHERE: &[(&str, &str)] = &[
     ("client-key.pem", "an operator's own key, in an example"),
     ("ca.pem", "an operator's own certificate, in an example"),
     ("proxy-ca.pem", "an operator's own certificate, in an example"),
+    ("routing.toml", "written by those who try the commands of the README"),
 ];
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Explanation, Target};
+use super::report::Explanation;
+use super::route::Route;
+use super::target::{Place, Target};
 
 /// The text, ready to be printed.
 pub(super) fn of(explanation: &Explanation) -> String {
@@ -27,17 +29,74 @@ pub(super) fn of(explanation: &Explanation) -> String {
     line("cache", explanation.cache.as_deref().unwrap_or("none"));
     let (prompt, answer) = explanation.held_tokens;
     line("holds", &format!("about {prompt} tokens for the prompt, {answer} for the answer"));
-    if let Some(strategy) = &explanation.strategy {
-        line("route", &format!("{strategy}, {} targets", explanation.targets.len()));
+    if let Some(limit) = explanation.total_timeout_ms {
+        line("time", &format!("total_timeout {limit} ms over all attempts, until the answer begins"));
     }
-    for (place, target) in explanation.targets.iter().enumerate() {
-        write_target(place + 1, target, &mut out);
+    if let Some(route) = &explanation.route {
+        line("route", &format!("{}: {}", word(route, "strategy"), route.ordered_by));
+        line("on failure", &on_failure(route));
+    }
+    for target in &explanation.targets {
+        write_target(target, &mut out);
     }
     out
 }
 
-fn write_target(place: usize, target: &Target, out: &mut String) {
-    let _ = writeln!(out, "\n{place}. {} at {}", target.name, target.provider);
+/// A member as JSON has it.
+fn word(route: &Route, member: &str) -> String {
+    let json = serde_json::to_value(route).unwrap_or_default();
+    json.get(member).and_then(|word| word.as_str()).unwrap_or_default().to_owned()
+}
+
+/// What moves a request on, and how far.
+fn on_failure(route: &Route) -> String {
+    let most = route.max_fallbacks.map_or_else(
+        || "all other targets".to_owned(),
+        |most| match most {
+            0 => "no other target".to_owned(),
+            1 => "1 other target".to_owned(),
+            most => format!("{most} other targets"),
+        },
+    );
+    let mut parts = vec![most];
+    if route.retry_on_429 {
+        parts.push("429 is retried".to_owned());
+    }
+    let causes = route.fallback_on_statuses.iter().map(ToString::to_string);
+    let causes: Vec<_> = causes.chain(route.fallback_on.iter().map(ToString::to_string)).collect();
+    if !causes.is_empty() {
+        parts.push(format!("also after {}", causes.join(", ")));
+    }
+    let rescued = if route.is_rescued { " (this answer too)" } else { "" };
+    parts.push(format!("mid_stream {}{rescued}", word(route, "mid_stream")));
+    parts.push(format!("when all are out {}", word(route, "when_all_unavailable")));
+    parts.join("; ")
+}
+
+fn write_target(target: &Target, out: &mut String) {
+    let (name, provider) = (&target.name, &target.provider);
+    let _ = match &target.place {
+        Place::At(place) => writeln!(out, "\n{place}. {name} at {provider}"),
+        Place::Among => writeln!(out, "\n*  {name} at {provider}"),
+        Place::LeftOut(reason) => writeln!(out, "\n-  {name} at {provider}\n   left out: {reason}"),
+    };
+    if let Some(member) = &target.member {
+        let tags =
+            if member.tags.is_empty() { String::new() } else { format!(", tags {}", member.tags.join(" ")) };
+        let _ = writeln!(out, "   priority {}, weight {}{tags}", member.priority, member.weight);
+    }
+    if matches!(target.place, Place::LeftOut(_)) {
+        return;
+    }
+    let limits: Vec<_> =
+        target.time_limits_ms.iter().map(|(name, limit)| format!("{name} {limit} ms")).collect();
+    if !limits.is_empty() {
+        let _ = writeln!(out, "   waits: {}", limits.join(", "));
+    }
+    let _ = match (target.retries, target.retries_when_last) {
+        (usual, last) if usual == last => writeln!(out, "   retries: {usual}"),
+        (usual, last) => writeln!(out, "   retries: {usual}, or {last} where no other target is left"),
+    };
     if let Some(problem) = &target.problem {
         let _ = writeln!(out, "   {problem}");
     }

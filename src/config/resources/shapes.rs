@@ -19,6 +19,7 @@ pub(crate) use self::{
     guardrails::{AttachmentShape, GuardrailKind, GuardrailShape, ScopeType},
     models::{BackgroundCheckShape, CooldownShape, CostShape, ModelShape},
     routing::{HashOnShape, HashOnType, MoveOn, RoutingShape},
+    words::{StrategyShape, WhenAllUnavailableShape},
 };
 use self::{
     rules::{HEADER, NAME, adapters, remote},

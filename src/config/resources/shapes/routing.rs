@@ -43,7 +43,7 @@ pub(crate) struct RoutingShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(crate) hash_on: Option<Vec<HashOnShape>>,
-    /// What happens while every target is cooling down.
+    /// What happens while every target fails its background checks.
     #[serde(with = "WhenAllUnavailableShape", default = "fail")]
     pub(crate) when_all_unavailable: WhenAllUnavailable,
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(remote = "Strategy", rename_all = "snake_case")]
 #[schemars(rename = "Strategy", description = "The order in which targets are tried.")]
-pub(super) enum StrategyShape {
+pub(crate) enum StrategyShape {
     /// As listed.
     Failover,
     /// In turn, each by its weight, then on from there.
@@ -31,8 +31,11 @@ pub(super) enum StrategyShape {
 /// How the file spells a [`WhenAllUnavailable`].
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(remote = "WhenAllUnavailable", rename_all = "snake_case")]
-#[schemars(rename = "WhenAllUnavailable", description = "What happens while every target is cooling down.")]
-pub(super) enum WhenAllUnavailableShape {
+#[schemars(
+    rename = "WhenAllUnavailable",
+    description = "What happens while every target fails its background checks."
+)]
+pub(crate) enum WhenAllUnavailableShape {
     /// The request is answered 503.
     Fail,
     /// The targets are tried all the same.
