@@ -60,13 +60,15 @@ pub struct Delivered {
     dialect: Dialect,
     frames: BytesMut,
     text_bytes: u64,
+    /// How much of it there was when the provider last counted.
+    counted_bytes: u64,
 }
 
 impl Delivered {
     /// Nothing yet, of a provider's dialect.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, frames: BytesMut::new(), text_bytes: 0 }
+        Self { dialect, frames: BytesMut::new(), text_bytes: 0, counted_bytes: 0 }
     }
 
     /// Takes note of a frame with so many bytes of text.
@@ -77,6 +79,26 @@ impl Delivered {
         self.text_bytes = self.text_bytes.saturating_add(text_bytes);
         if self.frames.len() + frame.len() <= MAX_KEPT_FRAMES {
             self.frames.extend_from_slice(frame);
+        }
+    }
+
+    /// Takes note that the provider has counted everything so far.
+    pub fn note_count(&mut self) {
+        self.counted_bytes = self.text_bytes;
+    }
+
+    /// The provider's count of an answer that was not finished: some count where they begin, and not what they say then.
+    #[must_use]
+    pub fn completed(&self, usage: Usage) -> Usage {
+        if usage.completion == 0 || self.text_bytes == self.counted_bytes {
+            return usage;
+        }
+        let more = self.tokens().saturating_sub(usage.completion);
+        Usage {
+            completion: usage.completion.saturating_add(more),
+            total: usage.total.saturating_add(more),
+            is_estimated: usage.is_estimated || more > 0,
+            ..usage
         }
     }
 
@@ -149,5 +171,19 @@ mod tests {
         let tokens = delivered.tokens();
         assert!((9_500..10_500).contains(&tokens), "{tokens}");
         assert_eq!(Delivered::new(Dialect::Anthropic).tokens(), 0);
+    }
+
+    #[test]
+    fn a_count_from_before_the_words_is_none_of_them() {
+        let frame = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello world, hello\"}}]}\n\n";
+        let mut delivered = Delivered::new(Dialect::OpenAiChat);
+        let opening = Usage { prompt: 9, completion: 1, total: 10, ..Usage::default() };
+        delivered.note_count();
+        assert_eq!(delivered.completed(opening), opening);
+        delivered.add(frame, 18);
+        let more = delivered.completed(opening);
+        assert_eq!((more.completion, more.total, more.is_estimated), (4, 13, true));
+        delivered.note_count();
+        assert_eq!(delivered.completed(opening), opening, "the provider has counted them");
     }
 }
