@@ -6,7 +6,7 @@ use super::provider::Family;
 use crate::harness::*;
 
 /// The longest wait of the deployment for a whole answer, and in a stream; longer where all of a request has less.
-const TIMEOUT_MS: [u64; 3] = [600, 1_300, 2_500];
+const TIMEOUT_MS: [u64; 3] = [600, 1_300, 3_000];
 /// The longest time of a request until its answer begins, where the group does not say.
 pub const TOTAL_MS: u64 = 4_000;
 /// The tries of the deployment.
@@ -179,7 +179,7 @@ impl Target {
         let retries = some(rng, 3, |rng| rng.u32(0..3));
         let mut more = line("retries", retries);
         let limits: [Option<u64>; 3] = std::array::from_fn(|_| {
-            some(rng, 3, |rng| if one_in(rng, 3) { 2_000 } else { rng.u64(50..300) })
+            some(rng, 3, |rng| if one_in(rng, 3) { 3_000 } else { rng.u64(50..300) })
         });
         let [timeout, stream_timeout, ttft_timeout] = limits;
         more += &line("timeout", timeout);
