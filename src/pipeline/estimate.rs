@@ -54,28 +54,21 @@ pub fn filled(usage: Usage, prompt: &Prompt, words: impl FnOnce() -> u64) -> Usa
     Usage { prompt: counted_prompt, completion, total, is_estimated, ..usage }
 }
 
-/// Usage of an answer that broke off after so many tokens, of which a provider may have counted fewer by then.
-pub fn at_least(usage: Usage, completion: u64) -> Usage {
-    if usage.completion >= completion {
-        return usage;
-    }
-    let total = usage.total.max(usage.prompt.saturating_add(completion));
-    Usage { completion, total, is_estimated: true, ..usage }
-}
-
 /// What a stream has delivered, in case that nobody counts it: its first frames, and the size of all.
 #[derive(Debug)]
 pub struct Delivered {
     dialect: Dialect,
     frames: BytesMut,
     text_bytes: u64,
+    /// How much of it there was when the provider last counted.
+    counted_bytes: u64,
 }
 
 impl Delivered {
     /// Nothing yet, of a provider's dialect.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, frames: BytesMut::new(), text_bytes: 0 }
+        Self { dialect, frames: BytesMut::new(), text_bytes: 0, counted_bytes: 0 }
     }
 
     /// Takes note of a frame with so many bytes of text.
@@ -86,6 +79,26 @@ impl Delivered {
         self.text_bytes = self.text_bytes.saturating_add(text_bytes);
         if self.frames.len() + frame.len() <= MAX_KEPT_FRAMES {
             self.frames.extend_from_slice(frame);
+        }
+    }
+
+    /// Takes note that the provider has counted everything so far.
+    pub fn note_count(&mut self) {
+        self.counted_bytes = self.text_bytes;
+    }
+
+    /// The provider's count of an answer that was not finished: some count where they begin, and not what they say then.
+    #[must_use]
+    pub fn completed(&self, usage: Usage) -> Usage {
+        if usage.completion == 0 || self.text_bytes == self.counted_bytes {
+            return usage;
+        }
+        let more = self.tokens().saturating_sub(usage.completion);
+        Usage {
+            completion: usage.completion.saturating_add(more),
+            total: usage.total.saturating_add(more),
+            is_estimated: usage.is_estimated || more > 0,
+            ..usage
         }
     }
 
@@ -144,14 +157,6 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_broke_off_has_what_it_delivered() {
-        let begun = Usage { prompt: 9, completion: 1, total: 10, ..Usage::default() };
-        let broken = at_least(begun, 40);
-        assert_eq!((broken.completion, broken.total, broken.is_estimated), (40, 49, true));
-        assert_eq!(at_least(broken, 7), broken);
-    }
-
-    #[test]
     fn what_a_stream_delivered_is_counted_from_its_frames() {
         let mut delivered = Delivered::new(Dialect::OpenAiChat);
         for word in ["hello", " world"] {
@@ -166,5 +171,19 @@ mod tests {
         let tokens = delivered.tokens();
         assert!((9_500..10_500).contains(&tokens), "{tokens}");
         assert_eq!(Delivered::new(Dialect::Anthropic).tokens(), 0);
+    }
+
+    #[test]
+    fn a_count_from_before_the_words_is_none_of_them() {
+        let frame = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello world, hello\"}}]}\n\n";
+        let mut delivered = Delivered::new(Dialect::OpenAiChat);
+        let opening = Usage { prompt: 9, completion: 1, total: 10, ..Usage::default() };
+        delivered.note_count();
+        assert_eq!(delivered.completed(opening), opening);
+        delivered.add(frame, 18);
+        let more = delivered.completed(opening);
+        assert_eq!((more.completion, more.total, more.is_estimated), (4, 13, true));
+        delivered.note_count();
+        assert_eq!(delivered.completed(opening), opening, "the provider has counted them");
     }
 }

@@ -9,7 +9,7 @@ use crate::dialect::sse::Frame;
 use crate::dialect::stream::{Chunk, Decoded, Pass};
 use crate::dialect::{Dialect, Usage};
 use crate::error::{GatewayError, UpstreamError};
-use crate::pipeline::estimate::{Delivered, Prompt, at_least, filled};
+use crate::pipeline::estimate::{Delivered, Prompt, filled};
 use crate::pipeline::exchange::{Exchange, Outcome};
 
 /// See the module.
@@ -49,23 +49,21 @@ impl Tally {
     pub(super) fn pass(&mut self, chunk: Chunk, frame: Frame<'_>, out: &mut BytesMut) {
         match chunk {
             Chunk::Content { pass, usage, finish, text_bytes } => {
-                self.exchange.usage = usage.or(self.exchange.usage);
                 self.has_finished |= finish.is_some();
                 self.note(&pass, frame, finish);
-                self.delivered.add(frame.bytes, text_bytes);
+                self.count(usage, frame, text_bytes);
                 self.write(&pass, frame, out);
             }
             Chunk::Usage { pass, usage } => {
-                self.exchange.usage = Some(usage);
+                self.count(Some(usage), frame, 0);
                 if !self.hides_usage {
                     self.write(&pass, frame, out);
                 }
             }
             Chunk::Comment if self.array.is_none() => self.write(&Pass::AsItIs, frame, out),
             Chunk::Last { pass, usage, finish, text_bytes } => {
-                self.exchange.usage = usage.or(self.exchange.usage);
                 self.note(&pass, frame, finish);
-                self.delivered.add(frame.bytes, text_bytes);
+                self.count(usage, frame, text_bytes);
                 self.write(&pass, frame, out);
                 self.has_last_word = true;
             }
@@ -79,6 +77,15 @@ impl Tally {
             Chunk::Malformed => {
                 self.exchange.malformed_events = self.exchange.malformed_events.saturating_add(1);
             }
+        }
+    }
+
+    /// Takes note of what a frame delivers, and of what the provider has counted up to its end.
+    fn count(&mut self, usage: Option<Usage>, frame: Frame<'_>, text_bytes: u64) {
+        self.delivered.add(frame.bytes, text_bytes);
+        if usage.is_some() {
+            self.exchange.usage = usage;
+            self.delivered.note_count();
         }
     }
 
@@ -118,10 +125,9 @@ impl Tally {
 
     /// Takes note of a frame that waits.
     pub(super) fn hear(&mut self, decoded: &Decoded, frame: Frame<'_>) {
-        self.exchange.usage = decoded.usage.or(self.exchange.usage);
         self.has_finished |= decoded.finish.is_some();
         self.has_last_word |= decoded.is_last;
-        self.delivered.add(frame.bytes, decoded.text_bytes);
+        self.count(decoded.usage, frame, decoded.text_bytes);
         self.note(decoded.pass.as_ref().unwrap_or(&Pass::AsItIs), frame, decoded.finish);
     }
 
@@ -169,12 +175,9 @@ impl Tally {
 
     /// What the target in use has delivered, counted where it did not.
     fn usage(&self) -> Usage {
-        let usage = filled(self.exchange.usage.unwrap_or_default(), &self.prompt, || self.delivered.tokens());
-        match self.has_finished || self.has_last_word {
-            true => usage,
-            // The true count comes at the end; the first event of Anthropic's speaks of one token.
-            false => at_least(usage, self.delivered.tokens()),
-        }
+        let counted = self.exchange.usage.unwrap_or_default();
+        let counted = if self.has_finished { counted } else { self.delivered.completed(counted) };
+        filled(counted, &self.prompt, || self.delivered.tokens())
     }
 
     /// The end of a stream under way, however it came: what was delivered is what is paid for.

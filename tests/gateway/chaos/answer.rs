@@ -21,6 +21,8 @@ pub struct Told {
     /// What opens an answer, and the ids that it is called by.
     pub openings: usize,
     ids: BTreeSet<String>,
+    /// The tokens of the answer, as it was last told of them.
+    pub output_tokens: Option<u64>,
     sequence: u64,
     /// What was wrong with its form.
     pub wrong: Option<String>,
@@ -102,6 +104,7 @@ impl Told {
                 self.object("no stream was asked for".to_owned())
             }
         }
+        self.count(part);
         if self.ids.len() > 1 {
             self.object(format!("one answer has several ids: {:?}", self.ids));
         }
@@ -167,6 +170,16 @@ impl Told {
             }
             self.finishes += usize::from(candidate["finishReason"].is_string());
         }
+    }
+
+    fn count(&mut self, part: &Value) {
+        let counts = [
+            &part["usage"]["completion_tokens"],
+            &part["usage"]["output_tokens"],
+            &part["response"]["usage"]["output_tokens"],
+            &part["usageMetadata"]["candidatesTokenCount"],
+        ];
+        self.output_tokens = counts.into_iter().find_map(Value::as_u64).or(self.output_tokens);
     }
 
     fn say(&mut self, text: &Value) {

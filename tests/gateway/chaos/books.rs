@@ -1,9 +1,12 @@
 //! What must be so of the books when a round is over: they agree with the records.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aisix::config::snapshot::{Dispatch, Model};
 use aisix_actors::Now;
+use aisix_actors::budget_ledger::Budget;
+use aisix_actors::rate_limiter::Scope;
 use serde_json::Value;
 
 use super::judge::Wrong;
@@ -29,9 +32,7 @@ pub fn judge(gateway: &Gateway, lines: &[Value], since: u64) -> Result<(), Wrong
         line.get("attempt_model").or(line.get("requested_model")).is_some_and(|own| own == name)
     };
     let is_named = |line: &Value, name: &str| line["requested_model"] == name;
-    let ensure_spent = |budgets: &[std::sync::Arc<aisix_actors::budget_ledger::Budget>],
-                        what: &str,
-                        of: &dyn Fn(&Value) -> bool| {
+    let ensure_spent = |budgets: &[Arc<Budget>], what: &str, of: &dyn Fn(&Value) -> bool| {
         for budget in budgets {
             let spent = books.ledger.spend(budget, Now::read()).spent.0;
             let is_all = budget.scope.as_str() == "org";
@@ -42,7 +43,7 @@ pub fn judge(gateway: &Gateway, lines: &[Value], since: u64) -> Result<(), Wrong
         }
         Ok(())
     };
-    let tokens = |scope: &aisix_actors::rate_limiter::Scope, of: &dyn Fn(&Value) -> bool| {
+    let tokens = |scope: &Scope, of: &dyn Fn(&Value) -> bool| {
         let used = books.limits.peek(scope, Now::read()).used_tokens_minute;
         let recorded = sum(lines, "prompt_tokens", of) + sum(lines, "completion_tokens", of);
         // Another minute begins with nothing.

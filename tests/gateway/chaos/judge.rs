@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::caller::{Answered, Kind, Seen};
-use super::conduct::Conduct;
-use super::provider::Entry;
+use super::conduct::{Break, Conduct};
+use super::provider::{Entry, Family};
 use super::world::{BAD_WORD, RETRIES, TOTAL_MS, World};
 
 /// How much later an answer may begin than it must, on a busy machine.
-const TOLERANCE: Duration = Duration::from_millis(700);
+const TOLERANCE: Duration = Duration::from_millis(1_500);
 
 /// What is wrong.
 pub type Wrong = String;
@@ -45,6 +45,7 @@ pub fn judge(told: &Told<'_>, seen: &Seen) -> Result<(), Wrong> {
     let (asked, lines) = (told.asked(seen), told.lines(seen));
     records(seen, &asked, &lines)?;
     attempts(told.world, seen, &asked)?;
+    waits(told.world, seen, &lines)?;
     let Some(answer) = &seen.answer else { return Ok(()) };
     let last = asked.last().copied();
     let line = lines.last().copied().unwrap_or(&Value::Null);
@@ -53,7 +54,7 @@ pub fn judge(told: &Told<'_>, seen: &Seen) -> Result<(), Wrong> {
     let Some(body) = &answer.told else { return Ok(()) };
     ensure(body.wrong.is_none(), || format!("{:?}", body.wrong))?;
     let is_finished = body.is_finished(seen.asking.kind);
-    ensure(is_finished != !body.errors.is_empty(), || "it neither finished nor failed".to_owned())?;
+    ensure(is_finished == body.errors.is_empty(), || "it neither finished nor failed".to_owned())?;
     ensure(seen.asking.is_stream || is_finished, || "a whole answer is not finished".to_owned())?;
     let recorded = lines.last().map_or(0, |line| line["status_code"].as_u64().unwrap_or(0));
     ensure(is_finished == (recorded == 200), || format!("finished: {is_finished}, recorded as {recorded}"))?;
@@ -61,6 +62,13 @@ pub fn judge(told: &Told<'_>, seen: &Seen) -> Result<(), Wrong> {
         let may = last.is_none_or(|last| last.conduct.may_finish() || !seen.asking.is_stream);
         ensure(may, || "what nobody finished is presented as finished".to_owned())?;
     }
+    // Each word is some tokens, and what was said is paid for; whoever finishes is believed.
+    let counted: u64 = lines.iter().filter_map(|line| line["completion_tokens"].as_u64()).sum();
+    let is_paid = is_finished || counted >= body.words.len() as u64;
+    ensure(is_paid, || format!("{} words are counted as {counted} tokens", body.words.len()))?;
+    let own = lines.last().filter(|line| line.get("usage_estimated").is_none());
+    let is_told = !is_finished || own.is_none() || body.output_tokens.is_none_or(|tokens| tokens == counted);
+    ensure(is_told, || format!("{:?} tokens are told, and {counted} counted", body.output_tokens))?;
     words(told.world, seen, &body.words, is_finished, &asked)
 }
 
@@ -110,13 +118,43 @@ fn attempts(world: &World, seen: &Seen, asked: &[&Entry]) -> Result<(), Wrong> {
             && asked[place - 1].target != entry.target;
         ensure(!goes_back, || format!("{} was left and asked again", entry.target))?;
         let may_go_on = is_group && world.is_rescuing && seen.asking.is_stream && place > 0;
-        ensure(!entry.is_continued || may_go_on, || format!("{} was given a begun answer", entry.target))?;
+        let has_called = asked[..place].iter().any(|entry| has_called(world, seen, entry));
+        ensure(!entry.is_continued || (may_go_on && !has_called), || {
+            format!("{} was given a begun answer", entry.target)
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether the answer broke off after a tool was called in it: its words must not be gone on with.
+fn has_called(world: &World, seen: &Seen, entry: &Entry) -> bool {
+    let can_call = match world.target(&entry.target).family {
+        Family::Anthropic | Family::Mistral => true,
+        Family::OpenAi => seen.asking.kind != Kind::Responses,
+        Family::Gemini => false,
+    };
+    // A reset may take along what was sent before it.
+    can_call && matches!(entry.conduct, Conduct::ToolCut(Break::Close | Break::End))
+}
+
+/// No wait for a whole answer that is longer than its target's.
+fn waits(world: &World, seen: &Seen, lines: &[&Value]) -> Result<(), Wrong> {
+    for line in lines.iter().filter(|line| !seen.asking.is_stream && line["pk_label"].is_string()) {
+        let name = line.get("attempt_model").unwrap_or(&line["requested_model"]).as_str().unwrap_or_default();
+        let limit = Duration::from_millis(world.target(name).timeout.unwrap_or(world.timeout())) + TOLERANCE;
+        let waited = Duration::from_millis(line["upstream_latency_ms"].as_u64().unwrap_or(0));
+        ensure(waited <= limit, || {
+            format!("{name} was waited for {waited:?}, and has {limit:?} at the most")
+        })?;
     }
     Ok(())
 }
 
 /// An answer that begins in time, as the caller and the gateway saw it: on a busy machine one waits for the other.
 fn in_time(world: &World, seen: &Seen, answer: &Answered, line: &Value) -> Result<(), Wrong> {
+    if world.is_hasty {
+        return Ok(());
+    }
     let own = world.total_timeout.filter(|_| seen.asking.model == "group");
     let limit = Duration::from_millis(own.unwrap_or(TOTAL_MS)) + TOLERANCE;
     let recorded = Duration::from_millis(line["downstream_latency_ms"].as_u64().unwrap_or(0));

@@ -6,7 +6,7 @@ use super::provider::Family;
 use crate::harness::*;
 
 /// The longest wait of the deployment for a whole answer, and in a stream; longer where all of a request has less.
-const TIMEOUT_MS: [u64; 2] = [600, 2_500];
+const TIMEOUT_MS: [u64; 3] = [600, 1_300, 3_000];
 /// The longest time of a request until its answer begins, where the group does not say.
 pub const TOTAL_MS: u64 = 4_000;
 /// The tries of the deployment.
@@ -28,6 +28,8 @@ pub struct World {
     pub retries: Option<u32>,
     pub total_timeout: Option<u64>,
     pub is_rescuing: bool,
+    /// Whether a stream's 200 goes out before its first event is there, and nothing limits the time until then.
+    pub is_hasty: bool,
     /// Whether somebody's limit or budget may refuse.
     pub is_limited: bool,
     pub guard: &'static str,
@@ -45,6 +47,7 @@ pub struct Target {
     pub family: Family,
     pub tags: Vec<&'static str>,
     pub retries: Option<u32>,
+    pub timeout: Option<u64>,
     place: String,
     more: String,
     key: String,
@@ -82,12 +85,17 @@ impl World {
         let is_limited = is_limited || budgets.iter().any(|budget| budget.contains("\"3\""));
         let total_timeout = some(&mut rng, 3, |rng| rng.u64(150..600));
         let guard = rng.choice(GUARDS).expect("some");
+        // Where nobody asks twice: a test has no time for more.
+        let is_brief =
+            retries.is_none() && targets.len() < 4 && targets.iter().all(|target| target.retries.is_none());
+        let is_hasty = is_brief && total_timeout.is_none() && one_in(&mut rng, 2);
         Self {
             targets,
             max_fallbacks,
             retries,
             total_timeout,
             is_rescuing,
+            is_hasty,
             is_limited,
             guard,
             is_small: one_in(&mut rng, 4),
@@ -99,9 +107,11 @@ impl World {
 
     /// The configuration, with the providers where they are.
     pub fn config(&self, providers: &[Upstream]) -> String {
-        let timeout = TIMEOUT_MS[usize::from(self.total_timeout.is_some())];
+        let timeout = self.timeout();
+        let total = if self.is_hasty { 0 } else { TOTAL_MS };
         let mut config = format!(
-            "[upstream]\ntimeout_ms = {timeout}\ntotal_timeout_ms = {TOTAL_MS}\nretries = {RETRIES}\n"
+            "[downstream]\nsse_keepalive_interval_secs = 1\n\
+             [upstream]\ntimeout_ms = {timeout}\ntotal_timeout_ms = {total}\nretries = {RETRIES}\n"
         );
         config += if self.is_small { "max_response_bytes = 65536\n" } else { "" };
         for (target, provider) in self.targets.iter().zip(providers) {
@@ -144,6 +154,11 @@ impl World {
         }
     }
 
+    /// The longest wait for a whole answer, where the target does not say.
+    pub fn timeout(&self) -> u64 {
+        TIMEOUT_MS[usize::from(self.is_hasty) + 2 * usize::from(self.total_timeout.is_some())]
+    }
+
     /// The target of this name.
     pub fn target(&self, name: &str) -> &Target {
         self.targets.iter().find(|target| target.name == name).expect("a target")
@@ -163,9 +178,13 @@ impl Target {
         );
         let retries = some(rng, 3, |rng| rng.u32(0..3));
         let mut more = line("retries", retries);
-        for limit in ["timeout", "stream_timeout", "ttft_timeout"] {
-            more += &line(limit, some(rng, 3, |rng| if one_in(rng, 3) { 2_000 } else { rng.u64(50..300) }));
-        }
+        let limits: [Option<u64>; 3] = std::array::from_fn(|_| {
+            some(rng, 3, |rng| if one_in(rng, 3) { 3_000 } else { rng.u64(50..300) })
+        });
+        let [timeout, stream_timeout, ttft_timeout] = limits;
+        more += &line("timeout", timeout);
+        more += &line("stream_timeout", stream_timeout);
+        more += &line("ttft_timeout", ttft_timeout);
         more += if one_in(rng, 2) { "prefill = true\n" } else { "" };
         more += &line("context_window", some(rng, 3, |rng| rng.u64(1..4) * 1_000));
         more += match rng.u32(0..12) {
@@ -183,7 +202,7 @@ impl Target {
             _ => "cooldown = { enabled = false }\n",
         };
         let key = if one_in(rng, 12) { "max_in_flight = 2\n" } else { "" };
-        Self { name: name.to_owned(), family, tags, retries, place, more, key: key.to_owned() }
+        Self { name: name.to_owned(), family, tags, retries, timeout, place, more, key: key.to_owned() }
     }
 
     fn is_limited(&self) -> bool {

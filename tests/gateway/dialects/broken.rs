@@ -104,7 +104,8 @@ fn a_stream_that_breaks_off_ends_with_an_error_in_the_callers_dialect() {
             caller.assert_broken(&stream.rest().replace("\r\n", "\n"), "stream_aborted");
             let record = usage.wait_for(&gateway, 1).pop().expect("one");
             assert_eq!(record["error_class"], "stream_aborted", "{caller:?} {provider:?}: {record}");
-            assert!(record["completion_tokens"].as_u64() > Some(0), "{caller:?} {provider:?}: {record}");
+            // Three words were said, whatever the provider counted before the first of them.
+            assert!(record["completion_tokens"].as_u64() > Some(2), "{caller:?} {provider:?}: {record}");
         }
     }
 }
