@@ -214,6 +214,12 @@ impl Events {
         }
     }
 
+    /// Leaves the provider at once.
+    pub fn leave(&mut self) {
+        self.has_ended = true;
+        self.body = UpstreamBody::Ended;
+    }
+
     /// Ready with a failure when the provider was silent, or talked, for too long.
     fn poll_clocks(&mut self, context: &mut Context<'_>) -> Poll<UpstreamError> {
         if let Some(gap) = &mut self.gap

@@ -241,6 +241,8 @@ impl Flow {
 
 impl Drop for Flow {
     fn drop(&mut self) {
+        // First: counting takes its time, and the provider talks on meanwhile.
+        self.events.leave();
         self.tally.end(self.events.first_event());
     }
 }

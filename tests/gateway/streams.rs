@@ -276,6 +276,7 @@ fn the_callers_connection_is_used_again_after_a_stream() {
 fn a_caller_who_leaves_in_the_middle_cancels_the_provider_at_once() {
     let upstream = Upstream::always(Answer::events().event(&delta(&" world".repeat(100))).stall());
     let more = api_key("sk-counted", "\"*\"", "rate_limit = { tpm = 100000, concurrency = 1 }");
+    away_from_the_turn_of_the_minute();
     let gateway = gateway_over(&upstream, &more);
     let mut connection = gateway.connect();
     let body = chat_body("m", &format!("{STREAM},\"max_tokens\":50"));
