@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Usage;
@@ -242,6 +243,24 @@ fn decode(frame: &Frame<'_>, start: Option<usize>, text: &str, model: &str) -> C
             }
         }
     }
+}
+
+/// Whether a chunk has words, a call or a picture in it: the role and empty texts only open an answer.
+#[must_use]
+pub fn says_something(data: &[u8]) -> bool {
+    let Ok(chunk) = serde_json::from_slice::<Value>(data) else { return false };
+    let is_something = |value: &Value| match value {
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    };
+    let says = |choice: &Value| {
+        let delta = choice["delta"].as_object().into_iter().flatten();
+        let mut said = delta.filter(|(name, _)| *name != "role").map(|(_, value)| value);
+        is_something(&choice["text"]) || said.any(is_something)
+    };
+    chunk["choices"].as_array().is_some_and(|choices| choices.iter().any(says))
 }
 
 fn rename(start: Option<usize>, text: &str, own: &Range<usize>, model: &str) -> Pass {

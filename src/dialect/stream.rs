@@ -113,6 +113,16 @@ impl Frames {
         self.dialect
     }
 
+    /// Whether a frame with so many bytes of text says something, and does not only open an answer.
+    #[must_use]
+    pub fn says_something(&self, frame: &Frame<'_>, text_bytes: u64) -> bool {
+        match &self.kind {
+            // Their bytes are a guess, made without a look at the members.
+            Kind::Patched(_) => frame.data().is_some_and(|data| super::openai_chat::says_something(&data)),
+            Kind::Native { .. } | Kind::Translated { .. } | Kind::Decoded { .. } => text_bytes > 0,
+        }
+    }
+
     /// Reads one frame.
     #[must_use]
     pub fn read(&mut self, frame: &Frame<'_>) -> Chunk {

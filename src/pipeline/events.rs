@@ -20,9 +20,11 @@ use crate::upstream::UpstreamBody;
 const MAX_COMMENTS: usize = 64;
 
 /// Whether a chunk says something, or ends an answer that says nothing.
-fn is_token(chunk: &Chunk) -> bool {
+fn is_token(frames: &Frames, chunk: &Chunk, frame: &[u8]) -> bool {
     match chunk {
-        Chunk::Content { text_bytes, finish, .. } => *text_bytes > 0 || finish.is_some(),
+        Chunk::Content { text_bytes, finish, .. } => {
+            finish.is_some() || frames.says_something(&Frame { bytes: frame }, *text_bytes)
+        }
         Chunk::Decoded(decoded) => decoded.text_bytes > 0 || decoded.finish.is_some() || decoded.is_last,
         Chunk::Last { .. } | Chunk::Done | Chunk::Failed(_) => true,
         Chunk::Usage { .. } | Chunk::Comment | Chunk::Skipped | Chunk::Malformed => false,
@@ -76,7 +78,7 @@ impl Events {
     /// The provider's failure, or `BrokeOff` when the stream ends without an event.
     pub async fn wait_for_first(&mut self) -> Result<(), UpstreamError> {
         // A comment says that the provider is there, not that it has an answer.
-        self.read_ahead(|_| true, MAX_COMMENTS).await
+        self.read_ahead(|_, _, _| true, MAX_COMMENTS).await
     }
 
     /// Waits for the first token, or for whatever ends an answer without one. What came before it stays to be read.
@@ -84,7 +86,7 @@ impl Events {
     /// # Errors
     /// As [`Self::wait_for_first`].
     pub async fn wait_for_token(&mut self) -> Result<(), UpstreamError> {
-        if self.ahead.iter().any(|(chunk, _)| is_token(chunk)) {
+        if self.ahead.iter().any(|(chunk, frame)| is_token(&self.frames, chunk, frame)) {
             return Ok(());
         }
         // A provider that opens an answer with so much has begun it.
@@ -92,7 +94,11 @@ impl Events {
     }
 
     /// Reads until an event is the one that is waited for, or so many others came before it.
-    async fn read_ahead(&mut self, is_it: impl Fn(&Chunk) -> bool, most: usize) -> Result<(), UpstreamError> {
+    async fn read_ahead(
+        &mut self,
+        is_it: impl Fn(&Frames, &Chunk, &[u8]) -> bool,
+        most: usize,
+    ) -> Result<(), UpstreamError> {
         let mut events = 0;
         loop {
             let read = poll_fn(|context| {
@@ -108,7 +114,7 @@ impl Events {
                 Some((Chunk::Failed(error), _)) => return Err(error),
                 None => return Err(UpstreamError::BrokeOff),
                 Some(event) => {
-                    let is_over = is_it(&event.0);
+                    let is_over = is_it(&self.frames, &event.0, &event.1);
                     self.ahead.push_back(event);
                     events += 1;
                     if is_over || events == most {

@@ -119,3 +119,24 @@ fn error_bodies_of_any_shape_give_their_words_for_4xx_and_nothing_for_5xx() {
         assert_eq!((refusal.code.as_deref(), refusal.param.as_deref()), (code, param), "{body}");
     }
 }
+
+#[test]
+fn what_only_opens_an_answer_says_nothing() {
+    let chunk = |choice: &str| says_something(format!(r#"{{"choices":[{choice}]}}"#).as_bytes());
+    for silent in [
+        r#"{"delta":{"role":"assistant","content":"","refusal":null}}"#,
+        r#"{"delta":{}}"#,
+        r#"{"delta":{"role":"assistant","tool_calls":[]}}"#,
+        r#"{"text":"","index":0}"#,
+    ] {
+        assert!(!chunk(silent), "{silent}");
+    }
+    for said in [
+        r#"{"delta":{"content":" "}}"#,
+        r#"{"delta":{"reasoning_content":"hm"}}"#,
+        r#"{"delta":{"tool_calls":[{"index":0,"id":"a"}]}}"#,
+        r#"{"text":"a","index":0}"#,
+    ] {
+        assert!(chunk(said), "{said}");
+    }
+}
