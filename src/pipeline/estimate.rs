@@ -54,6 +54,15 @@ pub fn filled(usage: Usage, prompt: &Prompt, words: impl FnOnce() -> u64) -> Usa
     Usage { prompt: counted_prompt, completion, total, is_estimated, ..usage }
 }
 
+/// Usage of an answer that broke off after so many tokens, of which a provider may have counted fewer by then.
+pub fn at_least(usage: Usage, completion: u64) -> Usage {
+    if usage.completion >= completion {
+        return usage;
+    }
+    let total = usage.total.max(usage.prompt.saturating_add(completion));
+    Usage { completion, total, is_estimated: true, ..usage }
+}
+
 /// What a stream has delivered, in case that nobody counts it: its first frames, and the size of all.
 #[derive(Debug)]
 pub struct Delivered {
@@ -132,6 +141,14 @@ mod tests {
         let none = filled(Usage::default(), &prompt, || 0);
         // Two tokens of text and what stands around a turn.
         assert!((3..12).contains(&none.prompt) && none.is_estimated, "{none:?}");
+    }
+
+    #[test]
+    fn an_answer_that_broke_off_has_what_it_delivered() {
+        let begun = Usage { prompt: 9, completion: 1, total: 10, ..Usage::default() };
+        let broken = at_least(begun, 40);
+        assert_eq!((broken.completion, broken.total, broken.is_estimated), (40, 49, true));
+        assert_eq!(at_least(broken, 7), broken);
     }
 
     #[test]

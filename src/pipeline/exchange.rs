@@ -320,6 +320,9 @@ impl Exchange {
             Outcome::Answered(status) => (*status, None),
             Outcome::Failed(failure) => (failure.status, Some(failure)),
         };
+        // A target that broke off, with whom nobody went on, has delivered what there is.
+        let parted = self.attempts.last().and_then(|attempt| attempt.delivered.as_ref());
+        let parted = parted.filter(|_| self.usage.is_none());
         self.worker.telemetry.close(&Record {
             endpoint: self.endpoint,
             request_id: self.request_id.to_str().unwrap_or_default(),
@@ -329,8 +332,8 @@ impl Exchange {
             status,
             failure,
             attempts: &self.attempts,
-            usage: self.usage.as_ref(),
-            cost: self.own_cost(),
+            usage: self.usage.as_ref().or(parted.map(|(usage, _)| usage)),
+            cost: parted.map_or_else(|| self.own_cost(), |(_, cost)| *cost),
             malformed_events: self.malformed_events,
             cache: self.cache.as_ref(),
             guard: self.guard.as_ref().map(|guard| &guard.audit),

@@ -10,7 +10,7 @@ use crate::dialect::stream::{Chunk, Decoded, Pass};
 use crate::dialect::{Dialect, Usage};
 use crate::error::{GatewayError, UpstreamError};
 use crate::pipeline::attempt::failed;
-use crate::pipeline::estimate::{Delivered, Prompt, filled};
+use crate::pipeline::estimate::{Delivered, Prompt, at_least, filled};
 use crate::pipeline::exchange::{Engaged, Exchange, Outcome};
 
 /// See the module.
@@ -178,7 +178,12 @@ impl Tally {
 
     /// What the target in use has delivered, counted where it did not.
     fn usage(&self) -> Usage {
-        filled(self.exchange.usage.unwrap_or_default(), &self.prompt, || self.delivered.tokens())
+        let usage = filled(self.exchange.usage.unwrap_or_default(), &self.prompt, || self.delivered.tokens());
+        match self.has_finished || self.has_last_word {
+            true => usage,
+            // The true count comes at the end; the first event of Anthropic's speaks of one token.
+            false => at_least(usage, self.delivered.tokens()),
+        }
     }
 
     /// The end of a stream under way, however it came: what was delivered is what is paid for.
