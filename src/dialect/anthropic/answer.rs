@@ -80,8 +80,8 @@ pub(super) fn write_finish(writer: &mut Writer<'_>, finish: &Finish<'_>, has_cal
         Finish::StopSequence(sequence) => ("stop_sequence", sequence.as_ref()),
         Finish::Length => ("max_tokens", None),
         Finish::ToolCalls => ("tool_use", None),
-        Finish::ContentFilter => ("stop_sequence", None),
-        Finish::Refusal => ("refusal", None),
+        // Its word for what a filter stopped (decision 7); §11.6 has `stop_sequence`, which tells nobody why.
+        Finish::ContentFilter | Finish::Refusal => ("refusal", None),
     };
     writer.name("stop_reason").string(reason);
     text_or_null(writer.name("stop_sequence"), sequence);

@@ -243,12 +243,12 @@ pub fn shown_to(caller: Dialect, told: &mut Told) {
 }
 
 /// Why an answer ended, and what callers of OpenAI chat, Responses, Anthropic and Gemini are told (§11.3, §11.4, §11.6,
-/// §11.8, §11.9).
+/// §11.8, §11.9; a filter: decision 7).
 const FINISHES: [(&str, [&str; 4]); 6] = [
     ("stop", ["stop", "stop", "stop", "stop"]),
     ("stop_sequence", ["stop", "stop", "stop_sequence", "stop"]),
     ("length", ["length", "length", "length", "length"]),
     ("tool_calls", ["tool_calls", "tool_calls", "tool_calls", "tool_calls"]),
-    ("content_filter", ["content_filter", "content_filter", "stop_sequence", "content_filter"]),
+    ("content_filter", ["content_filter", "content_filter", "refusal", "content_filter"]),
     ("refusal", ["content_filter", "content_filter", "refusal", "content_filter"]),
 ];

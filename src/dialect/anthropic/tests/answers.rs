@@ -54,7 +54,7 @@ fn every_finish_has_a_reason_to_stop() {
         (Finish::Stop, true, "tool_use", Value::Null),
         (Finish::ToolCalls, true, "tool_use", Value::Null),
         (Finish::Length, true, "max_tokens", Value::Null),
-        (Finish::ContentFilter, false, "stop_sequence", Value::Null),
+        (Finish::ContentFilter, false, "refusal", Value::Null),
         (Finish::Refusal, false, "refusal", Value::Null),
         (Finish::StopSequence(Some(Text::plain("E"))), false, "stop_sequence", json!("E")),
     ] {
