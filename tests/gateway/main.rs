@@ -16,6 +16,7 @@ mod crashes;
 mod dialects;
 mod endpoints;
 mod errors;
+mod faults;
 mod guardrails;
 mod harness;
 mod lifecycle;

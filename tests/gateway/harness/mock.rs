@@ -1,6 +1,7 @@
 //! The mock provider as an upstream: its faults on the wire, and counts of what reached it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use aisix::mock::FaultPlan;
 use aisix::mock::server::{MockOptions, MockThread};
@@ -19,6 +20,11 @@ impl Mock {
     /// Starts one whose requests meet faults.
     pub fn faulty(plan: FaultPlan) -> Self {
         Self::of(MockOptions { faults: Some(plan), ..MockOptions::default() })
+    }
+
+    /// Starts one that thinks about each answer.
+    pub fn slow(latency: Duration) -> Self {
+        Self::of(MockOptions { latency, ..MockOptions::default() })
     }
 
     fn of(options: MockOptions) -> Self {
