@@ -37,9 +37,9 @@ fn s09_a_stream_that_falls_silent_is_broken_off() {
     for (provider, case) in PROVIDERS {
         let broken = Gets::Broken(words(30), "timeout");
         let tries = [Try(0, "initial", BrokeOff("timeout"))];
-        let told = Told::new(case, STREAMED, over("s09", provider, "stream_timeout = 400"), broken, &tries);
+        let told = Told::new(case, STREAMED, over("s09", provider, "stream_timeout = 800"), broken, &tries);
         rows.extend(told.cooling(0, "request_timeout").check());
-        let whole = over("s09", provider, "timeout = 400");
+        let whole = over("s09", provider, "timeout = 800");
         rows.extend(moved(case, whole, "timeout", "request_timeout").check());
     }
     tell("S09", &rows);

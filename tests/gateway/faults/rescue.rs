@@ -46,7 +46,7 @@ fn s09_and_s11_a_stream_that_falls_silent_or_has_no_end_is_taken_up() {
         ("openai", "mistral", "taken up: OpenAI, then Mistral"),
         ("anthropic", "anthropic", "taken up: Anthropic, then Anthropic"),
     ] {
-        let targets = [target("s09").of(first).with("stream_timeout = 400"), target("words-60").of(second)];
+        let targets = [target("s09").of(first).with("stream_timeout = 800"), target("words-60").of(second)];
         rows.extend(taken_up(case, &targets, words(60), "timeout"));
     }
     tell("S09, continued", &rows);
