@@ -23,6 +23,8 @@ pub struct UpstreamRefusal {
     pub error_code: Option<String>,
     /// When to come back.
     pub retry_after: Option<Duration>,
+    /// What a provider behind the provider said: it may name accounts, so that it is looked at and never told.
+    pub behind: Option<String>,
     /// Whether it came inside a stream of which the caller has a part already.
     pub in_band: bool,
 }
@@ -78,10 +80,11 @@ pub enum RefusalClass {
 /// Codes that say that a conversation is too long: OpenAI, Azure and those who are like them.
 const TOO_LONG_CODES: [&str; 2] = ["context_length_exceeded", "context_window_exceeded"];
 
-/// What providers without such a code write, in lower case: Anthropic, Gemini, Cohere, vLLM and DeepSeek, xAI, Mistral.
-const TOO_LONG_WORDS: [&str; 9] = [
+/// What providers without such a code write, in lower case: Anthropic, Gemini, Bedrock, Cohere, vLLM and DeepSeek, xAI, Mistral.
+const TOO_LONG_WORDS: [&str; 10] = [
     "prompt is too long",
     "input token count",
+    "input tokens exceeded",
     "too many tokens",
     "maximum context length",
     "maximum prompt length",
@@ -94,9 +97,14 @@ const TOO_LONG_WORDS: [&str; 9] = [
 /// Codes of filters: OpenAI, Azure.
 const FILTER_CODES: [&str; 3] = ["content_policy_violation", "content_filter", "moderation_blocked"];
 
-/// What providers without such a code write, in lower case: Anthropic, Azure, OpenRouter.
-const FILTER_WORDS: [&str; 4] =
-    ["content filtering policy", "content management policy", "content policy", "requires moderation"];
+/// What providers without such a code write, in lower case: Anthropic, Azure, OpenRouter, xAI.
+const FILTER_WORDS: [&str; 5] = [
+    "content filtering policy",
+    "content management policy",
+    "content policy",
+    "requires moderation",
+    "content violates usage guidelines",
+];
 
 impl UpstreamRefusal {
     /// Why it was refused: by the provider's code, otherwise by its words.
@@ -106,8 +114,10 @@ impl UpstreamRefusal {
             return RefusalClass::Other;
         }
         let code = self.code.as_deref().unwrap_or_default();
-        let message = self.message.to_ascii_lowercase();
-        let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
+        let [message, behind] = [Some(&self.message), self.behind.as_ref()]
+            .map(|words| words.map(|words| words.to_ascii_lowercase()).unwrap_or_default());
+        let says =
+            |words: &[&str]| words.iter().any(|words| message.contains(words) || behind.contains(words));
         if TOO_LONG_CODES.contains(&code) || (code != "rate_limit_exceeded" && says(&TOO_LONG_WORDS)) {
             RefusalClass::ContextLength
         } else if FILTER_CODES.contains(&code) || says(&FILTER_WORDS) {

@@ -11,7 +11,7 @@ use super::endpoints::Ask;
 use super::error::{self, Failure};
 use super::request::Request;
 use super::{JSON, MockFrame, MockReply, chat, cohere, fingerprint};
-use crate::dialect::chat::{Dropped, Event, Finish, Stamp};
+use crate::dialect::chat::{Dropped, Event, Stamp};
 use crate::dialect::raw::RawObject;
 use crate::dialect::{Dialect, Usage, codec};
 
@@ -106,10 +106,7 @@ fn path_model(path: &str) -> Option<String> {
 /// A whole answer of the chat dialect in another.
 fn whole(dialect: Dialect, body: &Bytes, stamp: &Stamp) -> Bytes {
     let text = std::str::from_utf8(body).unwrap_or_default();
-    let mut reply = codec::read_reply(Dialect::OpenAiChat, text).unwrap_or_default();
-    for answer in &mut reply.answers {
-        own_reason(dialect, &mut answer.finish);
-    }
+    let reply = codec::read_reply(Dialect::OpenAiChat, text).unwrap_or_default();
     if dialect == Dialect::Cohere {
         return cohere::write_reply(&reply, stamp).to_string().into();
     }
@@ -157,10 +154,7 @@ fn translated(dialect: Dialect, chat: &Events, stamp: Stamp, prompt_tokens: u64)
         match text.trim_start_matches("data: ").trim_end() {
             "[DONE]" => writer.close(&mut out),
             data => {
-                for mut event in reader.read(None, data).unwrap_or_default() {
-                    if let Event::Finish { reason, .. } = &mut event {
-                        own_reason(dialect, reason);
-                    }
+                for event in reader.read(None, data).unwrap_or_default() {
                     writer.write(&event, &mut out);
                 }
             }
@@ -174,13 +168,6 @@ fn translated(dialect: Dialect, chat: &Events, stamp: Stamp, prompt_tokens: u64)
     }
     let has_last_word = matches!(dialect, Dialect::Anthropic | Dialect::Cohere);
     Events { frames, tokens, has_last_word }
-}
-
-/// A content filter's reason to finish, where the codec's word is one for callers and not that of the provider.
-fn own_reason(dialect: Dialect, reason: &mut Finish<'_>) {
-    if dialect == Dialect::Anthropic && matches!(reason, Finish::ContentFilter) {
-        *reason = Finish::Refusal;
-    }
 }
 
 /// Cuts bytes into single events.

@@ -5,6 +5,7 @@
 //! answer, what reached each target, usage records with their cost, the status page and the metrics.
 
 mod page;
+mod recorded;
 mod seen;
 mod stage;
 mod told;

@@ -21,6 +21,18 @@ struct ErrorMembers<'a> {
     /// Groq's name for the status of an error inside a stream.
     #[serde(default)]
     status_code: Option<u16>,
+    /// Where OpenRouter quotes the provider behind it.
+    #[serde(borrow, default)]
+    metadata: Option<&'a RawValue>,
+}
+
+/// What the provider behind a provider said.
+fn read_behind(metadata: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        raw: String,
+    }
+    Some(serde_json::from_str::<Metadata>(metadata.get()).ok()?.raw)
 }
 
 /// Message, param, code and embedded status of an `error` value: an object, or only a text.
@@ -39,6 +51,7 @@ fn read_error_value(raw: &str) -> UpstreamRefusal {
         message: members.message.as_deref().unwrap_or(raw).to_owned(),
         param: members.param.map(Cow::into_owned),
         code: as_text,
+        behind: members.metadata.and_then(read_behind),
         ..UpstreamRefusal::default()
     }
 }

@@ -37,9 +37,9 @@ fn s09_a_stream_that_falls_silent_is_broken_off() {
     for (provider, case) in PROVIDERS {
         let broken = Gets::Broken(words(30), "timeout");
         let tries = [Try(0, "initial", BrokeOff("timeout"))];
-        let told = Told::new(case, STREAMED, over("s09", provider, "stream_timeout = 400"), broken, &tries);
+        let told = Told::new(case, STREAMED, over("s09", provider, "stream_timeout = 800"), broken, &tries);
         rows.extend(told.cooling(0, "request_timeout").check());
-        let whole = over("s09", provider, "timeout = 400");
+        let whole = over("s09", provider, "timeout = 800");
         rows.extend(moved(case, whole, "timeout", "request_timeout").check());
     }
     tell("S09", &rows);
@@ -50,8 +50,16 @@ fn s10_one_malformed_event_is_left_out() {
     let mut rows = Vec::new();
     for (provider, case) in PROVIDERS {
         let answered = [Try(0, "initial", Answered)];
-        let told = Told::new(case, STREAMED, over("s10", provider, ""), Gets::Whole(demo()), &answered);
-        rows.extend(told.check());
+        let scene = over("s10", provider, "").logged();
+        let told = Told::new(case, STREAMED, scene, Gets::Whole(demo()), &answered);
+        rows.extend(told.check_into(
+            |_, _| {},
+            |books, group| {
+                let own = format!("\"{}\"", group.name);
+                let line = books.log.lines().find(|line| line.contains(&own)).unwrap_or_default();
+                assert!(line.contains("\"malformed_events\":1"), "it is counted: {line}");
+            },
+        ));
         let reason = "upstream_decode_error";
         rows.extend(moved(case, over("s10", provider, ""), reason, reason).check());
     }

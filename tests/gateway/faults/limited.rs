@@ -18,18 +18,20 @@ fn s01_a_limited_target_is_waited_for_or_left() {
     let mut rows = Told::new("1 s, nobody else", ALL, waits, Gets::Whole(demo()), &tries)
         .check_with(|_, seen| assert!(seen.took >= Duration::from_secs(1), "{:?}", seen.took));
     let moves = [REFUSED, Try(1, "fallback", Answered)];
-    let moved = scene(&[target("s01"), target("words-3")]);
-    let moved = Told::new("1 s, another is free", ALL, moved, Gets::Whole(words(3)), &moves);
+    let moved = scene(&[target("429-once-4"), target("words-3")]);
+    let moved = Told::new("4 s, another is free", ALL, moved, Gets::Whole(words(3)), &moves);
     rows.extend(moved.ever_cooled(0).check_with(|_, seen| {
-        assert!(seen.took < Duration::from_secs(1), "nobody waits: {:?}", seen.took);
+        assert!(seen.took < Duration::from_secs(3), "nobody waits: {:?}", seen.took);
     }));
-    let late = scene(&[target("s01")]).model("total_timeout = 800");
-    rows.extend(Told::new("1 s, but no time", ALL, late, LIMITED, &[REFUSED]).ever_cooled(0).check_with(
-        |_, seen| {
-            assert_eq!(seen.response.header("retry-after"), Some("1"));
-            assert!(seen.took < Duration::from_secs(1), "nobody waits: {:?}", seen.took);
-        },
-    ));
+    let late = scene(&[target("429-once-4")]).model("total_timeout = 3000");
+    rows.extend(
+        Told::new("4 s, but only 3 s are left", ALL, late, LIMITED, &[REFUSED]).ever_cooled(0).check_with(
+            |_, seen| {
+                assert_eq!(seen.response.header("retry-after"), Some("4"));
+                assert!(seen.took < Duration::from_secs(3), "nobody waits: {:?}", seen.took);
+            },
+        ),
+    );
     let long = scene(&[target("429-7")]);
     let long =
         Told::new("7 s, nobody else", ALL, long, LIMITED, &[REFUSED]).cooling(0, "upstream_rate_limited");

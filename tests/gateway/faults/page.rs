@@ -40,9 +40,10 @@ const HEAD: &str = "\
 # Faults
 
 What the gateway makes of sixteen faults of providers: what callers of `/v1/chat/completions`, `/v1/messages` and
-`/v1/responses` get, as a whole and as a stream, and which targets of the routing model were asked for it. This page is written by tests, which run the program against the mock provider and look at every answer, every
-usage record, the status page and the metrics. To write it anew: `AISIX_BLESS=1 cargo test --test gateway faults`. To see a
-fault at work: `aisix mock --fault s08`.
+`/v1/responses` get, as a whole and as a stream, and which targets of the routing model were asked for it. This page is
+written by tests, which run the program against the mock provider and look at every answer, every usage record, the status
+page and the metrics. To write it anew: `AISIX_BLESS=1 cargo test --test gateway faults`. To see a fault at work:
+`aisix mock --fault s08`.
 
 ";
 

@@ -34,6 +34,8 @@ fn s08_a_cut_stream_is_taken_up_between_dialects() {
         let targets = [target("s08").of(first), target("words-60").of(second)];
         rows.extend(taken_up(case, &targets, words(60), "stream_aborted"));
     }
+    let silent = [target("cut-0-60"), target("words-60")];
+    rows.extend(taken_up("begun anew before the first word", &silent, words(60), "stream_aborted"));
     tell("S08, continued", &rows);
 }
 
@@ -44,7 +46,7 @@ fn s09_and_s11_a_stream_that_falls_silent_or_has_no_end_is_taken_up() {
         ("openai", "mistral", "taken up: OpenAI, then Mistral"),
         ("anthropic", "anthropic", "taken up: Anthropic, then Anthropic"),
     ] {
-        let targets = [target("s09").of(first).with("stream_timeout = 400"), target("words-60").of(second)];
+        let targets = [target("s09").of(first).with("stream_timeout = 800"), target("words-60").of(second)];
         rows.extend(taken_up(case, &targets, words(60), "timeout"));
     }
     tell("S09, continued", &rows);
@@ -105,5 +107,9 @@ fn s14_a_target_that_refuses_a_begun_answer_is_passed_over() {
         let told = Told::new(last, STREAMED, going_on(&[begun, refusing]), broken, &[cut, refused]);
         rows.extend(told.cooling(0, "transport_error").check());
     }
+    let asking_nobody = [target("s08"), target("words-60").of("mistral").with("prefill = false")];
+    let broken = Gets::Broken(words(40), "stream_aborted");
+    let told = Told::new("`prefill = false`", STREAMED, going_on(&asking_nobody), broken, &[cut]);
+    rows.extend(told.cooling(0, "transport_error").check());
     tell("S14", &rows);
 }

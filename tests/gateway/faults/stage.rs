@@ -45,6 +45,8 @@ pub struct Scene {
     pub model: String,
     /// Lines of its `routing` table.
     pub routing: String,
+    /// Whether the program writes its access log.
+    pub is_logged: bool,
 }
 
 /// Targets in order, the first to be asked first.
@@ -61,6 +63,11 @@ impl Scene {
     /// The same with further lines of its `routing` table.
     pub fn routing(self, lines: &str) -> Self {
         Self { routing: self.routing + lines + "\n", ..self }
+    }
+
+    /// The same with an access log.
+    pub fn logged(self) -> Self {
+        Self { is_logged: true, ..self }
     }
 
     fn config(&self, name: &str, mock: &Mock) -> String {
@@ -179,9 +186,12 @@ impl Stage {
     /// The same with targets that think about each answer.
     pub fn start_slow(scene: &Scene, ways: &[Way], thought: Duration) -> Self {
         let folder = Arc::new(Folder::new());
-        let mut config = "[shutdown]\nmin_drain_secs = 0\n[observability]\nlog_level = \"off\"\n\
-                          access_log = false\n"
-            .to_owned()
+        let log = match scene.is_logged {
+            true => "log_level = \"info\"\naccess_log_format = \"json\"\n",
+            false => "log_level = \"off\"\naccess_log = false\n",
+        };
+        let mut config = "[shutdown]\nmin_drain_secs = 0\n[observability]\n".to_owned()
+            + log
             + &UsageFile::settings_for(&folder.path().join("usage.jsonl"))
             + &api_key("sk-test", "\"*\"", "");
         let mut mocks = Vec::new();
@@ -246,7 +256,8 @@ impl Stage {
         self.process.exit_code();
         let text = std::fs::read_to_string(&path).expect("it is written");
         let records = text.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
-        Books { records, status, metrics, groups: self.groups }
+        let log = self.process.log();
+        Books { records, status, metrics, log, groups: self.groups }
     }
 }
 
@@ -255,6 +266,8 @@ pub struct Books {
     records: Vec<Value>,
     status: Value,
     pub metrics: Metrics,
+    /// The access log, where there is one.
+    pub log: String,
     pub groups: Vec<Group>,
 }
 

@@ -269,7 +269,11 @@ fn type_for(caller: Caller, status: u16, error: &'static str) -> &'static str {
 
 /// A row of the page, as it was seen; the second target is another one that ended what the first began.
 pub fn row(case: &str, group: &Group, seen: &Seen, ended_by: Option<usize>) -> Row {
-    let asked = group.asked().into_iter().zip(PLACES).filter(|(count, _)| *count > 0);
+    // Who is not behind a socket is in the records alone.
+    let ended = |at: usize| u64::from(ended_by == Some(at));
+    let counts = group.asked().into_iter().enumerate();
+    let counts = counts.map(|(at, count)| if group.is_counted(at) { count } else { ended(at) });
+    let asked = counts.zip(PLACES).filter(|(count, _)| *count > 0);
     let times = |(count, name): (u64, &str)| match count {
         1 => name.to_owned(),
         _ => format!("{name} {count} times"),
