@@ -215,8 +215,10 @@ async fn ask_provider(
         let body = screen::answer(exchange, entry.body.clone()).await?;
         return Ok(Ready::Whole(finish(exchange, relay::remembered(body)).await));
     }
+    let has_others = candidates.len() > 1;
     let mut trial = Trial::new(exchange, &model, candidates);
-    let may_be_rescued = relay::may_be_rescued(exchange.endpoint, &model, call);
+    // Where there is nobody else, frames stay as they are.
+    let may_be_rescued = has_others && relay::may_be_rescued(exchange.endpoint, &model, call);
     let purpose = if may_be_rescued { Purpose::Rescuable } else { Purpose::Answer };
     let asked = Asked { headers: request.headers(), call, purpose };
     match trial.answer(exchange, asked).await? {

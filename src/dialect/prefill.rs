@@ -1,7 +1,8 @@
 //! Prefill: a conversation that ends with the beginning of the answer, for a model that goes on from there.
 //!
 //! Who honours it is a matter of the provider. Anthropic API reference, "Prefill Claude's response"; Mistral API
-//! reference, "Chat Completion", `prefix`; Groq and OpenRouter documentation, "Assistant message prefilling".
+//! reference, "Chat Completion", `prefix`; Groq documentation, "Assistant message prefilling". Who sells models of others
+//! (OpenRouter) goes on with some and begins anew with others.
 
 use bytes::Bytes;
 
@@ -28,10 +29,11 @@ pub fn kept(said: &str) -> &str {
     said.trim_end()
 }
 
-/// The call with the beginning of its answer at the end; `None` where it has no conversation that can be gone on with.
+/// The call with the beginning of its answer at the end, and so many tokens less to be written; `None` where it has no
+/// conversation that can be gone on with, or where nothing is left to be written.
 #[must_use]
-pub fn begun(call: &Call, dialect: Dialect, said: &str) -> Option<Call> {
-    let body = call.json()?;
+pub fn begun(call: &Call, dialect: Dialect, said: &str, tokens: u64) -> Option<Call> {
+    let body = &shortened(call.json()?, dialect, tokens)?;
     let said = Text::plain(kept(said));
     let said = said.escaped();
     let (member, turn) = match dialect {
@@ -62,6 +64,47 @@ pub fn begun(call: &Call, dialect: Dialect, said: &str) -> Option<Call> {
     Some(Call { body: Body::Json(object), model, model_json, ..*call })
 }
 
+/// The request with so many tokens less to be written; `None` where none are left.
+fn shortened(body: &RawObject, dialect: Dialect, tokens: u64) -> Option<RawObject> {
+    let names: &[&str] = match dialect {
+        Dialect::OpenAiChat => &["max_tokens", "max_completion_tokens"],
+        Dialect::OpenAiResponses => &["max_output_tokens"],
+        Dialect::Anthropic => &["max_tokens"],
+        Dialect::Gemini => return shortened_inside(body, tokens),
+        Dialect::Cohere | Dialect::OpenAi | Dialect::Voyage => return None,
+    };
+    let mut body = body.clone();
+    for name in names {
+        body = less(&body, name, tokens)?;
+    }
+    Some(body)
+}
+
+/// Gemini's limit stands in an object of its own, under either spelling.
+fn shortened_inside(body: &RawObject, tokens: u64) -> Option<RawObject> {
+    let mut body = body.clone();
+    for name in ["generationConfig", "generation_config"] {
+        let Some(raw) = body.member(name) else { continue };
+        let Ok(config) = RawObject::parse(Bytes::copy_from_slice(raw.as_bytes())) else { continue };
+        let mut config = config;
+        for name in ["maxOutputTokens", "max_output_tokens"] {
+            config = less(&config, name, tokens)?;
+        }
+        let config = std::str::from_utf8(config.bytes()).ok()?.to_owned();
+        body = RawObject::parse(body.with(&[(name, &config)])).ok()?;
+    }
+    Some(body)
+}
+
+/// With a smaller number under a name, where there is one; `None` where nothing of it is left.
+fn less(body: &RawObject, name: &str, by: u64) -> Option<RawObject> {
+    let Some(limit) = body.member(name).and_then(|raw| raw.trim().parse::<u64>().ok()) else {
+        return Some(body.clone());
+    };
+    let left = limit.checked_sub(by).filter(|left| *left > 0)?;
+    RawObject::parse(body.with(&[(name, &left.to_string())])).ok()
+}
+
 /// A request in OpenAI's chat dialect whose last turn says that it is a beginning; as it is where it has none.
 #[must_use]
 pub fn marked(body: Bytes) -> Bytes {
@@ -81,7 +124,7 @@ mod tests {
     fn begun_body(operation: Operation, dialect: Dialect, body: &'static str, path: Option<&str>) -> String {
         let object = RawObject::parse(Bytes::from_static(body.as_bytes())).expect("an object");
         let call = Call::read(operation, dialect, Body::Json(object), path).expect("a call");
-        let begun = begun(&call, dialect, "one \"two\" \n").expect("a conversation");
+        let begun = begun(&call, dialect, "one \"two\" \n", 5).expect("a conversation");
         String::from_utf8(begun.json().expect("JSON").bytes().to_vec()).expect("text")
     }
 
@@ -112,6 +155,57 @@ mod tests {
         ];
         for (operation, dialect, body, path, wanted) in cases {
             assert_eq!(begun_body(operation, dialect, body, path), wanted);
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_written_off() {
+        let cases = [
+            (
+                Operation::Chat,
+                Dialect::OpenAiChat,
+                r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":9}"#,
+                None,
+                Some("\"max_tokens\":4"),
+            ),
+            (
+                Operation::Chat,
+                Dialect::OpenAiChat,
+                r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"max_completion_tokens":5}"#,
+                None,
+                None,
+            ),
+            (
+                Operation::Messages,
+                Dialect::Anthropic,
+                r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":6}"#,
+                None,
+                Some("\"max_tokens\":1"),
+            ),
+            (
+                Operation::Responses,
+                Dialect::OpenAiResponses,
+                r#"{"model":"m","input":"a","max_output_tokens":2}"#,
+                None,
+                None,
+            ),
+            (
+                Operation::Generate,
+                Dialect::Gemini,
+                r#"{"contents":[{"parts":[{"text":"hi"}]}],"generationConfig":{"maxOutputTokens":8,"topK":1}}"#,
+                Some("m"),
+                Some("{\"maxOutputTokens\":3,\"topK\":1}"),
+            ),
+        ];
+        for (operation, dialect, body, path, wanted) in cases {
+            let object = RawObject::parse(Bytes::from_static(body.as_bytes())).expect("an object");
+            let call = Call::read(operation, dialect, Body::Json(object), path).expect("a call");
+            let begun = begun(&call, dialect, "a", 5);
+            let text = begun
+                .as_ref()
+                .map(|call| String::from_utf8_lossy(call.json().expect("JSON").bytes()).into_owned());
+            assert_eq!(text.is_some(), wanted.is_some(), "{body}");
+            assert!(wanted.is_none_or(|wanted| text.is_some_and(|text| text.contains(wanted))), "{body}");
         }
     }
 

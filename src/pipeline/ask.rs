@@ -16,7 +16,7 @@ use crate::config::headers::is_forwardable;
 use crate::config::snapshot::Direct;
 use crate::dialect::codec::{self, Reply};
 use crate::dialect::stream::Frames;
-use crate::dialect::{Call, Dialect};
+use crate::dialect::{Call, Dialect, Usage};
 use crate::error::UpstreamError;
 use crate::operation::Task;
 use crate::upstream::{Content, UpstreamRequest, UpstreamResponse};
@@ -49,6 +49,8 @@ pub struct Ask<'a> {
     pub patience: Patience,
     /// Whether another target may take the answer up, so that it has to be read and written anew.
     pub is_rescuable: bool,
+    /// What the provider has counted so far of a stream that has not begun for the caller.
+    pub counted: Cell<Option<Usage>>,
     /// What the provider calls the request, once it has answered.
     pub provider_request_id: Cell<Option<HeaderValue>>,
 }
@@ -106,9 +108,9 @@ impl Ask<'_> {
         };
         let mut events = Box::new(Events::new(response.body, frames, patience));
         let begin = async {
-            within(patience.first_event, events.wait_for_first()).await?;
+            within(patience.first_event, events.wait_for_first(&self.counted)).await?;
             let Some(limit) = patience.first_token else { return Ok(()) };
-            match timeout(limit.saturating_sub(asked.elapsed()), events.wait_for_token()).await {
+            match timeout(limit.saturating_sub(asked.elapsed()), events.wait_for_token(&self.counted)).await {
                 Ok(begun) => begun,
                 Err(_) => Err(UpstreamError::Late { after: limit }),
             }

@@ -1,21 +1,19 @@
 //! Attempt: the one retry loop. It asks the failure what to do next and the clock what time is left, never the text.
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix_web::http::header::HeaderMap;
 use aisix_actors::candidate_router::{AttemptFailure, AttemptOutcome, Candidate, Candidates, InFlight};
 
-use super::ask::{Answer, Ask};
+mod one;
+
+use one::One;
+
+use super::ask::Answer;
 use super::clock::Clock;
-use super::count;
-use super::engage::engage;
 use super::exchange::Exchange;
-use super::patience::Patience;
-use super::prepare::{Prepared, prepare};
 use super::retry::{Rules, Step};
-use crate::config::snapshot::{Direct, Dispatch, Model};
+use crate::config::snapshot::{Dispatch, Model};
 use crate::dialect::Call;
 use crate::dialect::prefill::Prefill;
 use crate::error::{Fault, GatewayError, UpstreamError};
@@ -97,7 +95,7 @@ impl Trial {
             self.clock = Clock::unlimited();
         }
         if asked.purpose == Purpose::GoOn {
-            self.keep(|model| matches!(&model.dispatch, Dispatch::Direct(direct) if direct.prefill() != Prefill::Never));
+            self.keep(goes_on);
         }
         while let Some((candidate, in_flight)) = self.take() {
             let target = target_of(&self.model, &candidate).clone();
@@ -205,97 +203,15 @@ fn warn(exchange: &Exchange, target: &Model, error: &GatewayError) {
     log::debug!("attempt failed: request_id={id} attempt={attempt} words={:?}", error.to_string());
 }
 
+/// Whether a target goes on with an answer that is begun for it.
+fn goes_on(target: &Model) -> bool {
+    matches!(&target.dispatch, Dispatch::Direct(direct) if direct.prefill() != Prefill::Never)
+}
+
 fn target_of<'a>(model: &'a Arc<Model>, candidate: &Candidate) -> &'a Arc<Model> {
     match &model.dispatch {
         Dispatch::Direct(_) => model,
         Dispatch::Routing(routing) => routing.members.get(candidate.index).unwrap_or(model),
-    }
-}
-
-/// What a target is sent, where nothing is lost that must not be.
-fn prepare_for(
-    exchange: &Exchange,
-    call: &Call,
-    direct: &Direct,
-    is_strict: bool,
-) -> Result<Prepared, GatewayError> {
-    let capture = exchange.model.as_ref().and_then(|model| model.capture.as_deref());
-    let (operation, dialect) = (exchange.endpoint.operation, exchange.endpoint.dialect);
-    let prepared = prepare(operation, dialect, call, direct, capture)?;
-    if is_strict {
-        prepared.refuse_loss()?;
-    }
-    Ok(prepared)
-}
-
-/// One try at one target.
-struct One<'a> {
-    model: &'a Arc<Model>,
-    target: &'a Arc<Model>,
-    candidate: &'a Candidate,
-    in_flight: InFlight,
-    clock: Clock,
-}
-
-impl One<'_> {
-    async fn run(self, exchange: &mut Exchange, asked: Asked<'_>) -> Result<Answer, GatewayError> {
-        let Self { model, target, candidate, in_flight, clock } = self;
-        let Asked { headers, call, purpose } = asked;
-        let Dispatch::Direct(direct) = &target.dispatch else {
-            return Err(Fault::ProviderUnavailable(call.model.clone()).into());
-        };
-        let is_routed = !Arc::ptr_eq(model, target);
-        if count::is_ours(exchange.endpoint, direct) {
-            return count::estimate(exchange, call).map(Answer::Whole);
-        }
-        let mut prepared = prepare_for(exchange, call, direct, model.is_strict || target.is_strict)?;
-        if purpose == Purpose::GoOn && direct.prefill() == Prefill::Marked {
-            prepared.mark_prefill();
-        }
-        let engaged = engage(exchange, call, target, direct, candidate, in_flight).await?;
-        let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
-        let started = Instant::now();
-        exchange.last_attempt(|attempt| attempt.is_sent = true);
-        let ask = Ask {
-            exchange,
-            headers,
-            call,
-            direct,
-            prepared: &prepared,
-            engaged: &engaged,
-            patience: patience.cut_to(clock.left()),
-            is_rescuable: purpose.is_rescuable(),
-            provider_request_id: Cell::default(),
-        };
-        let mut outcome = ask.run().await;
-        let provider_request_id = ask.provider_request_id.take();
-        let took = started.elapsed();
-        exchange.upstream_time += took;
-        exchange.last_attempt(|attempt| {
-            attempt.provider_request_id = provider_request_id;
-            if let Ok(Answer::Whole(reply)) = &mut outcome {
-                attempt.took = Some(took);
-                attempt.provider_model = reply.model.take();
-                attempt.finish_reason = reply.finish_reason;
-            }
-        });
-        let router = &exchange.worker.actors.router;
-        match outcome {
-            Ok(answer) => {
-                router.report(candidate, AttemptOutcome::Succeeded { latency: took });
-                exchange.engaged = Some(engaged);
-                exchange.price = direct.price;
-                exchange.served_by = is_routed.then(|| target.name.clone());
-                exchange.dropped = prepared.dropped;
-                Ok(answer)
-            }
-            Err(error) => {
-                let error = error.tidied(engaged.credential());
-                router.report(candidate, failed(&error));
-                exchange.worker.actors.pool.give_back(engaged.lease);
-                Err(error.into())
-            }
-        }
     }
 }
 

@@ -8,13 +8,13 @@ use crate::config::snapshot::{Model, TimeoutRule};
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock(Option<Instant>);
+pub struct Clock(Option<(Instant, Duration)>);
 
 impl Clock {
     /// The clock of a request to the model that its caller named.
     #[must_use]
     pub fn of(exchange: &Exchange, model: &Model) -> Self {
-        Self(limit(&exchange.snapshot.settings, model).map(|limit| exchange.opened + limit))
+        Self(limit(&exchange.snapshot.settings, model).map(|limit| (exchange.opened + limit, limit)))
     }
 
     /// A clock for what has begun already.
@@ -26,7 +26,13 @@ impl Clock {
     /// What is left; nothing where there is no limit.
     #[must_use]
     pub fn left(self) -> Option<Duration> {
-        self.0.map(|end| end.saturating_duration_since(Instant::now()))
+        self.0.map(|(end, _)| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// The limit, where it has passed.
+    #[must_use]
+    pub fn overrun(self) -> Option<Duration> {
+        self.0.filter(|(end, _)| *end <= Instant::now()).map(|(_, limit)| limit)
     }
 }
 

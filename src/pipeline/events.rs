@@ -1,5 +1,6 @@
 //! The events of a provider's stream: read, checked and named as the caller did, with its clocks watched.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,14 +11,24 @@ use futures::{FutureExt, StreamExt, future::poll_fn};
 use tokio::time::{Sleep, sleep};
 
 use super::patience::{Patience, Watch};
-use crate::dialect::Dialect;
 use crate::dialect::sse::{Frame, Reader};
 use crate::dialect::stream::{Chunk, Frames};
+use crate::dialect::{Dialect, Usage};
 use crate::error::UpstreamError;
 use crate::upstream::UpstreamBody;
 
 /// Comments before the first event that are kept for the caller; they only say that somebody is there.
 const MAX_COMMENTS: usize = 64;
+
+/// What a chunk says that was counted.
+fn usage_of(chunk: &Chunk) -> Option<Usage> {
+    match chunk {
+        Chunk::Content { usage, .. } | Chunk::Last { usage, .. } => *usage,
+        Chunk::Usage { usage, .. } => Some(*usage),
+        Chunk::Decoded(decoded) => decoded.usage,
+        Chunk::Done | Chunk::Failed(_) | Chunk::Comment | Chunk::Skipped | Chunk::Malformed => None,
+    }
+}
 
 /// Whether a chunk says something, or ends an answer that says nothing.
 fn is_token(frames: &Frames, chunk: &Chunk, frame: &[u8]) -> bool {
@@ -72,25 +83,26 @@ impl Events {
         self.first_event
     }
 
-    /// Waits for the first event, which stays to be read: a stream that begins with a failure has not begun.
+    /// Waits for the first event, which stays to be read: a stream that begins with a failure has not begun. What the
+    /// provider counts meanwhile is put down.
     ///
     /// # Errors
     /// The provider's failure, or `BrokeOff` when the stream ends without an event.
-    pub async fn wait_for_first(&mut self) -> Result<(), UpstreamError> {
+    pub async fn wait_for_first(&mut self, counted: &Cell<Option<Usage>>) -> Result<(), UpstreamError> {
         // A comment says that the provider is there, not that it has an answer.
-        self.read_ahead(|_, _, _| true, MAX_COMMENTS).await
+        self.read_ahead(|_, _, _| true, MAX_COMMENTS, counted).await
     }
 
     /// Waits for the first token, or for whatever ends an answer without one. What came before it stays to be read.
     ///
     /// # Errors
     /// As [`Self::wait_for_first`].
-    pub async fn wait_for_token(&mut self) -> Result<(), UpstreamError> {
+    pub async fn wait_for_token(&mut self, counted: &Cell<Option<Usage>>) -> Result<(), UpstreamError> {
         if self.ahead.iter().any(|(chunk, frame)| is_token(&self.frames, chunk, frame)) {
             return Ok(());
         }
         // A provider that opens an answer with so much has begun it.
-        self.read_ahead(is_token, MAX_COMMENTS).await
+        self.read_ahead(is_token, MAX_COMMENTS, counted).await
     }
 
     /// Reads until an event is the one that is waited for, or so many others came before it.
@@ -98,6 +110,7 @@ impl Events {
         &mut self,
         is_it: impl Fn(&Frames, &Chunk, &[u8]) -> bool,
         most: usize,
+        counted: &Cell<Option<Usage>>,
     ) -> Result<(), UpstreamError> {
         let mut events = 0;
         loop {
@@ -115,6 +128,7 @@ impl Events {
                 None => return Err(UpstreamError::BrokeOff),
                 Some(event) => {
                     let is_over = is_it(&self.frames, &event.0, &event.1);
+                    counted.set(usage_of(&event.0).or(counted.get()));
                     self.ahead.push_back(event);
                     events += 1;
                     if is_over || events == most {

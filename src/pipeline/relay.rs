@@ -106,6 +106,7 @@ pub fn stream(
         sequence: 0,
         knows_model: false,
         is_open: true,
+        is_unproven: events.first_event().is_none(),
         exchange,
     };
     let rescue = trial.map(|(trial, request)| Box::new(Rescue::new(trial, call, request)));
@@ -144,6 +145,9 @@ struct Flow {
 impl Flow {
     fn fill(&mut self, context: &mut Context<'_>) {
         while !self.tally.is_over && self.broken.is_none() && self.out.len() < BATCH_BYTES {
+            if self.tally.is_unproven && self.events.first_event().is_some() {
+                self.tally.prove();
+            }
             self.tally.sequence = match (&self.held, &self.writer) {
                 (_, Some(writer)) => writer.next_sequence(),
                 (Some(held), None) if self.events.is_written_anew() => held.next_sequence(),

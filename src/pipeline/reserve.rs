@@ -40,6 +40,27 @@ pub async fn reserve(
     let planned = exchange.worker.actors.router.plan(model.group.clone(), context).await;
     let candidates = planned
         .map_err(|out| Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after })?;
+    hold(exchange, caller, call, model).await?;
+    let is_named = exchange.is_model_named;
+    let scopes: SmallVec<[_; 2]> =
+        caller.rate_limit.iter().chain(model.rate_limit.iter().filter(|_| is_named)).cloned().collect();
+    if !scopes.is_empty() {
+        let permit = exchange.worker.actors.limiter.acquire(scopes, call.held_tokens()).await;
+        exchange.limits = Some(permit.map_err(LimitRefusal)?);
+    }
+    Ok(candidates)
+}
+
+/// Holds what the call may cost in the budgets of the caller and of the model that it named.
+///
+/// # Errors
+/// 429 when a budget refuses.
+pub async fn hold(
+    exchange: &mut Exchange,
+    caller: &ApiKey,
+    call: &Call,
+    model: &Model,
+) -> Result<(), GatewayError> {
     let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
     let is_named = exchange.is_model_named;
     let model_budgets = model.budgets.iter().filter(|_| is_named);
@@ -51,13 +72,7 @@ pub async fn reserve(
         let hold = exchange.worker.actors.ledger.hold(budgets, estimate.unwrap_or_default()).await;
         exchange.budgets = Some(hold.map_err(|refusal| BudgetError::Exceeded(Box::new(refusal)))?);
     }
-    let scopes: SmallVec<[_; 2]> =
-        caller.rate_limit.iter().chain(model.rate_limit.iter().filter(|_| is_named)).cloned().collect();
-    if !scopes.is_empty() {
-        let permit = exchange.worker.actors.limiter.acquire(scopes, call.held_tokens()).await;
-        exchange.limits = Some(permit.map_err(LimitRefusal)?);
-    }
-    Ok(candidates)
+    Ok(())
 }
 
 /// Refuses a call whose cost nobody can know where a hard budget applies, unless the operator allows it.

@@ -173,8 +173,7 @@ pub(super) static ROWS: [&Row; 19] = [
         "https://openrouter.ai/api/v1",
         "OPENROUTER_API_KEY",
         &[CHAT, RESPONSES, COMPLETE, EMBED, RERANK, SPEAK],
-    )
-    .prefilled(Prefill::Turn),
+    ),
     &Row::hosted(
         "together",
         "https://api.together.xyz/v1",

@@ -68,7 +68,7 @@ impl Candidate {
 
     /// As [`Self::begin`], but asks the target in any case: nobody else is left.
     pub fn begin_anyway(&self) -> InFlight {
-        InFlight::begin_anyway(&self.state)
+        InFlight::begin_anyway(&self.state, Now::read)
     }
 }
 

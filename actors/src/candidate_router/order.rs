@@ -26,7 +26,7 @@ pub(super) struct Seat<'a> {
     /// `None` for one that nobody has asked for yet, which is healthy.
     pub(super) state: Option<&'a Arc<TargetState>>,
     pub(super) condition: Condition,
-    /// Whether it has yet to answer for the first time, and somebody waits for that. Where the targets are equals, nobody
+    /// Whether it has yet to answer for the first time, and somebody began to wait for that a short while ago. Where the targets are equals, nobody
     /// else need find out with it that it is dead.
     is_on_trial: bool,
     /// What the strategy goes by, where that changes all the time: it is read once, and compared often. Zero for a
@@ -115,7 +115,7 @@ impl<'a> View<'a> {
             | Strategy::ConsistentHash
             | Strategy::LeastCost => 0,
         };
-        let is_on_trial = state.is_some_and(|state| state.is_on_trial());
+        let is_on_trial = state.is_some_and(|state| state.is_on_trial(self.now));
         Some(Seat { index, place, member, state, condition, is_on_trial, measure })
     }
 

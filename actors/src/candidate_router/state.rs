@@ -17,6 +17,10 @@ use super::outcome::AttemptFailure;
 use super::status::{Check, Condition, Reason, TargetStatus};
 use crate::types::Now;
 
+/// How long others leave it to one attempt to find out whether a new target answers: longer answers are usual, and no
+/// reason to leave it alone.
+const TRIAL: Duration = Duration::from_secs(2);
+
 /// The low bits of a cooldown that say why.
 const REASON_BITS: u32 = 8;
 
@@ -45,6 +49,8 @@ pub(super) struct TargetState {
     /// target by its id alone.
     stale_after: AtomicU64,
     consecutive_failures: AtomicU32,
+    /// Until when others leave it to one attempt to find out whether it answers at all, in steady milliseconds.
+    trial_end: AtomicU64,
     /// Moving mean in microseconds; zero for none.
     latency_micros: AtomicU64,
 }
@@ -168,9 +174,11 @@ impl TargetState {
         self.in_flight.load(Relaxed)
     }
 
-    /// Whether it has yet to answer for the first time, and somebody waits for that.
-    pub(super) fn is_on_trial(&self) -> bool {
-        self.latency_micros() == 0 && self.in_flight() > 0
+    /// Whether it has yet to answer for the first time, and somebody began to wait for that a short while ago.
+    pub(super) fn is_on_trial(&self, now: Now) -> bool {
+        self.latency_micros() == 0
+            && self.in_flight() > 0
+            && Duration::from_millis(self.trial_end.load(Relaxed)) > now.steady
     }
 
     pub(super) fn latency_micros(&self) -> u64 {
@@ -210,26 +218,30 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Counts an attempt, which is the probe where the target needs one; the clock is read only where the probe is taken.
+    /// Counts an attempt, which is the probe where the target needs one; the clock is read only where that is taken, or
+    /// where the target is new.
     ///
     /// An attempt that begins while the target cools, and may still be under way when that is over, is a probe too.
-    pub(super) fn begin(state: &Arc<TargetState>, clock: impl FnOnce() -> Now) -> Result<Self, BeingProbed> {
+    pub(super) fn begin(state: &Arc<TargetState>, clock: impl Fn() -> Now) -> Result<Self, BeingProbed> {
         let word = state.cooldown.load(Relaxed);
         let probe = if word == 0 { None } else { state.take_probe() };
         if word != 0 && probe.is_none() && end_of(word) <= clock().steady {
             return Err(BeingProbed);
         }
-        Ok(Self::count(state, probe))
+        Ok(Self::count(state, probe, clock))
     }
 
     /// Counts an attempt in any case, as the probe where the target needs one and it is free.
-    pub(super) fn begin_anyway(state: &Arc<TargetState>) -> Self {
+    pub(super) fn begin_anyway(state: &Arc<TargetState>, clock: impl Fn() -> Now) -> Self {
         let is_well = state.cooldown.load(Relaxed) == 0;
-        Self::count(state, if is_well { None } else { state.take_probe() })
+        Self::count(state, if is_well { None } else { state.take_probe() }, clock)
     }
 
-    fn count(state: &Arc<TargetState>, probe: Option<u64>) -> Self {
-        state.in_flight.fetch_add(1, Relaxed);
+    fn count(state: &Arc<TargetState>, probe: Option<u64>, clock: impl Fn() -> Now) -> Self {
+        let others = state.in_flight.fetch_add(1, Relaxed);
+        if others == 0 && state.latency_micros() == 0 {
+            state.trial_end.store(millis(clock().steady.saturating_add(TRIAL), 0), Relaxed);
+        }
         Self { state: Arc::clone(state), probe: probe.unwrap_or_default() }
     }
 }

@@ -3,32 +3,29 @@
 use aisix_actors::rate_limiter::Standing;
 use aisix_actors::types::MicroUsd;
 
-use super::Exchange;
+use super::{Engaged, Exchange};
+use crate::config::price::Price;
 use crate::dialect::Usage;
 
 /// What targets that did not finish an answer have delivered of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Spent {
-    /// In money.
+    /// In money, as far as the caller's budgets have not been charged with it.
     pub cost: MicroUsd,
     /// In tokens.
     pub tokens: u64,
 }
 
 impl Exchange {
-    /// What all of the answer costs.
-    #[must_use]
-    pub fn cost(&self) -> MicroUsd {
+    /// What the caller's budgets have not been charged with yet.
+    fn cost(&self) -> MicroUsd {
         self.earlier.cost.saturating_add(self.own_cost())
     }
 
     /// What the target in use delivered, with its price.
     pub(super) fn own_cost(&self) -> MicroUsd {
         match (&self.price, &self.usage) {
-            (Some(price), Some(usage)) => {
-                let fresh = usage.prompt.saturating_sub(usage.cached).saturating_sub(usage.cache_write);
-                price.cost(fresh, usage.completion, usage.cached, usage.cache_write)
-            }
+            (Some(price), Some(usage)) => cost_of(price, usage),
             _ => MicroUsd(0),
         }
     }
@@ -55,9 +52,26 @@ impl Exchange {
         let (cost, tokens) = (self.own_cost(), self.own_tokens());
         self.last_attempt(|attempt| attempt.delivered = Some((usage, cost)));
         self.settle_target();
+        self.usage = None;
+        self.spend(cost, tokens);
+        if let Some(hold) = self.budgets.take() {
+            self.worker.actors.ledger.charge(hold, self.earlier.cost);
+            self.earlier.cost = MicroUsd(0);
+        }
+    }
+
+    /// Gives back what a target held that has failed; what it had counted by then is paid for.
+    pub fn forfeit(&mut self, engaged: Engaged, price: Option<&Price>, counted: Option<Usage>) {
+        let Some(usage) = counted else { return self.worker.actors.pool.give_back(engaged.lease) };
+        let (cost, tokens) = (price.map_or(MicroUsd(0), |price| cost_of(price, &usage)), usage.total);
+        self.last_attempt(|attempt| attempt.delivered = Some((usage, cost)));
+        self.give_back(engaged, cost, tokens);
+        self.spend(cost, tokens);
+    }
+
+    fn spend(&mut self, cost: MicroUsd, tokens: u64) {
         self.earlier.cost = self.earlier.cost.saturating_add(cost);
         self.earlier.tokens = self.earlier.tokens.saturating_add(tokens);
-        self.usage = None;
     }
 
     pub(super) fn settle_money_and_target(&mut self) {
@@ -69,16 +83,25 @@ impl Exchange {
 
     /// Charges the target in use, and gives back what it holds.
     fn settle_target(&mut self) {
-        let (cost, tokens) = (self.own_cost(), self.own_tokens());
-        let actors = &self.worker.actors;
         if let Some(engaged) = self.engaged.take() {
-            if let Some(hold) = engaged.budgets {
-                actors.ledger.charge(hold, cost);
-            }
-            if let Some(permit) = engaged.limits {
-                actors.limiter.settle(permit, tokens);
-            }
-            actors.pool.give_back(engaged.lease);
+            self.give_back(engaged, self.own_cost(), self.own_tokens());
         }
     }
+
+    fn give_back(&self, engaged: Engaged, cost: MicroUsd, tokens: u64) {
+        let actors = &self.worker.actors;
+        if let Some(hold) = engaged.budgets {
+            actors.ledger.charge(hold, cost);
+        }
+        if let Some(permit) = engaged.limits {
+            actors.limiter.settle(permit, tokens);
+        }
+        actors.pool.give_back(engaged.lease);
+    }
+}
+
+/// What tokens cost.
+fn cost_of(price: &Price, usage: &Usage) -> MicroUsd {
+    let fresh = usage.prompt.saturating_sub(usage.cached).saturating_sub(usage.cache_write);
+    price.cost(fresh, usage.completion, usage.cached, usage.cache_write)
 }

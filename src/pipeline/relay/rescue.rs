@@ -17,6 +17,8 @@ use crate::pipeline::attempt::{Asked, Purpose, Trial};
 use crate::pipeline::estimate::Prompt;
 use crate::pipeline::events::Events;
 use crate::pipeline::exchange::Exchange;
+use crate::pipeline::reserve;
+use crate::tokens;
 
 /// The longest beginning that another target is given; also what is kept of a stream in case that it breaks off.
 const MAX_SAID_BYTES: usize = 1 << 20;
@@ -27,13 +29,14 @@ pub struct Rescue {
     call: Call,
     request: HttpRequest,
     said: String,
+    has_thought: bool,
 }
 
 impl Rescue {
     /// What is left of a request whose answer has begun.
     #[must_use]
     pub fn new(trial: Trial, call: Call, request: HttpRequest) -> Self {
-        Self { trial, call, request, said: String::new() }
+        Self { trial, call, request, said: String::new(), has_thought: false }
     }
 
     /// Whether there is another target to turn to.
@@ -46,10 +49,18 @@ impl Rescue {
     async fn ask(&mut self, exchange: &mut Exchange) -> Option<(Box<Events>, Prompt)> {
         let dialect = exchange.endpoint.dialect;
         let has_said = !prefill::kept(&self.said).is_empty();
-        let begun = if has_said { Some(prefill::begun(&self.call, dialect, &self.said)?) } else { None };
+        // Thoughts cannot be gone on with, and would be thought a second time.
+        if self.has_thought && !has_said {
+            return None;
+        }
+        let written = tokens::count(&self.said);
+        let begun =
+            if has_said { Some(prefill::begun(&self.call, dialect, &self.said, written)?) } else { None };
         let call = begun.as_ref().unwrap_or(&self.call);
         let prompt = Prompt::of(dialect, call, true);
         let purpose = if has_said { Purpose::GoOn } else { Purpose::BeginAnew };
+        let (caller, model) = (exchange.caller.clone()?, exchange.named_model().ok()?);
+        reserve::hold(exchange, &caller, call, &model).await.ok()?;
         let asked = Asked { headers: self.request.headers(), call, purpose };
         match self.trial.answer(exchange, asked).await {
             Ok(Answer::Stream(events)) => Some((events, prompt)),
@@ -64,6 +75,10 @@ impl Rescue {
             Event::Text { answer: 0, text } => {
                 self.said.push_str(&text.decode());
                 self.said.len() <= MAX_SAID_BYTES
+            }
+            Event::Thought { .. } => {
+                self.has_thought = true;
+                true
             }
             Event::Text { .. }
             | Event::ToolCall { .. }
@@ -135,7 +150,7 @@ pub(super) async fn go_on(mut flow: Box<Flow>, error: UpstreamError) -> Box<Flow
     let parted = flow.tally.part(error, first_event);
     match rescue.ask(&mut flow.tally.exchange).await {
         Some((events, prompt)) => {
-            flow.tally.resume(prompt, events.dialect());
+            flow.tally.resume(prompt, &events);
             let space = rescue.said.get(prefill::kept(&rescue.said).len()..).unwrap_or_default().to_owned();
             let earlier = flow.seam.take().map_or(parted.usage, |seam| sum(&seam.earlier, &parted.usage));
             flow.seam = Some(Seam { space, earlier });

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use aisix_actors::candidate_router::AttemptOutcome;
 use bytes::BytesMut;
 
+use crate::dialect::Usage;
 use crate::dialect::sse::Frame;
 use crate::dialect::stream::{Chunk, Decoded, Pass};
-use crate::dialect::{Dialect, Usage};
 use crate::error::{GatewayError, UpstreamError};
 use crate::pipeline::estimate::{Delivered, Prompt, filled};
+use crate::pipeline::events::Events;
 use crate::pipeline::exchange::{Exchange, Outcome};
 
 /// See the module.
@@ -31,6 +33,8 @@ pub struct Tally {
     pub(super) sequence: u64,
     /// The first chunk has told what the provider calls the model.
     pub(super) knows_model: bool,
+    /// Whether the head has come from the target in use, and nothing after it.
+    pub(super) is_unproven: bool,
     /// Whether a target's stream is under way, of which nobody has taken leave.
     pub(super) is_open: bool,
     pub(super) exchange: Exchange,
@@ -150,6 +154,15 @@ impl Tally {
         self.refuse(&GatewayError::from(error), out);
     }
 
+    /// The target has answered: a head alone was none.
+    pub(super) fn prove(&mut self) {
+        self.is_unproven = false;
+        let Some(engaged) = &self.exchange.engaged else { return };
+        let Some(attempt) = self.exchange.attempts.last() else { return };
+        let outcome = AttemptOutcome::Succeeded { latency: attempt.started.elapsed() };
+        self.exchange.worker.actors.router.report(&engaged.candidate, outcome);
+    }
+
     /// Takes leave of a target whose stream broke off: what it delivered is paid for, and another one may go on.
     pub(super) fn part(&mut self, error: UpstreamError, first_event: Option<Instant>) -> Parted {
         let error = self.exchange.broke_off(error);
@@ -165,9 +178,10 @@ impl Tally {
     }
 
     /// Another target goes on.
-    pub(super) fn resume(&mut self, prompt: Prompt, dialect: Dialect) {
+    pub(super) fn resume(&mut self, prompt: Prompt, events: &Events) {
         self.prompt = prompt;
-        self.delivered = Delivered::new(dialect);
+        self.delivered = Delivered::new(events.dialect());
+        self.is_unproven = events.first_event().is_none();
         self.has_last_word = false;
         self.knows_model = false;
         self.is_open = true;

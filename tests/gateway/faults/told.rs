@@ -29,6 +29,8 @@ pub enum Fate {
     Answered,
     /// Before anything of its answer had gone out.
     Failed(&'static str),
+    /// The same, when it had counted the prompt.
+    Counted(&'static str),
     /// In the middle of its answer.
     BrokeOff(&'static str),
 }
@@ -42,10 +44,14 @@ impl Try {
         matches!(self.2, Fate::Answered | Fate::BrokeOff(_))
     }
 
+    fn is_billed(&self) -> bool {
+        self.has_delivered() || matches!(self.2, Fate::Counted(_))
+    }
+
     fn class(&self) -> &'static str {
         match self.2 {
             Fate::Answered => "",
-            Fate::Failed(class) | Fate::BrokeOff(class) => class,
+            Fate::Failed(class) | Fate::Counted(class) | Fate::BrokeOff(class) => class,
         }
     }
 }
@@ -195,7 +201,8 @@ impl Told {
             assert_eq!(class, one.class(), "attempt {at} of {place}");
             self.check_bill(record, one);
         }
-        let all = records.iter().map(|record| tokens(record));
+        let delivered = records.iter().zip(&self.tries).filter(|(_, one)| one.has_delivered());
+        let all = delivered.map(|(record, _)| tokens(record));
         let sum = all.fold((0, 0), |sum, own| (sum.0 + own.0, sum.1 + own.1));
         if seen.is_whole() {
             assert_eq!(seen.usage.unwrap_or(sum), sum, "the caller is told of all: {place}");
@@ -220,8 +227,8 @@ impl Told {
         let [input_price, output_price] = price(one.0);
         let cost = input * input_price + output * output_price;
         assert_eq!(record["cost_micro_usd"], cost, "{}: {record:#?}", self.case);
-        assert_eq!(input > 0, one.has_delivered(), "{}: {record:#?}", self.case);
-        assert!(output == 0 || one.has_delivered(), "{}: {record:#?}", self.case);
+        assert_eq!(input > 0, one.is_billed(), "{}: {record:#?}", self.case);
+        assert!(output == 0 || one.is_billed(), "{}: {record:#?}", self.case);
     }
 
     fn check_metrics(&self, books: &Books, group: &Group, records: &[&Value]) {

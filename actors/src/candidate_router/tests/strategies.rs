@@ -135,8 +135,10 @@ fn while_one_finds_out_whether_a_new_target_answers_the_others_go_elsewhere() {
         assert!(plans(&health).iter().any(|plan| plan == "newold"), "{strategy:?}: nobody is asked yet");
         let candidates = health.plan(&group, &RouteContext::default(), START).unwrap();
         let new = candidates.iter().find(|candidate| &*candidate.target.id == "new").unwrap();
-        let attempt = new.begin().unwrap();
+        let attempt = new.begin_at(START).unwrap();
         assert!(plans(&health).iter().all(|plan| plan == "oldnew"), "{strategy:?}: it stays a fallback");
+        let is_tried_again = (0..50).any(|_| planned(&health, &group, later(2)).concat() == "newold");
+        assert!(is_tried_again, "{strategy:?}: long answers are usual");
         answered(&health, "new", 1);
         assert!(plans(&health).iter().any(|plan| plan == "newold"), "{strategy:?}: it has answered");
         drop(attempt);
@@ -145,6 +147,6 @@ fn while_one_finds_out_whether_a_new_target_answers_the_others_go_elsewhere() {
     let group = weighed(Strategy::Failover, &[("new", 1), ("old", 1)]);
     answered(&health, "old", 5);
     let candidates = health.plan(&group, &RouteContext::default(), START).unwrap();
-    let _attempt = candidates[0].begin().unwrap();
+    let _attempt = candidates[0].begin_at(START).unwrap();
     assert_eq!(planned(&health, &group, START).concat(), "newold", "the order says who serves");
 }

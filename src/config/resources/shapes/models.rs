@@ -80,7 +80,8 @@ pub(crate) struct ModelShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub(crate) context_window: Option<u64>,
-    /// Whether it goes on with an answer that is begun for it; absent: as its provider usually does.
+    /// Whether it goes on with an answer that is begun for it; absent: as its provider usually does. A model that begins
+    /// anew instead would repeat itself in a stream that it takes up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) prefill: Option<bool>,
     /// Questions by which the gateway finds out whether it is well. Each one costs what its tokens cost.
