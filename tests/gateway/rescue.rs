@@ -147,3 +147,52 @@ fn a_caller_who_leaves_while_another_target_is_asked_takes_everything_along() {
     upstream.wait_for_hang_up();
     gateway.settled();
 }
+
+#[test]
+fn the_next_target_may_write_what_is_left_of_the_callers_limit() {
+    let upstream = Upstream::in_turn(vec![begun(&["one two three"]), rest(&[" four"], (5, 1))]);
+    let gateway = group_over(&upstream, 2, "");
+    let body = chat_body("group", &format!("{STREAM},\"max_tokens\":9"));
+    assert_eq!(words(&gateway.chat(&body).expect(200).text()), "one two three four");
+    assert_eq!(upstream.received()[1].json()["max_tokens"], 6, "three words are three tokens");
+    gateway.settled();
+
+    let upstream = Upstream::in_turn(vec![begun(&["one two three"])]);
+    let gateway = group_over(&upstream, 2, "");
+    let body = chat_body("group", &format!("{STREAM},\"max_tokens\":3"));
+    let text = gateway.chat(&body).expect(200).text();
+    assert!(text.contains("event: error\n"), "nothing is left to be written: {text}");
+    gateway.settled();
+}
+
+#[test]
+fn what_the_first_part_has_used_up_keeps_the_second_from_being_asked() {
+    let upstream = Upstream::in_turn(vec![begun(&["one two three"])]);
+    let key = provider_key("up", &upstream.url()).replace("provider = \"openai\"", "provider = \"mistral\"");
+    let cost = "cost = { input_per_1k = 1000, output_per_1k = 1000 }";
+    let config = key
+        + &model("a", "up", cost)
+        + &model("b", "up", cost)
+        + &routing("group", &["a", "b"], "mid_stream = \"continue\"")
+        + &budget("all", "scope = \"org\"", "9", "")
+        + &api_key("sk-test", "\"*\"", "");
+    let gateway = Gateway::start(&config);
+    let text = gateway.chat(&chat_body("group", &format!("{STREAM},\"max_tokens\":4"))).expect(200).text();
+    assert!(text.contains("event: error\n") && words(&text) == "one two three", "{text}");
+    assert_eq!(upstream.count(), 1);
+    gateway.settled();
+    let ledger = gateway.books().ledger;
+    assert_eq!((ledger.admitted, ledger.refused), (1, 1), "{ledger:?}");
+}
+
+#[test]
+fn thoughts_are_not_thought_a_second_time() {
+    let thought = r#"{"id":"c","choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#;
+    let broken = Answer::events().event(&format!("data: {thought}\n\n")).close();
+    let upstream = Upstream::in_turn(vec![broken, rest(&["two"], (5, 1))]);
+    let gateway = group_over(&upstream, 2, "");
+    let text = ask(&gateway);
+    assert!(text.contains("event: error\n"), "{text}");
+    assert_eq!(upstream.count(), 1);
+    gateway.settled();
+}

@@ -366,3 +366,39 @@ fn a_provider_gets_the_callers_body_and_never_the_callers_key() {
     }
     assert!(!format!("{:?}", received.headers).contains("sk-test"), "{received:?}");
 }
+
+#[test]
+fn time_that_others_have_used_up_cools_nobody() {
+    let upstream = Upstream::start(|request, _| match request.json()["model"].as_str() {
+        Some("upstream-a") => Answer::silence(),
+        _ => Answer::default().pause(Duration::from_millis(900)).then(good()),
+    });
+    let models = model("a", "up", "timeout = 300") + &model("b", "up", "");
+    let group = routing("group", &["a", "b"], "")
+        .replace("[models.routing]", "total_timeout = 600\n[models.routing]");
+    let gateway = gateway_over(&upstream, &(models + &group));
+    let refusal = gateway.chat(&chat_body("group", "")).expect(504);
+    assert!(refusal.text().contains("600ms"), "it names the limit that passed: {}", refusal.text());
+    gateway.settled();
+    let health = &gateway.gateway.books.health;
+    let status = |name: &str| {
+        let model = gateway.gateway.snapshot().resolve(name).expect("declared").model;
+        health.status(&model.id, Now::read()).reason.map(|reason| reason.as_str())
+    };
+    assert_eq!((status("a"), status("b")), (Some("request_timeout"), None));
+}
+
+#[test]
+fn a_head_alone_is_no_answer() {
+    let gate = Gate::default();
+    let answer = Answer::events().wait(&gate).event(&delta("x")).event(&finish()).end();
+    let upstream = Upstream::always(answer);
+    let gateway = gateway_over(&upstream, "[downstream]\nsse_keepalive_interval_secs = 1\n");
+    let mut stream = gateway.stream(&chat_body("m", r#","stream":true"#));
+    stream.until(":\n\n");
+    assert_eq!(gateway.books().router.succeeded, 0);
+    gate.open();
+    stream.rest();
+    gateway.settled();
+    assert_eq!(gateway.books().router.succeeded, 1);
+}
