@@ -201,7 +201,9 @@ async fn reach(
     match sent {
         Ok(mut response) => {
             let latency = started.elapsed();
-            router.report(&candidate, came_to(&response, latency));
+            if let Some(outcome) = came_to(&response, latency).filter(|_| exchange.is_model_named) {
+                router.report(&candidate, outcome);
+            }
             exchange.upstream_time = latency;
             let id = response.request_id.take();
             exchange.last_attempt(|attempt| attempt.provider_request_id = id);
@@ -220,12 +222,16 @@ async fn reach(
     }
 }
 
-/// What the router is told of an answer: a status of failure is the caller's to read, and may cool the model all the same.
-fn came_to(response: &UpstreamResponse, latency: Duration) -> AttemptOutcome {
+/// What the router is told of an answer to a request that names its model: a status of failure is the caller's to read,
+/// and may cool the model all the same.
+///
+/// Whom a provider does not let in tells nothing: callers' headers go out as they are, and may be the reason.
+fn came_to(response: &UpstreamResponse, latency: Duration) -> Option<AttemptOutcome> {
     let UpstreamResponse { status, retry_after, .. } = *response;
     match status {
-        ..400 => AttemptOutcome::Succeeded { latency },
-        _ => AttemptOutcome::Failed { failure: AttemptFailure::Status(status), retry_after },
+        ..=399 => Some(AttemptOutcome::Succeeded { latency }),
+        401 | 403 => None,
+        _ => Some(AttemptOutcome::Failed { failure: AttemptFailure::Status(status), retry_after }),
     }
 }
 
