@@ -29,7 +29,6 @@ use super::{reserve, screen};
 use crate::config::snapshot::{ApiKey, Direct, Dispatch, Model, Resolved};
 use crate::dialect::raw::{RawError, RawObject};
 use crate::dialect::{Body, Call};
-use crate::envelope::REQUEST_ID;
 use crate::error::{AccessError, Fault, GatewayError, RequestError, UpstreamError};
 use crate::telemetry::record::{Attempt, AttemptKind};
 use crate::upstream::{UpstreamBody, UpstreamRequest, UpstreamResponse};
@@ -57,6 +56,9 @@ const OF_THE_CALLER: [HeaderName; 6] = [
     HeaderName::from_static("api-key"),
     HeaderName::from_static("x-goog-api-key"),
 ];
+
+/// What a header's name begins with that is between callers and the gateway, which writes its own request id.
+const OF_THE_GATEWAY: &str = "x-aisix-";
 
 /// Finds the model whose provider key is lent to a request, and makes a call of it.
 ///
@@ -317,7 +319,7 @@ fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         let is_own = is_of_the_connection(name, headers) || OF_THE_CALLER.contains(name);
-        let is_own = is_own || [REQUEST_ID, EXPECT].contains(name);
+        let is_own = is_own || *name == EXPECT || name.as_str().starts_with(OF_THE_GATEWAY);
         // Wherever else a client writes its key.
         let is_own = is_own || (!own.is_empty() && memchr::memmem::find(value.as_bytes(), own).is_some());
         if !is_own {
