@@ -92,10 +92,13 @@ pub fn receive(
     }
     let named = named.map(|(named, _)| named);
     exchange.is_model_named = named.is_some();
-    let lender = models().find(|model| caller.allows(&model.name)).cloned();
+    let address = exchange.client.ip;
+    let lenders = || models().filter(|model| caller.allows(&model.name));
+    // Where none of them admits the caller, the first says so.
+    let lender = lenders().find(|model| model.admits(address)).or_else(|| lenders().next()).cloned();
     let resolved = named.or_else(|| Some(Resolved { model: lender?, capture: None }));
     let resolved = resolved.ok_or_else(|| AccessError::ProviderNotAllowed(shown(provider)))?;
-    let (name, admits) = (resolved.model.name.clone(), resolved.model.admits(exchange.client.ip));
+    let (name, admits) = (resolved.model.name.clone(), resolved.model.admits(address));
     exchange.model = Some(resolved);
     if !admits {
         return Err(AccessError::AddressNotAllowed(shown(&name)).into());
