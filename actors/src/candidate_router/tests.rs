@@ -192,7 +192,7 @@ fn the_rule_decides_whether_and_how_long_a_failure_cools() {
         (rule(), status(429), Some(7), Some((7, "upstream_rate_limited"))),
         (rule(), status(503), Some(9_999), Some((600, "upstream_server_error"))),
         (rule(), status(400), Some(7), None),
-        (rule(), status(429), Some(0), None),
+        (rule(), status(429), Some(0), Some((30, "upstream_rate_limited"))),
         (rule(), AttemptFailure::Timeout, None, Some((30, "request_timeout"))),
         (rule(), AttemptFailure::Transport, None, Some((30, "transport_error"))),
         (rule(), AttemptFailure::Decode, None, Some((30, "upstream_decode_error"))),
