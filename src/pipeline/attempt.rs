@@ -282,7 +282,7 @@ impl One<'_> {
         let router = &exchange.worker.actors.router;
         match outcome {
             Ok(answer) => {
-                router.report(candidate, AttemptOutcome::Succeeded { latency: took });
+                router.report(candidate, AttemptOutcome::Succeeded { latency: took }, None);
                 exchange.engaged = Some(engaged);
                 exchange.price = direct.price;
                 exchange.served_by = is_routed.then(|| target.name.clone());
@@ -291,7 +291,7 @@ impl One<'_> {
             }
             Err(error) => {
                 let error = error.tidied(engaged.credential());
-                router.report(candidate, failed(&error));
+                router.report(candidate, failed(&error), Some(engaged.in_flight));
                 exchange.worker.actors.pool.give_back(engaged.lease);
                 Err(error.into())
             }

@@ -191,7 +191,7 @@ impl Exchange {
     pub fn broke_off(&self, error: UpstreamError) -> UpstreamError {
         let Some(engaged) = &self.engaged else { return error };
         let error = error.tidied(engaged.credential());
-        self.worker.actors.router.report(&engaged.candidate, failed(&error));
+        self.worker.actors.router.report(&engaged.candidate, failed(&error), None);
         error
     }
 

@@ -207,7 +207,7 @@ async fn reach(
         Ok(mut response) => {
             let latency = started.elapsed();
             if let Some(outcome) = came_to(&response, latency).filter(|_| exchange.is_model_named) {
-                router.report(&candidate, outcome);
+                router.report(&candidate, outcome, None);
             }
             exchange.upstream_time = latency;
             let id = response.request_id.take();
@@ -218,7 +218,7 @@ async fn reach(
         }
         Err(error) => {
             let error = error.tidied(engaged.credential());
-            router.report(&candidate, failed(&error));
+            router.report(&candidate, failed(&error), Some(engaged.in_flight));
             exchange.worker.actors.pool.give_back(engaged.lease);
             let error = GatewayError::from(error);
             exchange.last_attempt(|attempt| attempt.fail(&error));

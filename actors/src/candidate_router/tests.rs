@@ -260,9 +260,9 @@ fn the_handle_plans_reports_and_outlives_its_actor() {
         let candidates = router.plan(Arc::clone(&two), RouteContext::default()).await.unwrap();
         let _attempt = candidates[0].begin_anyway();
         router.crash();
-        router.report(&candidates[0], failed(AttemptFailure::Status(500)));
+        router.report(&candidates[0], failed(AttemptFailure::Status(500)), None);
         assert_eq!(ids(router.plan(Arc::clone(&two), RouteContext::default()).await), ["b"]);
-        router.report(&candidates[0], OK);
+        router.report(&candidates[0], OK, None);
         router.crash();
         assert_eq!(ids(router.plan(two, RouteContext::default()).await), ["a", "b"]);
         let counters = router.inspect().await;
