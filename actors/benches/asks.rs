@@ -134,10 +134,11 @@ async fn recall(worker: Rc<Worker>) {
 async fn plan(worker: Rc<Worker>) {
     let candidates =
         worker.actors.router.plan(Arc::clone(&worker.group), RouteContext::default()).await.expect("planned");
-    worker
-        .actors
-        .router
-        .report(&candidates[0], AttemptOutcome::Succeeded { latency: Duration::from_millis(1) });
+    worker.actors.router.report(
+        &candidates[0],
+        AttemptOutcome::Succeeded { latency: Duration::from_millis(1) },
+        None,
+    );
 }
 
 async fn lease(worker: Rc<Worker>) {
@@ -158,7 +159,7 @@ async fn request(worker: Rc<Worker>) {
     let lease = pool.lease(Arc::clone(&worker.provider_key)).await.expect("leased");
     let attempt = candidates[0].begin_anyway();
     drop(attempt);
-    router.report(&candidates[0], AttemptOutcome::Succeeded { latency: Duration::from_millis(1) });
+    router.report(&candidates[0], AttemptOutcome::Succeeded { latency: Duration::from_millis(1) }, None);
     pool.give_back(lease);
     if let Recalled::Fill(fill) = recalled {
         cache.store(fill, entry(), Duration::from_secs(600));

@@ -87,9 +87,11 @@ impl CandidateRouterHandle {
     }
 
     /// Records what an attempt came to, without waiting.
-    pub fn report(&self, candidate: &Candidate, outcome: AttemptOutcome) {
+    ///
+    /// An attempt that is over goes along: so it is under way, and nobody else probes, until its outcome is known.
+    pub fn report(&self, candidate: &Candidate, outcome: AttemptOutcome, over: Option<InFlight>) {
         let book = Arc::clone(&self.book);
-        self.actor.tell(Report(Verdict { candidate: candidate.clone(), outcome, book }));
+        self.actor.tell(Report(Verdict { candidate: candidate.clone(), outcome, book, _over: over }));
     }
 
     /// Returns a copy of the counters, of all workers together.

@@ -127,7 +127,11 @@ impl Request {
             .map_err(|_| "router")?;
         let lease = actors.pool.lease(Arc::clone(&self.provider_key)).await.map_err(|_| "pool")?;
         if let Some(candidate) = candidates.first() {
-            actors.router.report(candidate, AttemptOutcome::Succeeded { latency: Duration::from_millis(1) });
+            actors.router.report(
+                candidate,
+                AttemptOutcome::Succeeded { latency: Duration::from_millis(1) },
+                None,
+            );
         }
         actors.pool.give_back(lease);
         actors.limiter.settle(permit, TOKENS);

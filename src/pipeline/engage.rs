@@ -52,5 +52,6 @@ pub async fn engage(
         limits = Some(actors.limiter.acquire(scopes, call.held_tokens()).await.map_err(LimitRefusal)?);
     }
     let key = direct.key.clone();
+    let in_flight = Some(in_flight);
     Ok(Engaged { limits, budgets: hold, lease, key, in_flight, candidate: candidate.clone() })
 }

@@ -56,8 +56,8 @@ pub struct Engaged {
     pub lease: Lease,
     /// The provider key as the request's configuration has it; that of the lease may be a later one.
     pub key: Arc<ProviderKey>,
-    /// The count of requests in flight at the target.
-    pub in_flight: InFlight,
+    /// The count of requests in flight at the target; a report of its failure takes it along.
+    pub in_flight: Option<InFlight>,
     /// The target, for a report on how its stream ended.
     pub candidate: Candidate,
 }
@@ -191,7 +191,7 @@ impl Exchange {
     pub fn broke_off(&self, error: UpstreamError) -> UpstreamError {
         let Some(engaged) = &self.engaged else { return error };
         let error = error.tidied(engaged.credential());
-        self.worker.actors.router.report(&engaged.candidate, failed(&error));
+        self.worker.actors.router.report(&engaged.candidate, failed(&error), None);
         error
     }
 

@@ -29,7 +29,6 @@ use super::{reserve, screen};
 use crate::config::snapshot::{ApiKey, Direct, Dispatch, Model, Resolved};
 use crate::dialect::raw::{RawError, RawObject};
 use crate::dialect::{Body, Call};
-use crate::envelope::REQUEST_ID;
 use crate::error::{AccessError, Fault, GatewayError, RequestError, UpstreamError};
 use crate::telemetry::record::{Attempt, AttemptKind};
 use crate::upstream::{UpstreamBody, UpstreamRequest, UpstreamResponse};
@@ -57,6 +56,9 @@ const OF_THE_CALLER: [HeaderName; 6] = [
     HeaderName::from_static("api-key"),
     HeaderName::from_static("x-goog-api-key"),
 ];
+
+/// What a header's name begins with that is between callers and the gateway, which writes its own request id.
+const OF_THE_GATEWAY: &str = "x-aisix-";
 
 /// Finds the model whose provider key is lent to a request, and makes a call of it.
 ///
@@ -90,10 +92,13 @@ pub fn receive(
     }
     let named = named.map(|(named, _)| named);
     exchange.is_model_named = named.is_some();
-    let lender = models().find(|model| caller.allows(&model.name)).cloned();
+    let address = exchange.client.ip;
+    let lenders = || models().filter(|model| caller.allows(&model.name));
+    // Where none of them admits the caller, the first says so.
+    let lender = lenders().find(|model| model.admits(address)).or_else(|| lenders().next()).cloned();
     let resolved = named.or_else(|| Some(Resolved { model: lender?, capture: None }));
     let resolved = resolved.ok_or_else(|| AccessError::ProviderNotAllowed(shown(provider)))?;
-    let (name, admits) = (resolved.model.name.clone(), resolved.model.admits(exchange.client.ip));
+    let (name, admits) = (resolved.model.name.clone(), resolved.model.admits(address));
     exchange.model = Some(resolved);
     if !admits {
         return Err(AccessError::AddressNotAllowed(shown(&name)).into());
@@ -201,7 +206,9 @@ async fn reach(
     match sent {
         Ok(mut response) => {
             let latency = started.elapsed();
-            router.report(&candidate, came_to(&response, latency));
+            if let Some(outcome) = came_to(&response, latency).filter(|_| exchange.is_model_named) {
+                router.report(&candidate, outcome, None);
+            }
             exchange.upstream_time = latency;
             let id = response.request_id.take();
             exchange.last_attempt(|attempt| attempt.provider_request_id = id);
@@ -211,7 +218,7 @@ async fn reach(
         }
         Err(error) => {
             let error = error.tidied(engaged.credential());
-            router.report(&candidate, failed(&error));
+            router.report(&candidate, failed(&error), engaged.in_flight);
             exchange.worker.actors.pool.give_back(engaged.lease);
             let error = GatewayError::from(error);
             exchange.last_attempt(|attempt| attempt.fail(&error));
@@ -220,12 +227,16 @@ async fn reach(
     }
 }
 
-/// What the router is told of an answer: a status of failure is the caller's to read, and may cool the model all the same.
-fn came_to(response: &UpstreamResponse, latency: Duration) -> AttemptOutcome {
+/// What the router is told of an answer to a request that names its model: a status of failure is the caller's to read,
+/// and may cool the model all the same.
+///
+/// Whom a provider does not let in tells nothing: callers' headers go out as they are, and may be the reason.
+fn came_to(response: &UpstreamResponse, latency: Duration) -> Option<AttemptOutcome> {
     let UpstreamResponse { status, retry_after, .. } = *response;
     match status {
-        ..400 => AttemptOutcome::Succeeded { latency },
-        _ => AttemptOutcome::Failed { failure: AttemptFailure::Status(status), retry_after },
+        ..=399 => Some(AttemptOutcome::Succeeded { latency }),
+        401 | 403 => None,
+        _ => Some(AttemptOutcome::Failed { failure: AttemptFailure::Status(status), retry_after }),
     }
 }
 
@@ -311,7 +322,7 @@ fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         let is_own = is_of_the_connection(name, headers) || OF_THE_CALLER.contains(name);
-        let is_own = is_own || [REQUEST_ID, EXPECT].contains(name);
+        let is_own = is_own || *name == EXPECT || name.as_str().starts_with(OF_THE_GATEWAY);
         // Wherever else a client writes its key.
         let is_own = is_own || (!own.is_empty() && memchr::memmem::find(value.as_bytes(), own).is_some());
         if !is_own {

@@ -1,7 +1,7 @@
 //! One JSON line per attempt at a provider: who, which model, how many tokens, what it cost, how it ended (§13.4).
 //!
-//! All attempts of an exchange share its `request_id`. Only the last one carries tokens and cost; a request that was
-//! refused before anybody was asked has one line too. Never a prompt, an answer or a credential.
+//! All attempts of an exchange share its `request_id`. Each carries the tokens and the cost of what it
+//! delivered; a request that was refused before anybody was asked has one line too. Never a prompt, an answer or a credential.
 
 use std::net::IpAddr;
 

@@ -95,6 +95,34 @@ fn the_passthrough_lends_no_key_of_a_model_that_may_not_be_called_from_there() {
 }
 
 #[test]
+fn the_passthrough_lends_the_key_of_the_first_model_that_may_be_called_from_there() {
+    let (near, far) = (Upstream::well(), Upstream::well());
+    let config = [
+        "[proxy.real_ip]\ntrusted_proxies = [\"127.0.0.0/8\"]\n",
+        &provider_key("near", &near.url()),
+        &provider_key("far", &far.url()),
+        &model("near", "near", "allowed_cidrs = [\"10.0.0.0/8\"]"),
+        &model("far", "far", "allowed_cidrs = [\"192.0.2.0/24\"]"),
+        &api_key("sk-test", "\"*\"", ""),
+        &api_key("sk-near", "\"near\"", ""),
+    ];
+    let gateway = Gateway::start(&config.concat());
+    let through = |key: &str, from: &str| {
+        gateway.send("POST", "/passthrough/openai/files", key, &[("x-forwarded-for", from)], b"{}")
+    };
+    for (from, asked) in [("10.1.2.3", (1, 0)), ("192.0.2.7", (1, 1))] {
+        through("sk-test", from).expect(200);
+        assert_eq!((near.count(), far.count()), asked, "{from}");
+    }
+    for (key, from) in [("sk-test", "198.51.100.1"), ("sk-near", "192.0.2.7")] {
+        let refused = through(key, from);
+        assert_eq!((refused.status, &refused.error()["code"]), (403, &"ip_restricted".into()));
+        assert!(refused.error_message().contains("\"near\""), "{}", refused.error_message());
+    }
+    gateway.settled();
+}
+
+#[test]
 fn a_caller_without_a_proxy_is_its_own_address() {
     let upstream = Upstream::well();
     let more = model("local", "up", "allowed_cidrs = [\"127.0.0.1\"]")

@@ -78,6 +78,8 @@ pub(super) struct Verdict {
     pub(super) candidate: Candidate,
     pub(super) outcome: AttemptOutcome,
     pub(super) book: Arc<Health>,
+    /// The attempt, where it is over; counted off after it is recorded.
+    pub(super) _over: Option<InFlight>,
 }
 
 impl Drop for Verdict {

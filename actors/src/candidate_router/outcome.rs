@@ -93,7 +93,8 @@ impl CooldownRule {
         if !self.enabled || self.default.is_zero() || !is_triggered {
             return None;
         }
-        let asked = retry_after.filter(|_| self.honor_retry_after);
+        // To be asked again at once is no wait: it would take the target's cooldown away.
+        let asked = retry_after.filter(|asked| self.honor_retry_after && !asked.is_zero());
         Some(asked.map_or(self.default, |asked| asked.min(self.max))).filter(|ttl| !ttl.is_zero())
     }
 }

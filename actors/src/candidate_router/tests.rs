@@ -192,7 +192,7 @@ fn the_rule_decides_whether_and_how_long_a_failure_cools() {
         (rule(), status(429), Some(7), Some((7, "upstream_rate_limited"))),
         (rule(), status(503), Some(9_999), Some((600, "upstream_server_error"))),
         (rule(), status(400), Some(7), None),
-        (rule(), status(429), Some(0), None),
+        (rule(), status(429), Some(0), Some((30, "upstream_rate_limited"))),
         (rule(), AttemptFailure::Timeout, None, Some((30, "request_timeout"))),
         (rule(), AttemptFailure::Transport, None, Some((30, "transport_error"))),
         (rule(), AttemptFailure::Decode, None, Some((30, "upstream_decode_error"))),
@@ -260,9 +260,9 @@ fn the_handle_plans_reports_and_outlives_its_actor() {
         let candidates = router.plan(Arc::clone(&two), RouteContext::default()).await.unwrap();
         let _attempt = candidates[0].begin_anyway();
         router.crash();
-        router.report(&candidates[0], failed(AttemptFailure::Status(500)));
+        router.report(&candidates[0], failed(AttemptFailure::Status(500)), None);
         assert_eq!(ids(router.plan(Arc::clone(&two), RouteContext::default()).await), ["b"]);
-        router.report(&candidates[0], OK);
+        router.report(&candidates[0], OK, None);
         router.crash();
         assert_eq!(ids(router.plan(two, RouteContext::default()).await), ["a", "b"]);
         let counters = router.inspect().await;

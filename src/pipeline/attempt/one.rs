@@ -63,7 +63,7 @@ impl One<'_> {
         if purpose == Purpose::GoOn && direct.prefill() == Prefill::Marked {
             prepared.mark_prefill();
         }
-        let engaged = engage(exchange, call, target, direct, candidate, in_flight).await?;
+        let mut engaged = engage(exchange, call, target, direct, candidate, in_flight).await?;
         let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
         let started = Instant::now();
         exchange.last_attempt(|attempt| attempt.is_sent = true);
@@ -97,7 +97,7 @@ impl One<'_> {
             Ok(answer) => {
                 // A head alone is no answer: whoever relays the stream will tell.
                 if !matches!(&answer, Answer::Stream(events) if events.first_event().is_none()) {
-                    router.report(candidate, AttemptOutcome::Succeeded { latency: took });
+                    router.report(candidate, AttemptOutcome::Succeeded { latency: took }, None);
                 }
                 exchange.engaged = Some(engaged);
                 exchange.price = direct.price;
@@ -111,7 +111,7 @@ impl One<'_> {
                 let error = match (error, clock.overrun()) {
                     (UpstreamError::Late { .. }, Some(limit)) => UpstreamError::Late { after: limit },
                     (error, _) => {
-                        router.report(candidate, failed(&error));
+                        router.report(candidate, failed(&error), engaged.in_flight.take());
                         error
                     }
                 };

@@ -160,7 +160,7 @@ impl Tally {
         let Some(engaged) = &self.exchange.engaged else { return };
         let Some(attempt) = self.exchange.attempts.last() else { return };
         let outcome = AttemptOutcome::Succeeded { latency: attempt.started.elapsed() };
-        self.exchange.worker.actors.router.report(&engaged.candidate, outcome);
+        self.exchange.worker.actors.router.report(&engaged.candidate, outcome, None);
     }
 
     /// Takes leave of a target whose stream broke off: what it delivered is paid for, and another one may go on.

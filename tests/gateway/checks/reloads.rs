@@ -36,7 +36,7 @@ fn a_model_of_the_store_is_checked_as_soon_as_it_is_written() {
         "display_name": "stored", "provider_key": "up", "model_name": "upstream-stored",
         "background_model_check": {
             "enabled": true, "interval_seconds": 3600, "timeout_seconds": 2, "prompt": PROMPT, "max_tokens": 1,
-            "stale_after_seconds": 60,
+            "stale_after_seconds": 7200,
         },
     });
     gateway.admin().put(aisix::config::Kind::Models, "stored", &body).expect(201);

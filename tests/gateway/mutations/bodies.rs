@@ -30,7 +30,7 @@ fn whole(kind: Kind) -> Value {
             },
             "background_model_check": {
                 "enabled": true, "interval_seconds": 60, "timeout_seconds": 7, "prompt": "hi", "max_tokens": 2,
-                "stale_after_seconds": 8, "ignore_statuses": [429],
+                "stale_after_seconds": 80, "ignore_statuses": [429],
             },
         }),
         Kind::ApiKeys => json!({

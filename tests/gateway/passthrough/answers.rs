@@ -35,25 +35,33 @@ fn status_headers_and_body_come_back_unchanged() {
 }
 
 #[test]
-fn a_failure_that_comes_back_cools_the_model_and_what_is_the_callers_own_does_not() {
+fn a_failure_cools_the_model_that_the_body_names_and_what_is_the_callers_own_does_not() {
+    let (named, bare) = (r#"{"model":"m"}"#, "{}");
+    let (well, cools) = (("healthy", None), ("cooldown", Some("upstream_server_error")));
+    let steps = [
+        (bare, 503, well),
+        (bare, 401, well),
+        (named, 401, well),
+        (named, 403, well),
+        (named, 404, well),
+        (named, 503, cools),
+        (named, 404, cools),
+        (named, 401, cools),
+        (bare, 200, cools),
+        (named, 200, well),
+    ];
     let refused = |status| Answer::with_headers(status, &[("retry-after", "60")], "{}");
-    let upstream = Upstream::in_turn([404, 503, 404, 200].map(refused).into());
-    let gateway = gateway_over(&upstream, "");
-    for (status, stands, why) in [
-        (404, "healthy", None),
-        (503, "cooldown", Some("upstream_server_error")),
-        (404, "cooldown", Some("upstream_server_error")),
-        (200, "healthy", None),
-    ] {
-        through(&gateway, "GET", "files", &[], b"").expect(status);
+    let upstream = Upstream::in_turn(steps.map(|(_, status, _)| refused(status)).into());
+    let own = provider_key("up", &upstream.url())
+        + &model("m", "up", "cooldown = { trigger_statuses = [401, 403, 503] }");
+    let gateway = Gateway::start(&(own + &api_key("sk-test", "\"*\"", "")));
+    for (body, status, stands) in steps {
+        through(&gateway, "POST", "files", &[], body.as_bytes()).expect(status);
         let mut page = Connection::open(gateway.metrics_addr());
         page.send(&request_text("GET", "/status/models", "", &[], b""));
         let model = &page.response().expect(200).json()[0];
-        assert_eq!(
-            (model["status"].as_str(), model["status_reason"].as_str()),
-            (Some(stands), why),
-            "{model}"
-        );
+        let seen = (model["status"].as_str().expect("its status"), model["status_reason"].as_str());
+        assert_eq!(seen, stands, "{status} for {body}: {model}");
     }
     gateway.settled();
 }

@@ -97,6 +97,9 @@ fn headers_go_out_but_for_those_of_the_connection_and_of_the_caller() {
         ("x-api-key", "sk-test"),
         ("x-goog-api-key", "sk-test"),
         ("cookie", "session=secret"),
+        ("x-aisix-request-id", "own"),
+        ("x-aisix-routing-tags", "eu"),
+        ("X-AISIX-Routing-Key", "tenant"),
         ("user-agent", "my-sdk/1"),
         ("accept-encoding", "gzip, br"),
         ("openai-beta", "assistants=v2"),
@@ -123,6 +126,8 @@ fn headers_go_out_but_for_those_of_the_connection_and_of_the_caller() {
         ("x-api-key", vec![]),
         ("x-goog-api-key", vec![]),
         ("cookie", vec![]),
+        ("x-aisix-routing-tags", vec![]),
+        ("x-aisix-routing-key", vec![]),
     ] {
         assert_eq!(values(name), kept, "{name}: {received:?}");
     }

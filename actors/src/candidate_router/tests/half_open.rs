@@ -133,6 +133,27 @@ fn a_status_says_what_a_plan_would_take_the_target_for() {
 }
 
 #[test]
+fn a_probe_that_failed_is_held_until_its_report_is_read() {
+    run(async {
+        let health = Arc::new(Health::new());
+        let router = CandidateRouterHandle::new(Arc::clone(&health));
+        let rule = CooldownRule { default: Duration::from_millis(1), ..CooldownRule::default() };
+        let alone = vec![Member::new(target("a", rule), "a".into())];
+        let alone = Arc::new(Group::new("alone".into(), Strategy::Failover, alone));
+        let first = router.plan(alone, RouteContext::default()).await.unwrap()[0].clone();
+        let failure = failed(AttemptFailure::Status(500));
+        health.record(&first, failure, Now::read());
+        thread::sleep(Duration::from_millis(5));
+        let probe = first.begin().expect("half-open");
+        router.report(&first, failure, Some(probe));
+        assert!(first.begin().is_err(), "nobody has read what it came to");
+        let counters = router.inspect().await;
+        assert_eq!((counters.failed, counters.in_flight), (2, 0));
+        assert!(first.begin().is_ok());
+    });
+}
+
+#[test]
 fn eight_threads_never_probe_together() {
     let (health, now) = (cooled(), later(30));
     let (under_way, probes, refusals) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));

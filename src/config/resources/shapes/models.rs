@@ -158,7 +158,7 @@ pub(crate) struct BackgroundCheckShape {
     /// The most tokens of the answer.
     #[schemars(range(min = 1))]
     pub(crate) max_tokens: u32,
-    /// How long a bad answer counts, in seconds.
+    /// How long a bad answer counts, in seconds: more than the interval and the timeout together.
     #[schemars(range(min = 1))]
     pub(crate) stale_after_seconds: u64,
     /// Statuses that say nothing of the model, such as 429.

@@ -182,7 +182,12 @@ fn background_check(
     at_least("interval_seconds", shape.interval_seconds, 5);
     at_least("timeout_seconds", shape.timeout_seconds, 1);
     at_least("max_tokens", shape.max_tokens.into(), 1);
-    at_least("stale_after_seconds", shape.stale_after_seconds, 1);
+    let until_next = shape.interval_seconds.saturating_add(shape.timeout_seconds);
+    if shape.stale_after_seconds <= until_next {
+        let message =
+            format!("expected more than interval_seconds and timeout_seconds together ({until_next})");
+        place.report("background_model_check.stale_after_seconds", message, problems);
+    }
     if shape.prompt.is_empty() {
         place.report("background_model_check.prompt", "must not be empty", problems);
     }

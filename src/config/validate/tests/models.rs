@@ -38,7 +38,12 @@ interval_seconds = 5
 timeout_seconds = 1
 prompt = "hi"
 max_tokens = 1
-stale_after_seconds = 1
+stale_after_seconds = 7
+[[models]]
+display_name = "m4"
+provider_key = "mock"
+model_name = "x"
+background_model_check = { enabled = true, interval_seconds = 60, timeout_seconds = 5, prompt = "hi", max_tokens = 1, stale_after_seconds = 65 }
 "#,
         &[
             "config.toml:20: models[1].context_window: expected 1 or more",
@@ -46,7 +51,7 @@ stale_after_seconds = 1
             "config.toml:24: models[1].background_model_check.timeout_seconds: expected 1 or more",
             "config.toml:25: models[1].background_model_check.prompt: must not be empty",
             "config.toml:26: models[1].background_model_check.max_tokens: expected 1 or more",
-            "config.toml:27: models[1].background_model_check.stale_after_seconds: expected 1 or more",
+            "config.toml:27: models[1].background_model_check.stale_after_seconds: expected more than interval_seconds and timeout_seconds together (4)",
             "config.toml:28: models[1].background_model_check.ignore_statuses[1]: expected a status from 100 to 599",
             r#"config.toml:33: models[2].background_model_check: "timeout_seconds" is required"#,
             r#"config.toml:33: models[2].background_model_check: "prompt" is required"#,
@@ -54,6 +59,7 @@ stale_after_seconds = 1
             r#"config.toml:33: models[2].background_model_check: "stale_after_seconds" is required"#,
             "config.toml:33: models[2].background_model_check.interval_seconds: expected 5 or more",
             "config.toml:38: models[3].background_model_check: this provider answers no conversations",
+            "config.toml:49: models[4].background_model_check.stale_after_seconds: expected more than interval_seconds and timeout_seconds together (65)",
         ],
     );
 }
