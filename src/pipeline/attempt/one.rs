@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use actix_web::http::header::HeaderValue;
 use aisix_actors::candidate_router::{AttemptOutcome, Candidate, InFlight};
 
 use super::{Asked, Purpose, failed};
 use crate::config::snapshot::{Direct, Dispatch, Model};
-use crate::dialect::Call;
 use crate::dialect::prefill::Prefill;
 use crate::error::{Fault, GatewayError, UpstreamError};
 use crate::pipeline::ask::{Answer, Ask};
@@ -22,15 +22,18 @@ use crate::pipeline::prepare::{Prepared, prepare};
 /// What a target is sent, where nothing is lost that must not be.
 fn prepare_for(
     exchange: &Exchange,
-    call: &Call,
+    asked: Asked<'_>,
     direct: &Direct,
     is_strict: bool,
 ) -> Result<Prepared, GatewayError> {
     let capture = exchange.model.as_ref().and_then(|model| model.capture.as_deref());
     let (operation, dialect) = (exchange.endpoint.operation, exchange.endpoint.dialect);
-    let prepared = prepare(operation, dialect, call, direct, capture)?;
+    let mut prepared = prepare(operation, dialect, asked.call, direct, capture)?;
     if is_strict {
         prepared.refuse_loss()?;
+    }
+    if asked.purpose == Purpose::GoOn && direct.prefill() == Prefill::Marked {
+        prepared.mark_prefill();
     }
     Ok(prepared)
 }
@@ -59,10 +62,7 @@ impl One<'_> {
         if count::is_ours(exchange.endpoint, direct) {
             return count::estimate(exchange, call).map(Answer::Whole);
         }
-        let mut prepared = prepare_for(exchange, call, direct, model.is_strict || target.is_strict)?;
-        if purpose == Purpose::GoOn && direct.prefill() == Prefill::Marked {
-            prepared.mark_prefill();
-        }
+        let prepared = prepare_for(exchange, asked, direct, model.is_strict || target.is_strict)?;
         let mut engaged = engage(exchange, call, target, direct, candidate, in_flight).await?;
         let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
         let started = Instant::now();
@@ -80,18 +80,10 @@ impl One<'_> {
             counted: Cell::default(),
         };
         let mut outcome = ask.run().await;
-        let provider_request_id = ask.provider_request_id.take();
-        let counted = ask.counted.take();
+        let (provider_request_id, counted) = (ask.provider_request_id.take(), ask.counted.take());
         let took = started.elapsed();
         exchange.upstream_time += took;
-        exchange.last_attempt(|attempt| {
-            attempt.provider_request_id = provider_request_id;
-            if let Ok(Answer::Whole(reply)) = &mut outcome {
-                attempt.took = Some(took);
-                attempt.provider_model = reply.model.take();
-                attempt.finish_reason = reply.finish_reason;
-            }
-        });
+        note(exchange, provider_request_id, took, &mut outcome);
         let router = &exchange.worker.actors.router;
         match outcome {
             Ok(answer) => {
@@ -120,4 +112,21 @@ impl One<'_> {
             }
         }
     }
+}
+
+/// Takes note of who answered, and how soon.
+fn note(
+    exchange: &mut Exchange,
+    provider_request_id: Option<HeaderValue>,
+    took: Duration,
+    outcome: &mut Result<Answer, UpstreamError>,
+) {
+    exchange.last_attempt(|attempt| {
+        attempt.provider_request_id = provider_request_id;
+        if let Ok(Answer::Whole(reply)) = outcome {
+            attempt.took = Some(took);
+            attempt.provider_model = reply.model.take();
+            attempt.finish_reason = reply.finish_reason;
+        }
+    });
 }
