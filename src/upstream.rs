@@ -27,7 +27,7 @@ use smallvec::SmallVec;
 use crate::config::settings::Settings;
 use crate::config::snapshot::{DefaultHeaders, Snapshot};
 use crate::envelope::{JSON, REQUEST_ID};
-use crate::error::UpstreamError;
+use crate::error::{UpstreamError, UpstreamRefusal};
 use crate::providers::{Auth, Provider};
 
 mod connector;
@@ -436,11 +436,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     wait_of(headers.get(RETRY_AFTER)?.to_str().ok()?.trim())
 }
 
-/// The value of `Retry-After`, which is seconds or an HTTP date.
+/// The value of `Retry-After`, which is seconds or an HTTP date, as far as it is believed.
 fn wait_of(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).unwrap_or_default(),
+    };
+    Some(wait.min(UpstreamRefusal::LONGEST_WAIT))
 }

@@ -152,16 +152,20 @@ impl Snapshot {
         )
     }
 
-    /// What is not wrong and still serves nobody.
+    /// What is not wrong and still serves nobody, or does not do what it says.
     #[must_use]
-    pub fn warnings(&self) -> Vec<&'static str> {
+    pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.models.is_empty() {
-            warnings.push("no model is declared: every request will be answered 404");
+            warnings.push("no model is declared: every request will be answered 404".to_owned());
         }
         if self.api_keys.is_empty() {
-            warnings.push("no API key is declared: every request will be answered 401");
+            warnings.push("no API key is declared: every request will be answered 401".to_owned());
         }
+        let idle = self.models().filter_map(|model| Some((model, model.why_nobody_goes_on()?)));
+        warnings.extend(idle.map(|(model, why)| {
+            format!("the model {:?} has mid_stream = \"continue\", but {why}", model.name)
+        }));
         warnings
     }
 

@@ -30,6 +30,9 @@ pub struct UpstreamRefusal {
 }
 
 impl UpstreamRefusal {
+    /// The longest wait that is believed of a provider, and told to callers.
+    pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
     /// What the caller gets for the provider's status: 4xx as it is, everything else 502.
     #[must_use]
     pub fn caller_status(&self) -> u16 {

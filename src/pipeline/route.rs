@@ -64,8 +64,9 @@ impl Wish<'_> {
     /// # Errors
     /// 400 when no target has the tags, 403 when the caller's address may use none of those that have.
     pub fn narrow(&self, model: &Model, routing: &Routing) -> Result<Narrowed, GatewayError> {
-        let wanted = self.headers.get(TAGS).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let tagged = tagged(&model.group, wanted.as_deref())?;
+        // A list may be spread over several headers of the name (RFC 9110, §5.3).
+        let wanted = self.headers.get_all(TAGS).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let tagged = tagged(&model.group, &wanted.collect::<Vec<_>>())?;
         let members = &routing.members;
         let mut admitting = tagged.clone();
         if members.iter().any(|member| !member.allowed_cidrs.is_empty()) {
@@ -94,7 +95,7 @@ impl Wish<'_> {
 }
 
 /// The targets with one of the tags that are asked for, separated by commas.
-fn tagged(group: &Group, wanted: Option<&str>) -> Result<Eligible, RequestError> {
+fn tagged(group: &Group, lists: &[Cow<'_, str>]) -> Result<Eligible, RequestError> {
     let members = &group.members;
     if members.iter().all(|member| member.tags.is_empty()) {
         return Ok(Eligible::All);
@@ -103,7 +104,7 @@ fn tagged(group: &Group, wanted: Option<&str>) -> Result<Eligible, RequestError>
         Eligible::All.only(members.len(), |index| members[index].tags.iter().any(|tag| is_wanted(tag)))
     };
     let wanted: Vec<&str> =
-        wanted.unwrap_or_default().split(',').map(str::trim).filter(|tag| !tag.is_empty()).collect();
+        lists.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|tag| !tag.is_empty()).collect();
     let usual = with(&|tag| tag == DEFAULT_TAG);
     if wanted.is_empty() {
         return Ok(if usual.is_empty() { Eligible::All } else { usual });

@@ -16,7 +16,7 @@ const PROMPT: &str = "are you well?";
 fn checked(name: &str, timeout: u64, more: &str) -> String {
     let check = format!(
         "enabled = true, interval_seconds = 5, timeout_seconds = {timeout}, prompt = \"{PROMPT}\", max_tokens = 3, \
-         stale_after_seconds = 60{more}"
+         stale_after_seconds = 600{more}"
     );
     model(name, "up", &format!("retries = 0\nbackground_model_check = {{ {check} }}"))
 }

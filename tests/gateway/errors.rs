@@ -232,6 +232,8 @@ fn the_providers_retry_after_gets_out_for_429_only() {
     let cases = [
         (429, "12".to_owned(), Some(12..=12)),
         (429, date(30), Some(28..=30)),
+        (429, date(1 << 30), Some(86_400..=86_400)),
+        (429, u64::MAX.to_string(), Some(86_400..=86_400)),
         (429, "soon".to_owned(), None),
         (400, "12".to_owned(), None),
         (500, "12".to_owned(), None),

@@ -51,6 +51,9 @@ fn a_request_goes_to_targets_with_one_of_its_tags() {
         let headers: Vec<(&str, &str)> = wanted.map(|wanted| (tags, wanted)).into_iter().collect();
         assert_eq!(served(&gateway, &headers), served_by, "{wanted:?}");
     }
+    for lists in [["mars", "us"], ["us", "mars"], ["", "mars, us"]] {
+        assert_eq!(served(&gateway, &lists.map(|list| (tags, list))), "b", "{lists:?}");
+    }
     let refusal = ask(&gateway, &[(tags, "mars")]).expect(400);
     assert_eq!(refusal.error_type(), "invalid_request_error");
     let asked = upstream.received();

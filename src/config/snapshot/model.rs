@@ -57,6 +57,25 @@ impl Model {
         let is_inside = |address| self.allowed_cidrs.iter().any(|network| network.contains(address));
         self.allowed_cidrs.is_empty() || address.is_some_and(is_inside)
     }
+
+    /// Why no target can go on with a stream that breaks off, where the model says that one should; and what helps.
+    pub(super) fn why_nobody_goes_on(&self) -> Option<&'static str> {
+        let Dispatch::Routing(routing) = &self.dispatch else { return None };
+        let goes_on = |member: &Arc<Model>| matches!(&member.dispatch, Dispatch::Direct(direct) if direct.prefill() != Prefill::Never);
+        if routing.mid_stream != MidStream::Continue {
+            None
+        } else if routing.members.len() < 2 {
+            Some("its only target cannot take its own place: add another target")
+        } else if self.group.max_fallbacks == Some(0) {
+            Some("it asks no target after the first: let max_fallbacks be 1 or more")
+        } else if !routing.members.iter().any(goes_on) {
+            Some(
+                "no target goes on with an answer that has begun: write prefill = true in one that can, or add one",
+            )
+        } else {
+            None
+        }
+    }
 }
 
 /// How a model serves a request.

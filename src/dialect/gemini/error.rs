@@ -102,5 +102,5 @@ fn retry_after(details: &str) -> Option<Duration> {
     let (seconds, rest) = delay.strip_suffix('s').map(|bare| bare.split_once('.').unwrap_or((bare, "")))?;
     let seconds = u64::from(seconds.parse::<u32>().ok()?);
     let has_more = rest.bytes().any(|byte| byte != b'0');
-    Some(Duration::from_secs(seconds + u64::from(has_more)))
+    Some(Duration::from_secs(seconds + u64::from(has_more)).min(UpstreamRefusal::LONGEST_WAIT))
 }

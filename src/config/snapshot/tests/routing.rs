@@ -62,6 +62,45 @@ fn what_is_said_of_routing_is_kept() {
 }
 
 #[test]
+fn a_model_whose_streams_nobody_can_go_on_with_is_warned_of() {
+    let key = "[[provider_keys]]\ndisplay_name = \"o\"\nprovider = \"openai\"\napi_key = \"k\"\n";
+    let plain = |name: &str, more: &str| model(name, "m").replace("\"mock\"", "\"o\"") + more;
+    let models = key.to_owned()
+        + &model("m", "m")
+        + &plain("o1", "")
+        + &plain("o2", "")
+        + &plain("told", "prefill = true\n")
+        + "[[api_keys]]\ndisplay_name = \"k\"\nkey = \"sk\"\nallowed_models = []\n";
+    let alone = Some("add another target");
+    let none = Some("write prefill = true in one that can");
+    for (targets, more, help) in [
+        (&["o1", "m"][..], "", None),
+        (&["m", "o1"], "", None),
+        (&["o1", "told"], "", None),
+        (&["o1", "o2"], "", none),
+        (&["m"], "", alone),
+        (&["o1"], "", alone),
+        (&["o1", "m"], "max_fallbacks = 0\n", Some("let max_fallbacks be 1 or more")),
+    ] {
+        let targets: Vec<_> = targets.iter().map(|name| format!("{{ model = \"{name}\" }}")).collect();
+        let targets = targets.join(", ");
+        let group = |mid_stream: &str| {
+            format!(
+                "[[models]]\ndisplay_name = \"r\"\n[models.routing]\ntargets = [{targets}]\n\
+                 mid_stream = \"{mid_stream}\"\n{more}"
+            )
+        };
+        let warnings = |mid_stream| snapshot(&(models.clone() + &group(mid_stream))).warnings();
+        assert!(warnings("error").is_empty(), "{targets}");
+        let warned = warnings("continue");
+        assert_eq!(warned.len(), usize::from(help.is_some()), "{targets}: {warned:?}");
+        if let (Some(warning), Some(help)) = (warned.first(), help) {
+            assert!(warning.contains("\"r\"") && warning.contains(help), "{warning}");
+        }
+    }
+}
+
+#[test]
 fn a_model_admits_those_in_its_networks_and_without_any_everybody() {
     let text = model("n", "m") + "allowed_cidrs = [\"10.0.0.0/8\", \" ::1 \"]\n";
     let snapshot = snapshot(&(model("a", "m") + &text));

@@ -318,3 +318,13 @@ fn errors_say_what_google_said() {
         }
     }
 }
+
+#[test]
+fn no_wait_is_longer_than_a_day() {
+    for (delay, seconds) in [("1.5s", 2), ("86400s", 86_400), ("86400.1s", 86_400), ("4294967295s", 86_400)] {
+        let details = json!([{ "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay }]);
+        let body = json!({ "error": { "code": 429, "message": "slowly", "details": details } }).to_string();
+        let waits = read_error(429, body.as_bytes()).retry_after;
+        assert_eq!(waits, Some(std::time::Duration::from_secs(seconds)), "{delay}");
+    }
+}
