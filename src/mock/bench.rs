@@ -24,19 +24,27 @@ pub(super) const NAME: &str = "bench";
 const REQUEST: &str = r#"{"model":"words-19","messages":[{"role":"user","content":"bench"}]"#;
 
 /// The unstreamed answer.
-static COMPLETION: LazyLock<Bytes> = LazyLock::new(|| match prepare(false).body {
+static COMPLETION: LazyLock<Bytes> = LazyLock::new(|| match prepare("").body {
     MockBody::Full(body) => body,
     MockBody::Stream(_) | MockBody::Stall | MockBody::Reset => Bytes::new(),
 });
 
 /// The events of the streamed answer.
-static EVENTS: LazyLock<Vec<Bytes>> = LazyLock::new(|| match prepare(true).body {
-    MockBody::Stream(frames) => frames.into_iter().map(|frame| frame.bytes).collect(),
-    MockBody::Full(_) | MockBody::Stall | MockBody::Reset => Vec::new(),
-});
+static EVENTS: LazyLock<Vec<Bytes>> = LazyLock::new(|| events(r#","stream":true"#));
 
-fn prepare(stream: bool) -> MockReply {
-    let body = format!("{REQUEST},\"stream\":{stream}}}");
+/// The same for those who ask what was counted, as a gateway does.
+static COUNTED_EVENTS: LazyLock<Vec<Bytes>> =
+    LazyLock::new(|| events(r#","stream":true,"stream_options":{"include_usage":true}"#));
+
+fn events(more: &str) -> Vec<Bytes> {
+    match prepare(more).body {
+        MockBody::Stream(frames) => frames.into_iter().map(|frame| frame.bytes).collect(),
+        MockBody::Full(_) | MockBody::Stall | MockBody::Reset => Vec::new(),
+    }
+}
+
+fn prepare(more: &str) -> MockReply {
+    let body = format!("{REQUEST}{more}}}");
     let request = Request::read(body.as_bytes()).map_err(Failure::from);
     let draft = request.and_then(|request| chat::draft(&request, body.as_bytes(), &Hints::default()));
     draft.map_or_else(|failure| failure.reply(CHAT), |draft| draft.reply(CHAT))
@@ -52,12 +60,13 @@ pub(super) fn reply(body: &[u8], hints: &Hints) -> MockReply {
     if !has_member(body, b"\"stream\"", b"true") {
         return MockReply::full(200, COMPLETION.clone());
     }
+    let events = if has_member(body, b"\"include_usage\"", b"true") { &COUNTED_EVENTS } else { &EVENTS };
     let frame =
         |bytes: &Bytes| MockFrame { delay: hints.chunk_gap, bytes: bytes.clone(), then: Then::Continue };
     MockReply {
         status: 200,
         headers: vec![("content-type", EVENT_STREAM.into())],
-        body: MockBody::Stream(EVENTS.iter().map(frame).collect()),
+        body: MockBody::Stream(events.iter().map(frame).collect()),
     }
 }
 
@@ -91,6 +100,13 @@ mod tests {
         };
         assert_eq!(frames.len(), 22);
         assert_eq!(frames[21].bytes, "data: [DONE]\n\n");
+        let counted = br#"{"model":"bench","stream":true,"stream_options":{"include_usage":true}}"#;
+        let MockBody::Stream(frames) = reply(counted, &Hints::default()).body else { panic!("not a stream") };
+        assert_eq!(frames.len(), 23);
+        assert!(
+            frames[21].bytes.windows(16).any(|part| part == b"\"prompt_tokens\":"),
+            "counted before its end"
+        );
         let MockBody::Full(body) = reply(br#"{"model":"bench"}"#, &Hints::default()).body else {
             panic!("no body")
         };
