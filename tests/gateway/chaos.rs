@@ -25,6 +25,8 @@ use caller::{Asking, Seen};
 use provider::Diary;
 use world::World;
 
+/// The first seed where nobody asks for another: a run is the same every time, but for what threads do to each other.
+const FIRST_SEED: u64 = 1;
 /// Rounds where nobody says how many.
 const ROUNDS: u64 = 12;
 /// Requests of a round.
@@ -54,7 +56,7 @@ struct Fates {
     reason = "a failure is of use only with its seed, and the figures are for the record"
 )]
 fn every_request_has_one_end_whatever_happens() {
-    let first = number("AISIX_TEST_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..1 << 40));
+    let first = number("AISIX_TEST_CHAOS_SEED").unwrap_or(FIRST_SEED);
     let mut fates = Fates::default();
     for seed in first..first + number("AISIX_TEST_CHAOS").unwrap_or(ROUNDS) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| round(seed, &mut fates))) {
