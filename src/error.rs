@@ -210,6 +210,11 @@ pub enum BudgetError {
         #[error(not(source))]
         budget: std::sync::Arc<Budget>,
     },
+    /// Charges cannot be written down, and the configuration would rather refuse than forget them.
+    #[display(
+        "the gateway cannot record what requests cost at the moment, and a budget needs it to; try again later"
+    )]
+    Unkept,
 }
 
 fn describe(refusal: &BudgetExceeded) -> String {

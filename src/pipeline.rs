@@ -44,6 +44,7 @@ pub(crate) mod reserve;
 pub(crate) mod retry;
 pub(crate) mod route;
 pub mod screen;
+mod take;
 mod tunnel;
 
 use ask::Answer;

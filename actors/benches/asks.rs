@@ -87,6 +87,7 @@ fn budget(id: &str) -> Arc<Budget> {
         timezone: TimeZone::UTC,
         hard_stop: true,
         alert_at: vec![0.8],
+        worst_case: false,
     })
 }
 

@@ -8,29 +8,33 @@
 mod account;
 mod book;
 mod budget;
+mod journal;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, Message, MessageResult};
 
-pub use book::{BudgetHold, Budgets, ChargeEntry, Journal, Ledger, LedgerCounters, NoJournal};
-pub use budget::{Budget, BudgetExceeded, BudgetScope, Period, Spend, TimeZone, timezone};
+pub use book::{BudgetHold, Budgets, Ledger, LedgerCounters};
+pub use budget::{
+    Budget, BudgetExceeded, BudgetScope, Estimate, HoldRefused, Period, Spend, TimeZone, Window, timezone,
+};
+pub use journal::{Batch, ChargeEntry, ChargeSum, Journal, NoJournal};
 
 use crate::types::{MicroUsd, Now};
 use crate::worker::{Local, MAILBOX, crashable};
 
 // ── messages ─────────────────────────────────────────────────────────────────────────────────────
 
-/// Sets an estimate aside in all budgets: a hold, or the tightest budget that is used up.
+/// Sets an estimate aside in all budgets: a hold, or why there is none.
 #[derive(Debug, Clone)]
 struct Hold {
     budgets: Budgets,
-    estimate: MicroUsd,
+    estimate: Estimate,
 }
 
 impl Message for Hold {
-    type Result = Result<BudgetHold, BudgetExceeded>;
+    type Result = Result<BudgetHold, HoldRefused>;
 }
 
 /// Closes a hold as recorded in it: charged or given back.
@@ -77,8 +81,13 @@ impl BudgetLedgerHandle {
     /// Holds an estimate in all budgets as one step.
     ///
     /// # Errors
-    /// The tightest budget of those that are used up; nothing is held then.
-    pub async fn hold(&self, budgets: Budgets, estimate: MicroUsd) -> Result<BudgetHold, BudgetExceeded> {
+    /// The tightest budget of those that are used up, or that charges cannot be kept; nothing is held then.
+    pub async fn hold(
+        &self,
+        budgets: Budgets,
+        estimate: impl Into<Estimate>,
+    ) -> Result<BudgetHold, HoldRefused> {
+        let estimate = estimate.into();
         let ask = self.actor.ask(Hold { budgets: budgets.clone(), estimate });
         match ask.await {
             Ok(outcome) => outcome,
@@ -139,7 +148,7 @@ impl Actor for BudgetLedger {
 }
 
 impl Handler<Hold> for BudgetLedger {
-    type Result = Result<BudgetHold, BudgetExceeded>;
+    type Result = Result<BudgetHold, HoldRefused>;
 
     fn handle(&mut self, ask: Hold, _: &mut Self::Context) -> Self::Result {
         self.book.hold(&ask.budgets, ask.estimate, Now::read())

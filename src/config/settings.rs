@@ -7,6 +7,7 @@
 mod edge;
 mod observability;
 mod rewrite;
+mod shared;
 mod tables;
 mod upstream;
 
@@ -21,10 +22,8 @@ pub use self::{
         UsageTarget,
     },
     rewrite::{UrlRewrite, rewritten},
-    tables::{
-        Admin, Backend, Budget, Cache, Downstream, Presets, Proxy, RateLimit, RequestId, Shutdown, Store,
-        Unpriced,
-    },
+    shared::{Backend, Budget, Cache, LimitFailure, RateLimit, Redis, RedisMode, RedisTls, Verdict},
+    tables::{Admin, Downstream, Presets, Proxy, RequestId, Shutdown, Store},
     upstream::{TcpKeepalive, Tls, Upstream},
 };
 use super::{
@@ -35,7 +34,7 @@ use super::{
 };
 
 /// The tables of settings, as the file and environment overrides spell them.
-pub(super) const TABLES: [&str; 11] = [
+pub(super) const TABLES: [&str; 12] = [
     "proxy",
     "admin",
     "store",
@@ -45,6 +44,7 @@ pub(super) const TABLES: [&str; 11] = [
     "cache",
     "ratelimit",
     "budget",
+    "redis",
     "shutdown",
     "presets",
 ];
@@ -78,6 +78,8 @@ pub struct Settings {
     pub ratelimit: RateLimit,
     /// What budgets do where they cannot know.
     pub budget: Budget,
+    /// The Redis of what several gateways share.
+    pub redis: Option<Redis>,
     /// How the process ends.
     pub shutdown: Shutdown,
     /// Providers that the environment switches on.
@@ -98,6 +100,7 @@ impl Settings {
         settings.check_admin(place, problems);
         settings.check_metrics(place, problems);
         settings.check_sizes(place, problems);
+        settings.check_shared(place, problems);
         settings.observability.check(place, problems);
         (problems.len() == found).then_some(settings)
     }
@@ -138,6 +141,9 @@ impl Settings {
             ),
             ("downstream.idle_timeout_secs", self.downstream.idle_timeout() != new.downstream.idle_timeout()),
             ("cache", self.cache != new.cache),
+            ("ratelimit", self.ratelimit != new.ratelimit),
+            ("budget", !self.budget.is_fixed_like(&new.budget)),
+            ("redis", self.redis != new.redis),
         ];
         fixed.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }

@@ -158,7 +158,7 @@ fn an_override_without_a_meaning_is_a_problem_that_names_the_right_variable() {
         report.lines().collect::<Vec<_>>(),
         [
             r#"environment: AISIX_PROXI__ADDR: no table of settings is called "proxi" (did you mean AISIX_PROXY__ADDR?)"#,
-            r#"environment: AISIX_MODELS__0__RETRIES: no table of settings is called "models"; known: proxy, admin, store, observability, upstream, downstream, cache, ratelimit, budget, shutdown, presets"#,
+            r#"environment: AISIX_MODELS__0__RETRIES: no table of settings is called "models"; known: proxy, admin, store, observability, upstream, downstream, cache, ratelimit, budget, redis, shutdown, presets"#,
             r#"environment: AISIX_PROXY__ADR: no setting is called "adr" (did you mean AISIX_PROXY__ADDR?)"#,
             "environment: AISIX_PROXY__WORKERS: expected a whole number from 1, found a string",
             r#"environment: AISIX_UPSTREAM__TSL__VERIFY: no setting is called "tsl" (did you mean AISIX_UPSTREAM__TLS__VERIFY?)"#,

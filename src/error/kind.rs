@@ -64,6 +64,8 @@ kinds! {
     BudgetExceeded: 429, "billing_error", Some("budget_exceeded");
     /// A model without a price under a hard budget.
     Unpriced: 429, "billing_error", Some("model_unpriced");
+    /// Charges cannot be recorded under a hard budget.
+    Unkept: 429, "billing_error", Some("budget_unavailable");
     /// A guardrail.
     ContentFilter: 422, "content_filter", None;
     /// The provider refused.
@@ -111,6 +113,9 @@ impl Kind {
 /// When to come back, where nothing better is known of an unavailable group (decision 3), in seconds.
 const UNAVAILABLE_RETRY_SECS: u64 = 30;
 
+/// When to come back while charges cannot be recorded: as often as the journal tries again.
+const UNKEPT_RETRY_SECS: u64 = 1;
+
 impl GatewayError {
     /// The row of the table.
     #[must_use]
@@ -140,6 +145,7 @@ impl GatewayError {
             Self::Limit(_) => Kind::RateLimitExceeded,
             Self::Budget(BudgetError::Exceeded(_)) => Kind::BudgetExceeded,
             Self::Budget(BudgetError::Unpriced { .. }) => Kind::Unpriced,
+            Self::Budget(BudgetError::Unkept) => Kind::Unkept,
             Self::Policy(_) => Kind::ContentFilter,
             Self::Upstream(error) => error.kind(),
             Self::Fault(fault) => match fault {
@@ -175,6 +181,7 @@ impl GatewayError {
             Self::Access(AccessError::Throttled { retry_after }) => Some(whole_secs(*retry_after)),
             Self::Limit(refusal) => refusal.0.retry_after.map(whole_secs),
             Self::Budget(BudgetError::Exceeded(refusal)) => refusal.retry_after.map(whole_secs),
+            Self::Budget(BudgetError::Unkept) => Some(UNKEPT_RETRY_SECS),
             Self::Upstream(UpstreamError::Refused(refusal)) if refusal.status == Some(429) => {
                 refusal.retry_after.map(whole_secs)
             }

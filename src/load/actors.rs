@@ -99,6 +99,7 @@ impl Request {
                 timezone: TimeZone::UTC,
                 hard_stop: true,
                 alert_at: Vec::new(),
+                worst_case: false,
             }),
             scopes: [scope("caller", Layer::ApiKey), scope("model:demo", Layer::Model)],
             group: Arc::new(Group::new(

@@ -51,6 +51,7 @@ pub(super) fn stages_of(kind: Kind) -> &'static [Stage] {
         | Kind::RateLimitExceeded
         | Kind::BudgetExceeded
         | Kind::Unpriced
+        | Kind::Unkept
         | Kind::ContentFilter
         | Kind::UpstreamError
         | Kind::UpstreamInBandError

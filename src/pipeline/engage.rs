@@ -1,16 +1,16 @@
 //! Engage: what one attempt needs, taken so that a refusal of the last takes nothing from the ones before.
 
+use aisix_actors::budget_ledger::Estimate;
 use aisix_actors::candidate_router::{Candidate, InFlight};
 use aisix_actors::provider_pool::LeaseRefused;
-use aisix_actors::types::MicroUsd;
-use smallvec::SmallVec;
 
 use super::exchange::{Engaged, Exchange};
-use super::reserve::{held_cost, refuse_unpriced};
+use super::reserve::estimate;
+use super::take::{Claim, Taken, take};
 use crate::config::snapshot::{Direct, Model};
 use crate::dialect::Call;
 use crate::endpoints::Answer;
-use crate::error::{BudgetError, Fault, GatewayError, LimitRefusal};
+use crate::error::{Fault, GatewayError};
 
 /// Takes a credential and a connection slot, and the target's own budgets and limits.
 ///
@@ -33,25 +33,19 @@ pub async fn engage(
     })?;
     // The model that the caller named has had its own taken already.
     let is_routed = exchange.model.as_ref().is_some_and(|named| named.model.id != target.id);
-    let own: &[_] = if is_routed { &target.budgets } else { &[] };
-    let budgets: SmallVec<[_; 4]> = direct.provider_key_budgets.iter().chain(own).cloned().collect();
-    let mut hold = None;
-    if !budgets.is_empty() {
-        let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
-        let estimate = match is_tunnel {
-            true => Some(MicroUsd(0)),
-            false => direct.price.as_ref().map(|price| held_cost(call, price)),
-        };
-        refuse_unpriced(exchange, call, &budgets, estimate)?;
-        let held = actors.ledger.hold(budgets, estimate.unwrap_or_default()).await;
-        hold = Some(held.map_err(|refusal| BudgetError::Exceeded(Box::new(refusal)))?);
-    }
-    let mut limits = None;
-    if let Some(scope) = target.rate_limit.as_ref().filter(|_| is_routed) {
-        let scopes = SmallVec::from_iter([scope.clone()]);
-        limits = Some(actors.limiter.acquire(scopes, call.held_tokens()).await.map_err(LimitRefusal)?);
-    }
+    let claim = if is_routed { claim(exchange, call, target, direct) } else { Claim::default() };
+    let Taken { hold, permit } = take(exchange, call, claim).await?;
     let key = direct.key.clone();
     let in_flight = Some(in_flight);
-    Ok(Engaged { limits, budgets: hold, lease, key, in_flight, candidate: candidate.clone() })
+    Ok(Engaged { limits: permit, budgets: hold, lease, key, in_flight, candidate: candidate.clone() })
+}
+
+/// What an attempt at a target of a routing model falls under by itself.
+fn claim(exchange: &Exchange, call: &Call, target: &Model, direct: &Direct) -> Claim {
+    let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
+    Claim {
+        budgets: direct.provider_key_budgets.iter().chain(&target.budgets).cloned().collect(),
+        scopes: target.rate_limit.iter().cloned().collect(),
+        estimate: if is_tunnel { Some(Estimate::default()) } else { estimate(call, target) },
+    }
 }

@@ -1,24 +1,19 @@
 //! Reserve: a plan of candidates, then money, then limits. What a later one refuses takes nothing from an earlier one.
 //!
-//! The order is that of the specification: an unavailable group costs no slot, a refused budget takes no limit. Money
-//! comes first because a hold of the ledger is undone without a trace.
-
-use std::sync::Arc;
+//! The order is that of the specification: an unavailable group costs no slot, a refused budget takes no limit.
 
 use actix_web::http::header::HeaderMap;
-use aisix_actors::budget_ledger::Budget;
+use aisix_actors::budget_ledger::Estimate;
 use aisix_actors::candidate_router::Candidates;
-use aisix_actors::types::MicroUsd;
-use smallvec::SmallVec;
 
 use super::exchange::Exchange;
 use super::route::Wish;
+use super::take::{Claim, Taken, take};
 use crate::config::price::Price;
-use crate::config::settings::Unpriced;
 use crate::config::snapshot::{ApiKey, Dispatch, Model};
 use crate::dialect::Call;
 use crate::endpoints::{Answer, Endpoint};
-use crate::error::{BudgetError, Fault, GatewayError, LimitRefusal};
+use crate::error::{Fault, GatewayError};
 use crate::providers;
 
 /// Plans the candidates and takes the holds of the caller and the model that it named.
@@ -40,18 +35,17 @@ pub async fn reserve(
     let planned = exchange.worker.actors.router.plan(model.group.clone(), context).await;
     let candidates = planned
         .map_err(|out| Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after })?;
-    hold(exchange, caller, call, model).await?;
     let is_named = exchange.is_model_named;
-    let scopes: SmallVec<[_; 2]> =
+    let scopes =
         caller.rate_limit.iter().chain(model.rate_limit.iter().filter(|_| is_named)).cloned().collect();
-    if !scopes.is_empty() {
-        let permit = exchange.worker.actors.limiter.acquire(scopes, call.held_tokens()).await;
-        exchange.limits = Some(permit.map_err(LimitRefusal)?);
-    }
+    let claim = Claim { scopes, ..money(exchange, caller, call, model) };
+    let Taken { hold, permit } = take(exchange, call, claim).await?;
+    exchange.budgets = hold;
+    exchange.limits = permit;
     Ok(candidates)
 }
 
-/// Holds what the call may cost in the budgets of the caller and of the model that it named.
+/// Holds anew what the call may cost, in the budgets of the caller and of the model that it named.
 ///
 /// # Errors
 /// 429 when a budget refuses.
@@ -61,39 +55,23 @@ pub async fn hold(
     call: &Call,
     model: &Model,
 ) -> Result<(), GatewayError> {
-    let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
-    let is_named = exchange.is_model_named;
-    let model_budgets = model.budgets.iter().filter(|_| is_named);
-    let budgets: SmallVec<[_; 4]> = caller.budgets.iter().chain(model_budgets).cloned().collect();
-    if !budgets.is_empty() {
-        // What a tunnel carries costs what nobody here can know: a budget that is used up refuses it, no more.
-        let estimate = if is_tunnel { Some(MicroUsd(0)) } else { estimate(call, model) };
-        refuse_unpriced(exchange, call, &budgets, estimate)?;
-        let hold = exchange.worker.actors.ledger.hold(budgets, estimate.unwrap_or_default()).await;
-        exchange.budgets = Some(hold.map_err(|refusal| BudgetError::Exceeded(Box::new(refusal)))?);
-    }
+    exchange.budgets = take(exchange, call, money(exchange, caller, call, model)).await?.hold;
     Ok(())
 }
 
-/// Refuses a call whose cost nobody can know where a hard budget applies, unless the operator allows it.
-///
-/// # Errors
-/// 429 naming the budget.
-pub fn refuse_unpriced(
-    exchange: &Exchange,
-    call: &Call,
-    budgets: &[Arc<Budget>],
-    estimate: Option<MicroUsd>,
-) -> Result<(), GatewayError> {
-    if estimate.is_some() || exchange.snapshot.settings.budget.unpriced == Unpriced::Allow {
-        return Ok(());
-    }
-    match budgets.iter().find(|budget| budget.hard_stop) {
-        None => Ok(()),
-        Some(budget) => {
-            Err(BudgetError::Unpriced { model: call.model.clone(), budget: budget.clone() }.into())
-        }
-    }
+/// What the call may cost, and the budgets that pay for it whoever serves it. The provider key of a direct model is
+/// known by now; those of a routing model's targets pay for their attempts.
+fn money(exchange: &Exchange, caller: &ApiKey, call: &Call, model: &Model) -> Claim {
+    let named = model.budgets.iter().filter(|_| exchange.is_model_named);
+    let of_key: &[_] = match &model.dispatch {
+        Dispatch::Direct(direct) => &direct.provider_key_budgets,
+        Dispatch::Routing(_) => &[],
+    };
+    let budgets = caller.budgets.iter().chain(named).chain(of_key).cloned().collect();
+    // What a tunnel carries costs what nobody here can know: a budget that is used up refuses it, no more.
+    let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
+    let estimate = if is_tunnel { Some(Estimate::default()) } else { estimate(call, model) };
+    Claim { budgets, estimate, ..Claim::default() }
 }
 
 /// A provider of the model, when none of its providers can answer this endpoint.
@@ -115,18 +93,20 @@ pub fn mute_provider(endpoint: &Endpoint, model: &Model) -> Option<&'static str>
 }
 
 /// What the call may cost at the dearest target; `None` when a target has no price.
-fn estimate(call: &Call, model: &Model) -> Option<MicroUsd> {
+pub fn estimate(call: &Call, model: &Model) -> Option<Estimate> {
     match &model.dispatch {
         Dispatch::Direct(direct) => direct.price.as_ref().map(|price| held_cost(call, price)),
-        Dispatch::Routing(routing) => routing
-            .members
-            .iter()
-            .map(|member| estimate(call, member))
-            .try_fold(MicroUsd(0), |dearest, cost| cost.map(|cost| MicroUsd(cost.0.max(dearest.0)))),
+        Dispatch::Routing(routing) => {
+            let mut costs = routing.members.iter().map(|member| estimate(call, member));
+            costs.try_fold(Estimate::default(), |dearest, cost| {
+                let cost = cost?;
+                Some(Estimate { likely: cost.likely.max(dearest.likely), most: cost.most.max(dearest.most) })
+            })
+        }
     }
 }
 
 /// What the call may cost at one target.
-pub fn held_cost(call: &Call, price: &Price) -> MicroUsd {
-    price.cost(call.prompt_tokens, call.held_output_tokens(), 0, 0)
+fn held_cost(call: &Call, price: &Price) -> Estimate {
+    price.cost(call.prompt_tokens, call.held_output_tokens(), 0, 0).into()
 }

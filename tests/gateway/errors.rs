@@ -28,6 +28,7 @@ fn specified(kind: Kind) -> (u16, &'static str, Option<&'static str>) {
         Kind::RateLimitExceeded => (429, "rate_limit_exceeded", None),
         Kind::BudgetExceeded => (429, "billing_error", Some("budget_exceeded")),
         Kind::Unpriced => (429, "billing_error", Some("model_unpriced")),
+        Kind::Unkept => (429, "billing_error", Some("budget_unavailable")),
         Kind::ContentFilter => (422, "content_filter", None),
         Kind::UpstreamError => (502, "upstream_error", None),
         Kind::UpstreamInBandError => (502, "upstream_in_band_error", None),
@@ -48,7 +49,7 @@ fn specified(kind: Kind) -> (u16, &'static str, Option<&'static str>) {
     }
 }
 
-const KINDS: [Kind; 33] = [
+const KINDS: [Kind; 34] = [
     Kind::AdminInvalid,
     Kind::AdminUnauthorized,
     Kind::ResourceNotFound,
@@ -71,6 +72,7 @@ const KINDS: [Kind; 33] = [
     Kind::RateLimitExceeded,
     Kind::BudgetExceeded,
     Kind::Unpriced,
+    Kind::Unkept,
     Kind::ContentFilter,
     Kind::UpstreamError,
     Kind::UpstreamInBandError,

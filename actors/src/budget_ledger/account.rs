@@ -42,18 +42,25 @@ pub(super) struct Refusal {
 }
 
 impl Account {
-    /// Says whether the budget admits one more request, holding nothing.
-    pub(super) fn check(&mut self, budget: &Arc<Budget>, now: Now) -> Result<(), Refusal> {
+    /// Says whether the budget admits one more request, holding nothing. With `worst_case` what it `wants` to hold has
+    /// to fit as well.
+    pub(super) fn check(&mut self, budget: &Arc<Budget>, wants: MicroUsd, now: Now) -> Result<(), Refusal> {
         let held = self.held;
         let open = self.open(budget, now);
-        if open.spent.saturating_add(held) < budget.limit {
+        let taken = open.spent.saturating_add(held);
+        let fits = !budget.worst_case || taken.saturating_add(wants) <= budget.limit;
+        if taken < budget.limit && fits {
             return Ok(());
         }
         if !budget.hard_stop {
             open.warn_once(held);
             return Ok(());
         }
-        let retry_after = if open.spent < budget.limit {
+        let is_spent = match budget.worst_case {
+            true => open.spent.saturating_add(wants) > budget.limit,
+            false => open.spent >= budget.limit,
+        };
+        let retry_after = if !is_spent {
             // Only what is set aside stands in the way, and that is given back any moment.
             Some(whole_seconds(Duration::ZERO))
         } else {
@@ -72,12 +79,12 @@ impl Account {
         self.held = self.held.saturating_sub(estimate);
     }
 
-    /// Adds a cost to the period current now, and returns that period's start.
-    pub(super) fn charge(&mut self, budget: &Arc<Budget>, cost: MicroUsd, now: Now) -> Duration {
+    /// Adds a cost to the period current now, and returns that period.
+    pub(super) fn charge(&mut self, budget: &Arc<Budget>, cost: MicroUsd, now: Now) -> Window {
         let open = self.open(budget, now);
         open.spent = open.spent.saturating_add(cost);
         open.alert();
-        open.window.start
+        open.window
     }
 
     /// Returns where the budget stands.

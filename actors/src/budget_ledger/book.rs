@@ -7,45 +7,17 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::account::{Account, Refusal};
-use super::budget::{Budget, BudgetExceeded, Spend};
+use super::budget::{Budget, Estimate, HoldRefused, Spend};
+use super::journal::{ChargeEntry, Journal};
 use crate::register::{Register, lock};
 use crate::types::{MicroUsd, Now};
 
 /// The budgets of one request: organisation, team or member, key, model.
 pub type Budgets = SmallVec<[Arc<Budget>; 4]>;
-
-/// One charge to one budget, as the journal keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChargeEntry {
-    /// The budget's id.
-    pub budget: Arc<str>,
-    /// The start of the period that it is charged to, in Unix time.
-    pub window_start: Duration,
-    /// The cost.
-    pub cost: MicroUsd,
-    /// The charge; the same in all budgets that one request is charged to, and unique otherwise.
-    pub charge: u64,
-}
-
-/// Where charges are written so that they outlive the process.
-pub trait Journal: Send + Sync {
-    /// Accepts an entry. Called on the hot path: an implementation hands it to a thread of its own
-    /// and does not wait.
-    fn record(&self, entry: &ChargeEntry);
-}
-
-/// Keeps nothing: spend begins at zero with the process.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoJournal;
-
-impl Journal for NoJournal {
-    fn record(&self, _: &ChargeEntry) {}
-}
 
 /// What the ledgers have done so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -79,6 +51,8 @@ pub struct Ledger {
 struct Share {
     budget: Arc<Budget>,
     account: Arc<Mutex<Account>>,
+    /// What is set aside in it.
+    held: MicroUsd,
 }
 
 impl Ledger {
@@ -99,7 +73,7 @@ impl Ledger {
     pub fn replay(&self, entries: impl Iterator<Item = ChargeEntry>) {
         let from = self.next_charge.load(Relaxed);
         for entry in entries.filter(|entry| entry.charge >= from) {
-            lock(&self.accounts.entry(&entry.budget)).replay(entry.charge, entry.window_start, entry.cost);
+            lock(&self.accounts.entry(&entry.budget)).replay(entry.charge, entry.window.start, entry.cost);
             self.next_charge.fetch_max(entry.charge.saturating_add(1), Relaxed);
         }
         for account in self.accounts.read().values() {
@@ -110,26 +84,32 @@ impl Ledger {
     /// Holds an estimate in every budget, or in none.
     ///
     /// # Errors
-    /// The tightest budget of those that are used up.
+    /// The tightest budget of those that are used up, or that charges cannot be kept.
     pub fn hold(
         self: &Arc<Self>,
         budgets: &[Arc<Budget>],
-        estimate: MicroUsd,
+        estimate: impl Into<Estimate>,
         now: Now,
-    ) -> Result<BudgetHold, BudgetExceeded> {
-        let shares = self.shares(budgets);
+    ) -> Result<BudgetHold, HoldRefused> {
+        if self.journal.is_refusing() && budgets.iter().any(|budget| budget.hard_stop) {
+            self.refused.fetch_add(1, Relaxed);
+            return Err(HoldRefused::Unkept);
+        }
+        let shares = self.shares(budgets, estimate.into());
         let mut accounts: SmallVec<[MutexGuard<'_, Account>; 4]> =
             shares.iter().map(|share| lock(&share.account)).collect();
-        let checked =
-            shares.iter().zip(&mut accounts).map(|(share, account)| account.check(&share.budget, now));
+        let checked = shares
+            .iter()
+            .zip(&mut accounts)
+            .map(|(share, account)| account.check(&share.budget, share.held, now));
         if let Some(refusal) = checked.filter_map(Result::err).min_by_key(Refusal::tightness) {
             self.refused.fetch_add(1, Relaxed);
-            return Err(refusal.into());
+            return Err(HoldRefused::Exceeded(Box::new(refusal.into())));
         }
-        accounts.iter_mut().for_each(|account| account.hold(estimate));
+        shares.iter().zip(&mut accounts).for_each(|(share, account)| account.hold(share.held));
         drop(accounts);
         self.admitted.fetch_add(1, Relaxed);
-        Ok(BudgetHold { shares, estimate, cost: MicroUsd::ZERO, is_open: true, ledger: Arc::clone(self) })
+        Ok(BudgetHold { shares, cost: MicroUsd::ZERO, is_open: true, ledger: Arc::clone(self) })
     }
 
     /// Replaces a hold by the true cost, now.
@@ -166,11 +146,13 @@ impl Ledger {
     }
 
     /// Finds the accounts, each once, in the order of locking.
-    fn shares(&self, budgets: &[Arc<Budget>]) -> SmallVec<[Share; 4]> {
-        let mut shares: SmallVec<[Share; 4]> = budgets
-            .iter()
-            .map(|budget| Share { budget: Arc::clone(budget), account: self.accounts.entry(&budget.id) })
-            .collect();
+    fn shares(&self, budgets: &[Arc<Budget>], estimate: Estimate) -> SmallVec<[Share; 4]> {
+        let share = |budget: &Arc<Budget>| Share {
+            account: self.accounts.entry(&budget.id),
+            held: estimate.in_budget(budget),
+            budget: Arc::clone(budget),
+        };
+        let mut shares: SmallVec<[Share; 4]> = budgets.iter().map(share).collect();
         shares.sort_by(|a, b| a.budget.id.cmp(&b.budget.id));
         // An account locked twice would wait for itself.
         shares.dedup_by(|a, b| a.budget.id == b.budget.id);
@@ -191,18 +173,12 @@ impl fmt::Debug for Ledger {
 #[must_use = "dropping a hold gives it back"]
 pub struct BudgetHold {
     shares: SmallVec<[Share; 4]>,
-    estimate: MicroUsd,
     cost: MicroUsd,
     is_open: bool,
     ledger: Arc<Ledger>,
 }
 
 impl BudgetHold {
-    /// Returns what is set aside in each budget.
-    pub fn estimate(&self) -> MicroUsd {
-        self.estimate
-    }
-
     /// Records the true cost: from here on, dropping the hold charges it.
     pub(super) fn record(&mut self, cost: MicroUsd) {
         self.cost = cost;
@@ -214,7 +190,7 @@ impl BudgetHold {
         }
         self.ledger.closed.fetch_add(1, Relaxed);
         if self.cost.is_zero() {
-            self.shares.iter().for_each(|share| lock(&share.account).release(self.estimate));
+            self.shares.iter().for_each(|share| lock(&share.account).release(share.held));
         } else if !self.shares.is_empty() {
             self.charge(now());
         }
@@ -222,15 +198,17 @@ impl BudgetHold {
 
     fn charge(&self, now: Now) {
         let charge = self.ledger.next_charge.fetch_add(1, Relaxed);
-        for Share { budget, account } in &self.shares {
-            let window_start = {
+        let entries: SmallVec<[ChargeEntry; 4]> = self
+            .shares
+            .iter()
+            .map(|Share { budget, account, held }| {
                 let mut account = lock(account);
-                account.release(self.estimate);
-                account.charge(budget, self.cost, now)
-            };
-            let budget = Arc::clone(&budget.id);
-            self.ledger.journal.record(&ChargeEntry { budget, window_start, cost: self.cost, charge });
-        }
+                account.release(*held);
+                let window = account.charge(budget, self.cost, now);
+                ChargeEntry { budget: Arc::clone(&budget.id), window, cost: self.cost, charge }
+            })
+            .collect();
+        self.ledger.journal.record(&entries);
     }
 }
 

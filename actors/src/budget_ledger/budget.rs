@@ -60,14 +60,16 @@ impl Period {
 
 /// One window of a period, in Unix time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) start: Duration,
-    /// When the next one begins.
-    pub(super) end: Option<Duration>,
+pub struct Window {
+    /// When it began.
+    pub start: Duration,
+    /// When the next one begins; `None` for never.
+    pub end: Option<Duration>,
 }
 
 impl Window {
-    pub(super) const ENDLESS: Self = Self { start: Duration::ZERO, end: None };
+    /// The only one of [`Period::Total`].
+    pub const ENDLESS: Self = Self { start: Duration::ZERO, end: None };
 }
 
 /// Returns the first instant of a local day: midnight, or later where the clocks skip it.
@@ -135,6 +137,43 @@ pub struct Budget {
     pub hard_stop: bool,
     /// Fractions of the limit at which to warn, once a period each.
     pub alert_at: Vec<f64>,
+    /// Whether to hold the most that a request can cost, instead of what it is likely to: spend then never passes the
+    /// limit.
+    pub worst_case: bool,
+}
+
+/// What a request may cost, before it is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// What it is likely to cost.
+    pub likely: MicroUsd,
+    /// The most that it can cost.
+    pub most: MicroUsd,
+}
+
+/// The most is what is likely, where nobody asks for more.
+impl From<MicroUsd> for Estimate {
+    fn from(cost: MicroUsd) -> Self {
+        Self { likely: cost, most: cost }
+    }
+}
+
+impl Estimate {
+    /// Returns what a budget holds for it.
+    pub fn in_budget(self, budget: &Budget) -> MicroUsd {
+        if budget.worst_case { self.most } else { self.likely }
+    }
+}
+
+/// Why a request is not held for.
+#[derive(Debug, Clone, Display)]
+pub enum HoldRefused {
+    /// A budget is used up.
+    #[display("{_0}")]
+    Exceeded(Box<BudgetExceeded>),
+    /// Charges cannot be written down, and the configuration would rather refuse than forget them.
+    #[display("charges cannot be recorded at the moment")]
+    Unkept,
 }
 
 /// A request was refused because a budget is used up; nothing is held in any budget.

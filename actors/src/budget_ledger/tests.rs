@@ -30,6 +30,7 @@ pub(super) fn budget(id: &str, period: Period, limit: u64) -> Budget {
         timezone: TimeZone::UTC,
         hard_stop: true,
         alert_at: vec![0.5, 0.9],
+        worst_case: false,
     }
 }
 
@@ -37,13 +38,25 @@ pub(super) fn ledger() -> Arc<Ledger> {
     Arc::new(Ledger::new(Arc::new(NoJournal)))
 }
 
+/// The budget that refused.
+fn exceeded(outcome: Result<BudgetHold, HoldRefused>) -> BudgetExceeded {
+    match outcome {
+        Err(HoldRefused::Exceeded(refusal)) => *refusal,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
 /// Keeps what it is given.
 #[derive(Default)]
 struct Kept(Mutex<Vec<ChargeEntry>>);
 
 impl Journal for Kept {
-    fn record(&self, entry: &ChargeEntry) {
-        self.0.lock().unwrap().push(entry.clone());
+    fn record(&self, entries: &[ChargeEntry]) {
+        self.0.lock().unwrap().extend_from_slice(entries);
+    }
+
+    fn is_refusing(&self) -> bool {
+        false
     }
 }
 
@@ -52,12 +65,12 @@ fn a_budget_refuses_once_spend_and_holds_reach_its_limit() {
     let ledger = ledger();
     let day = [Arc::new(budget("day", Period::Day, 100))];
     let hold = ledger.hold(&day, MicroUsd(100), NOON).unwrap();
-    let refused = ledger.hold(&day, MicroUsd(1), NOON).unwrap_err();
+    let refused = exceeded(ledger.hold(&day, MicroUsd(1), NOON));
     assert_eq!((refused.spent, refused.held), (MicroUsd(0), MicroUsd(100)));
     ledger.charge(hold, MicroUsd(99), NOON);
     let hold = ledger.hold(&day, MicroUsd(50), NOON).unwrap();
     ledger.charge(hold, MicroUsd(30), NOON);
-    let refused = ledger.hold(&day, MicroUsd(1), NOON).unwrap_err();
+    let refused = exceeded(ledger.hold(&day, MicroUsd(1), NOON));
     assert_eq!((refused.spent, refused.held), (MicroUsd(129), MicroUsd(0)));
     assert_eq!(refused.resets_at_rfc3339.as_deref(), Some("2026-03-05T00:00:00Z"));
     assert_eq!(refused.resets_at, Some(NOON.unix + DAY / 2));
@@ -69,7 +82,7 @@ fn a_budget_refuses_once_spend_and_holds_reach_its_limit() {
 fn a_limit_of_zero_refuses_everything_and_a_warning_budget_nothing() {
     let ledger = ledger();
     let none = Arc::new(budget("none", Period::Total, 0));
-    let refused = ledger.hold(&[none], MicroUsd::ZERO, NOON).unwrap_err();
+    let refused = exceeded(ledger.hold(&[none], MicroUsd::ZERO, NOON));
     assert_eq!((refused.resets_at, refused.retry_after, refused.resets_at_rfc3339), (None, None, None));
     let soft = Arc::new(Budget { hard_stop: false, ..budget("soft", Period::Day, 0) });
     for _ in 0..3 {
@@ -101,10 +114,10 @@ fn the_tightest_refusal_is_reported() {
     spend(&day, 10);
     spend(&month, 10);
     let all = [Arc::clone(&day), Arc::clone(&month), Arc::clone(&total)];
-    let refused = ledger.hold(&all, MicroUsd(1), NOON).unwrap_err();
+    let refused = exceeded(ledger.hold(&all, MicroUsd(1), NOON));
     assert_eq!(&*refused.budget.id, "b", "as little remains, but it waits longer");
     spend(&total, 25);
-    let refused = ledger.hold(&all, MicroUsd(1), NOON).unwrap_err();
+    let refused = exceeded(ledger.hold(&all, MicroUsd(1), NOON));
     assert_eq!(&*refused.budget.id, "a", "least remains");
     assert_eq!(refused.to_string(), "budget \"A\" (team) exceeded: 0.00 of 0.00 USD spent, period total");
 }
@@ -229,4 +242,41 @@ fn spend_of_a_budget_that_is_taken_away_is_kept_until_its_period_is_over() {
     assert_eq!(ledger.spend(&spent, NOON).spent, MicroUsd(40));
     ledger.retain(|_| false, later(NOON, DAY));
     assert_eq!(ledger.counters().budgets, 0);
+}
+
+#[test]
+fn a_worst_case_budget_admits_only_what_fits_whatever_it_costs() {
+    let ledger = ledger();
+    let worst = [Arc::new(Budget { worst_case: true, ..budget("worst", Period::Day, 100) })];
+    let estimate = Estimate { likely: MicroUsd(1), most: MicroUsd(60) };
+    let hold = ledger.hold(&worst, estimate, NOON).unwrap();
+    let refused = exceeded(ledger.hold(&worst, estimate, NOON));
+    assert_eq!((refused.held, refused.retry_after), (MicroUsd(60), Some(Duration::from_secs(1))));
+    ledger.charge(hold, MicroUsd(50), NOON);
+    let refused = exceeded(ledger.hold(&worst, estimate, NOON));
+    assert_eq!((refused.spent, refused.retry_after), (MicroUsd(50), Some(DAY / 2)), "it never fits again");
+    let fits = Estimate { likely: MicroUsd(1), most: MicroUsd(50) };
+    drop(ledger.hold(&worst, fits, NOON).unwrap());
+    let free = exceeded(ledger.hold(
+        &[Arc::new(Budget { limit: MicroUsd(50), ..(*worst[0]).clone() })],
+        MicroUsd::ZERO,
+        NOON,
+    ));
+    assert_eq!(free.spent, MicroUsd(50), "what costs nothing is refused too once all is spent");
+}
+
+#[test]
+fn a_journal_that_cannot_keep_charges_refuses_under_hard_budgets_alone() {
+    struct Broken;
+    impl Journal for Broken {
+        fn record(&self, _: &[ChargeEntry]) {}
+        fn is_refusing(&self) -> bool {
+            true
+        }
+    }
+    let ledger = Arc::new(Ledger::new(Arc::new(Broken)));
+    let hard = Arc::new(budget("hard", Period::Day, 100));
+    let soft = Arc::new(Budget { hard_stop: false, ..budget("soft", Period::Day, 100) });
+    assert!(matches!(ledger.hold(&[hard, Arc::clone(&soft)], MicroUsd(1), NOON), Err(HoldRefused::Unkept)));
+    assert!(ledger.hold(&[soft], MicroUsd(1), NOON).is_ok());
 }

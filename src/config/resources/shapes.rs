@@ -250,6 +250,10 @@ pub(crate) struct BudgetShape {
     #[serde(default)]
     #[schemars(extend("items" = { "type": "number", "exclusiveMinimum": 0, "maximum": 1 }))]
     pub(crate) alert_at: Vec<f64>,
+    /// Whether a request holds the most that it can cost until it is answered, instead of what it is likely to: spending
+    /// then never passes the limit, and fewer requests fit at the same time.
+    #[serde(default)]
+    pub(crate) worst_case: bool,
 }
 
 /// Which answers are kept, and for how long.

@@ -8,8 +8,7 @@ use std::{
     time::Duration,
 };
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, de::Error};
 
 use super::{
     edge::{AuthThrottle, ListenerTls, RealIp},
@@ -166,58 +165,6 @@ impl Downstream {
     pub fn sse_keepalive_interval(&self) -> Option<Duration> {
         secs(self.sse_keepalive_interval_secs)
     }
-}
-
-/// `[cache]`: the response cache.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Cache {
-    /// Where entries are kept.
-    pub backend: Backend,
-    /// What all entries together may weigh.
-    pub max_bytes: u64,
-}
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self { backend: Backend::Memory, max_bytes: 64 * 1024 * 1024 }
-    }
-}
-
-/// `[ratelimit]`: where limits are counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RateLimit {
-    /// Where the counters are kept.
-    pub backend: Backend,
-}
-
-/// Where shared state is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Backend {
-    /// In this process, shared by its workers.
-    #[default]
-    Memory,
-}
-
-/// `[budget]`: what budgets do where they cannot know.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Budget {
-    /// What happens to a request under a hard budget whose model has no price.
-    pub unpriced: Unpriced,
-}
-
-/// What happens to a request that cannot be priced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unpriced {
-    /// It is refused when a hard budget applies.
-    #[default]
-    Deny,
-    /// It is served and costs nothing.
-    Allow,
 }
 
 /// `[shutdown]`: how the process ends.

@@ -47,9 +47,15 @@ fn the_shipped_file_shows_every_setting() {
     let mut tables: Vec<String> = TABLES.iter().map(|table| (*table).to_owned()).collect();
     let mut shown = 0;
     while let Some(table) = tables.pop() {
-        let header = format!("\n[{table}]");
-        let (_, after) = SHIPPED.split_once(&header).unwrap_or_else(|| panic!("[{table}] is not shown"));
+        // What [redis] shows is what the tables of its kind have.
+        if table.ends_with(".redis") {
+            continue;
+        }
+        let headers = [format!("\n[{table}]"), format!("\n# [{table}]")];
+        let after = headers.iter().find_map(|header| Some(SHIPPED.split_once(header)?.1));
+        let after = after.unwrap_or_else(|| panic!("[{table}] is not shown"));
         let body = after.split("\n[").next().unwrap_or_default();
+        let body = body.split("\n# [").next().unwrap_or_default();
         for key in known_keys(&table) {
             let is_shown = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} ="));
             if body.lines().any(is_shown) {

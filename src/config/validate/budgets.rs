@@ -102,6 +102,7 @@ fn resolve_one(
         timezone: zone?,
         hard_stop: shape.hard_stop,
         alert_at: shape.alert_at.clone(),
+        worst_case: shape.worst_case,
     })
 }
 

@@ -366,7 +366,7 @@ fn cache_policies() {
 name = "{long}"
 applies_to = "team:x"
 ttl_seconds = 0
-backend = "redis"
+backend = "memcached"
 [[cache_policies]]
 name = "{long}"
 applies_to = "model:b"
@@ -380,7 +380,7 @@ applies_to = "api_key:z"
             "config.toml:13: cache_policies[0].name: expected at most 120 characters",
             r#"config.toml:14: cache_policies[0].applies_to: expected "all", "model:<name>" or "api_key:<name>""#,
             "config.toml:15: cache_policies[0].ttl_seconds: expected a whole number from 1 to 604800",
-            r#"config.toml:16: cache_policies[0].backend: expected "memory", found "redis""#,
+            r#"config.toml:16: cache_policies[0].backend: expected one of "memory", "redis", found "memcached""#,
             "config.toml:18: cache_policies[1].name: this name is already that of cache_policies[0] in line 12",
             "config.toml:18: cache_policies[1].name: expected at most 120 characters",
             r#"config.toml:19: cache_policies[1].applies_to: no model is called "b""#,
