@@ -27,6 +27,10 @@ pub enum GatewayError {
     Access(AccessError),
     /// A rate limit refused.
     Limit(#[error(not(source))] LimitRefusal),
+    /// Limits cannot be counted, and the configuration refuses what is not.
+    #[display("rate limits cannot be counted at the moment; try again")]
+    #[from(ignore)]
+    Uncounted,
     /// A budget refused.
     Budget(BudgetError),
     /// A guardrail refused.

@@ -24,6 +24,7 @@ pub use certificate::Certificate;
 
 use crate::config::snapshot::Snapshot;
 use crate::endpoints::Endpoint;
+use crate::redis;
 use crate::registry::{RegistryHandle, Status};
 use crate::telemetry::Telemetry;
 use crate::telemetry::board::{Board, Opened};
@@ -71,6 +72,7 @@ impl Gateway {
             cache: Arc::new(CacheBook::new(snapshot.settings.cache.max_bytes)),
             health: Arc::default(),
             pool: Arc::default(),
+            shared_limits: redis::shared_limits(&snapshot.settings, &servers),
             redis: servers,
         };
         books.pool.install(snapshot.provider_keys.clone());

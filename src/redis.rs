@@ -1,12 +1,14 @@
 //! The Redis of each use, as the configuration says.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::{fs, io};
 
+use aisix_actors::rate_limiter::SharedLimits;
 use aisix_actors::redis::{Mode, Options, Servers, Tls, Use};
 
 use crate::config::secret::Plaintext;
-use crate::config::settings::{Redis, RedisMode, RedisTls, Settings};
+use crate::config::settings::{LimitFailure, Redis, RedisMode, RedisTls, Settings};
 
 /// Prepares the Redis of limits, budgets and the cache; nothing is asked yet.
 ///
@@ -36,6 +38,13 @@ pub async fn reach(servers: &Servers) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// How limits are shared; nothing where they are counted in this process.
+pub fn shared_limits(settings: &Settings, servers: &Servers) -> Option<Arc<SharedLimits>> {
+    let limits = &settings.ratelimit;
+    let server = servers.limits.clone()?;
+    Some(SharedLimits::new(server, limits.concurrency_ttl(), limits.on_failure == LimitFailure::Deny))
 }
 
 fn options(redis: &Redis) -> io::Result<Options> {

@@ -170,6 +170,9 @@ impl Running {
         if let Some(registry) = self.gateway.registry() {
             registry.stop().await;
         }
+        if let Some(limits) = &self.gateway.books.shared_limits {
+            limits.finish().await;
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::budget_ledger::{BudgetLedgerHandle, Ledger, LedgerCounters};
 use crate::cache::{CacheBook, CacheCounters, CacheHandle};
 use crate::candidate_router::{CandidateRouterHandle, Health, RouterCounters};
 use crate::provider_pool::{PoolBook, PoolCounters, ProviderPoolHandle};
-use crate::rate_limiter::{LimitBook, LimitCounters, RateLimiterHandle};
-use crate::redis::Servers;
+use crate::rate_limiter::{LimitBook, LimitCounters, RateLimiterHandle, SharedLimits};
+use crate::redis::{Links, Servers};
 
 /// The only copies of what the actors know.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Books {
     pub pool: Arc<PoolBook>,
     /// What lies in Redis, shared with other gateways.
     pub redis: Servers,
+    /// How limits are shared; in this process alone without it.
+    pub shared_limits: Option<Arc<SharedLimits>>,
 }
 
 /// One worker's access to the five actors; it cannot leave the worker's thread.
@@ -62,8 +64,9 @@ pub struct Inspection {
 impl Actors {
     /// Prepares one worker's actors; each starts on the arbiter that first asks it.
     pub fn start(books: &Books) -> Self {
+        let links = Links::new(&books.redis);
         Self {
-            limiter: RateLimiterHandle::new(Arc::clone(&books.limits)),
+            limiter: limiter(books, &links),
             ledger: BudgetLedgerHandle::new(Arc::clone(&books.ledger)),
             cache: CacheHandle::new(Arc::clone(&books.cache)),
             router: CandidateRouterHandle::new(Arc::clone(&books.health)),
@@ -94,6 +97,14 @@ impl Actors {
     }
 }
 
+fn limiter(books: &Books, links: &Links) -> RateLimiterHandle {
+    let book = Arc::clone(&books.limits);
+    match (&books.shared_limits, links.to(books.redis.limits.as_ref())) {
+        (Some(shared), Some(link)) => RateLimiterHandle::sharing(book, Arc::clone(shared), link),
+        _ => RateLimiterHandle::new(book),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +120,7 @@ mod tests {
             health: Arc::default(),
             pool: Arc::default(),
             redis: Servers::default(),
+            shared_limits: None,
         };
         let sent_to_a_worker = books.clone();
         let seen = std::thread::spawn(move || {

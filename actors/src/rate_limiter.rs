@@ -10,16 +10,21 @@ mod counts;
 mod limit;
 mod pace;
 mod permit;
+mod shared;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, Context, Handler, Message, MessageResult};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WrapFuture};
 
 pub use book::{LimitBook, LimitCounters, Scopes};
-pub use limit::{Dimension, Layer, LimitExceeded, RateLimit, Scope, Standing};
+pub use limit::{AcquireRefused, Dimension, Layer, LimitExceeded, RateLimit, Scope, Standing};
 pub use permit::Permit;
+pub use shared::SharedLimits;
 
+use shared::Desk;
+
+use crate::redis::Link;
 use crate::types::Now;
 use crate::worker::{Local, MAILBOX, crashable};
 
@@ -34,6 +39,18 @@ struct Acquire {
 
 impl Message for Acquire {
     type Result = Result<Permit, LimitExceeded>;
+}
+
+/// The same of limits that are shared; `hold` is the money that must be set aside.
+#[derive(Debug, Clone)]
+struct AcquireShared {
+    scopes: Scopes,
+    tokens: u64,
+    hold: Option<(String, String)>,
+}
+
+impl Message for AcquireShared {
+    type Result = Result<Permit, AcquireRefused>;
 }
 
 /// Closes a permit as recorded in it; where the caller's key stands then.
@@ -75,26 +92,54 @@ impl Message for Inspect {
 pub struct RateLimiterHandle {
     actor: Rc<Local<RateLimiter>>,
     book: Arc<LimitBook>,
+    is_shared: bool,
 }
 
 impl RateLimiterHandle {
     /// Prepares the limiter of this worker over the shared book.
     pub fn new(book: Arc<LimitBook>) -> Self {
-        let shared = Arc::clone(&book);
-        let actor = Rc::new(Local::new(move || RateLimiter { book: Arc::clone(&shared) }));
-        Self { actor, book }
+        Self::with(book, None)
+    }
+
+    /// Prepares the limiter of this worker over limits that several gateways count together.
+    pub fn sharing(book: Arc<LimitBook>, shared: Arc<SharedLimits>, link: Link) -> Self {
+        let desk = Desk::new(shared, link, Arc::clone(&book));
+        Self::with(book, Some(desk))
+    }
+
+    fn with(book: Arc<LimitBook>, desk: Option<Rc<Desk>>) -> Self {
+        let (known, is_shared) = (Arc::clone(&book), desk.is_some());
+        let begin = move || RateLimiter { book: Arc::clone(&known), desk: desk.clone() };
+        Self { actor: Rc::new(Local::new(begin)), book, is_shared }
     }
 
     /// Takes one request and a hold of `tokens` from all scopes as one step.
     ///
     /// # Errors
-    /// The refusal of the first scope, in the order given, that does not admit; nothing is taken
-    /// then.
-    pub async fn acquire(&self, scopes: Scopes, tokens: u64) -> Result<Permit, LimitExceeded> {
+    /// The refusal of the first scope, in the order given, that does not admit, or that limits cannot be counted;
+    /// nothing is taken then.
+    pub async fn acquire(&self, scopes: Scopes, tokens: u64) -> Result<Permit, AcquireRefused> {
+        if self.is_shared {
+            return self.acquire_with(scopes, tokens, None).await;
+        }
         let ask = self.actor.ask(Acquire { scopes: scopes.clone(), tokens });
         match ask.await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Ok(self.book.acquire(&scopes, tokens, Now::read())?),
+        }
+    }
+
+    /// The same of limits that are shared, on condition that some money is set aside.
+    async fn acquire_with(
+        &self,
+        scopes: Scopes,
+        tokens: u64,
+        hold: Option<(String, String)>,
+    ) -> Result<Permit, AcquireRefused> {
+        let ask = self.actor.ask(AcquireShared { scopes: scopes.clone(), tokens, hold });
+        match ask.await {
             Ok(outcome) => outcome,
-            Err(_) => self.book.acquire(&scopes, tokens, Now::read()),
+            Err(_) => Ok(self.book.acquire(&scopes, tokens, Now::read())?),
         }
     }
 
@@ -110,6 +155,11 @@ impl RateLimiterHandle {
     /// Gives `None` when the key has no limits.
     pub async fn settle_now(&self, mut permit: Permit, tokens: u64) -> Option<Standing> {
         permit.record(tokens);
+        if permit.is_shared() {
+            let standing = permit.standing_after();
+            self.actor.tell(Release(permit));
+            return standing;
+        }
         let scope = permit.key_scope();
         match self.actor.ask_once(Settle(permit)).await {
             Ok(standing) => standing,
@@ -147,6 +197,7 @@ impl RateLimiterHandle {
 
 struct RateLimiter {
     book: Arc<LimitBook>,
+    desk: Option<Rc<Desk>>,
 }
 
 impl Actor for RateLimiter {
@@ -154,6 +205,9 @@ impl Actor for RateLimiter {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        if let Some(desk) = &self.desk {
+            ctx.spawn(Rc::clone(desk).attend().into_actor(self));
+        }
     }
 }
 
@@ -162,6 +216,20 @@ impl Handler<Acquire> for RateLimiter {
 
     fn handle(&mut self, ask: Acquire, _: &mut Self::Context) -> Self::Result {
         self.book.acquire(&ask.scopes, ask.tokens, Now::read())
+    }
+}
+
+impl Handler<AcquireShared> for RateLimiter {
+    type Result = ResponseFuture<Result<Permit, AcquireRefused>>;
+
+    fn handle(&mut self, ask: AcquireShared, _: &mut Self::Context) -> Self::Result {
+        let (book, desk) = (Arc::clone(&self.book), self.desk.clone());
+        Box::pin(async move {
+            match desk {
+                Some(desk) => desk.acquire(&ask.scopes, ask.tokens, ask.hold).await,
+                None => Ok(book.acquire(&ask.scopes, ask.tokens, Now::read())?),
+            }
+        })
     }
 }
 

@@ -142,7 +142,7 @@ impl GatewayError {
                 }
                 AccessError::AddressNotAllowed(_) => Kind::IpRestricted,
             },
-            Self::Limit(_) => Kind::RateLimitExceeded,
+            Self::Limit(_) | Self::Uncounted => Kind::RateLimitExceeded,
             Self::Budget(BudgetError::Exceeded(_)) => Kind::BudgetExceeded,
             Self::Budget(BudgetError::Unpriced { .. }) => Kind::Unpriced,
             Self::Budget(BudgetError::Unkept) => Kind::Unkept,
@@ -185,7 +185,7 @@ impl GatewayError {
             Self::Upstream(UpstreamError::Refused(refusal)) if refusal.status == Some(429) => {
                 refusal.retry_after.map(whole_secs)
             }
-            Self::Fault(Fault::ProviderBusy(_)) => Some(1),
+            Self::Uncounted | Self::Fault(Fault::ProviderBusy(_)) => Some(1),
             Self::Fault(Fault::AllUnavailable { retry_after, .. }) => {
                 Some(retry_after.map_or(UNAVAILABLE_RETRY_SECS, whole_secs))
             }

@@ -65,6 +65,7 @@ fn books() -> Books {
         health: Arc::new(Health::new()),
         pool: Arc::new(pool),
         redis: Servers::default(),
+        shared_limits: None,
     }
 }
 

@@ -246,6 +246,9 @@ impl Exchange {
     /// How the key's limits stand now.
     pub async fn peek(&self) -> Option<Standing> {
         let scope = self.caller.as_ref()?.rate_limit.clone()?;
+        if let Some(standing) = self.limits.as_ref().and_then(Permit::standing) {
+            return Some(standing);
+        }
         Some(self.worker.actors.limiter.peek(scope).await)
     }
 

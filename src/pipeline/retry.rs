@@ -113,7 +113,7 @@ impl<'a> Rules<'a> {
             },
             GatewayError::Upstream(_) => (true, true),
             // The target's own limit or budget, or what it cannot do: another target may.
-            GatewayError::Limit(_) | GatewayError::Budget(_) => (false, true),
+            GatewayError::Limit(_) | GatewayError::Uncounted | GatewayError::Budget(_) => (false, true),
             GatewayError::Fault(fault) => match fault {
                 Fault::NotImplemented { .. } | Fault::ProviderUnavailable(_) | Fault::ProviderBusy(_) => {
                     (false, true)

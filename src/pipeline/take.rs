@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use aisix_actors::budget_ledger::{Budget, BudgetHold, Budgets, Estimate, HoldRefused};
-use aisix_actors::rate_limiter::{Permit, Scopes};
+use aisix_actors::rate_limiter::{AcquireRefused, Permit, Scopes};
 
 use super::exchange::Exchange;
 use crate::config::settings::Verdict;
@@ -46,9 +46,16 @@ pub async fn take(exchange: &Exchange, call: &Call, claim: Claim) -> Result<Take
     }
     if !claim.scopes.is_empty() {
         let permit = actors.limiter.acquire(claim.scopes, call.held_tokens()).await;
-        taken.permit = Some(permit.map_err(LimitRefusal)?);
+        taken.permit = Some(permit.map_err(limited)?);
     }
     Ok(taken)
+}
+
+fn limited(refusal: AcquireRefused) -> GatewayError {
+    match refusal {
+        AcquireRefused::Exceeded(exceeded) => LimitRefusal(exceeded).into(),
+        AcquireRefused::Uncounted | AcquireRefused::NoHold => GatewayError::Uncounted,
+    }
 }
 
 fn refused(refusal: HoldRefused) -> BudgetError {

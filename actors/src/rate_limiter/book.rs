@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use smallvec::SmallVec;
 
-use super::counts::{Admission, Counts, Refusal, Taken, rest_of_minute};
+use super::counts::{Admission, Counts, Drained, Refusal, Taken, rest_of_minute};
 use super::limit::{LimitExceeded, Scope, Standing};
 use super::permit::{Ending, Permit};
 use crate::register::lock;
@@ -163,6 +163,33 @@ impl LimitBook {
             released,
             cancelled,
         }
+    }
+
+    /// Counts a request as admitted or refused by limits that are shared.
+    pub(super) fn note(&self, is_admitted: bool) {
+        let counter = if is_admitted { &self.tally.admitted } else { &self.tally.refused };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// Takes out what is counted in the windows current now, by scope.
+    pub(super) fn drain(&self, now: Now) -> Vec<(Arc<str>, Drained)> {
+        let states = self.states();
+        let drained = states.into_iter().map(|(id, state)| (id, lock(&state.counts).drain(now)));
+        drained.filter_map(|(id, drained)| Some((id, drained?))).collect()
+    }
+
+    /// Returns whether permits of this book are open.
+    pub(super) fn is_held(&self) -> bool {
+        self.states().iter().any(|(_, state)| lock(&state.counts).is_held())
+    }
+
+    fn states(&self) -> Vec<(Arc<str>, Arc<ScopeState>)> {
+        let mut states = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            states.extend(shard.scopes.iter().map(|(id, state)| (Arc::clone(id), Arc::clone(state))));
+        }
+        states
     }
 
     /// Counts a permit as closed.

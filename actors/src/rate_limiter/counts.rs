@@ -27,6 +27,16 @@ pub(super) struct Counts {
     concurrent: u32,
 }
 
+/// What a scope counted in its windows: the index of each and its count.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Drained {
+    pub(super) minute: (u64, u64),
+    pub(super) minute_tokens: (u64, u64),
+    pub(super) hour: (u64, u64),
+    pub(super) day: (u64, u64),
+    pub(super) day_tokens: (u64, u64),
+}
+
 /// Why a scope refuses.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -121,6 +131,25 @@ impl Counts {
         (self.minute.used, self.token_minute.used, self.concurrent)
     }
 
+    /// Takes out what is counted in the windows current now; nothing where nothing is.
+    pub(super) fn drain(&mut self, now: Now) -> Option<Drained> {
+        self.roll(now);
+        let drained = Drained {
+            minute: self.minute.drain(),
+            minute_tokens: self.token_minute.drain(),
+            hour: self.hour.drain(),
+            day: self.day.drain(),
+            day_tokens: self.token_day.drain(),
+        };
+        let counts = [drained.minute, drained.minute_tokens, drained.hour, drained.day, drained.day_tokens];
+        counts.iter().any(|(_, count)| *count > 0).then_some(drained)
+    }
+
+    /// Returns whether permits are open.
+    pub(super) fn is_held(&self) -> bool {
+        self.concurrent > 0
+    }
+
     /// Returns whether forgetting these counts changes no later answer.
     pub(super) fn is_idle(&mut self, now: Now) -> bool {
         self.roll(now);
@@ -190,6 +219,10 @@ impl<const SECONDS: u64> Window<SECONDS> {
         self.index
     }
 
+    fn drain(&mut self) -> (u64, u64) {
+        (self.index, std::mem::take(&mut self.used))
+    }
+
     fn give_back(&mut self, index: Option<u64>) {
         if index == Some(self.index) {
             self.used = self.used.saturating_sub(1);
@@ -201,6 +234,11 @@ impl<const SECONDS: u64> Window<SECONDS> {
         let into = now.unix.as_secs().checked_rem(SECONDS).unwrap_or_default();
         Duration::from_secs(SECONDS.saturating_sub(into))
     }
+}
+
+/// Returns which minute of the clock it is.
+pub(super) fn minute_of(unix: Duration) -> u64 {
+    unix.as_secs().checked_div(MINUTE).unwrap_or_default()
 }
 
 /// Returns the whole seconds to the next minute of the clock, from 1 to 60.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use derive_more::{Display, Error};
+use derive_more::{Display, Error, From};
 
 /// The limits of one scope; an absent dimension is unlimited, zero allows nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -108,6 +108,21 @@ impl LimitExceeded {
             }
         }
     }
+}
+
+/// Why a request is not admitted.
+#[derive(Debug, Clone, PartialEq, Eq, Display, Error, From)]
+pub enum AcquireRefused {
+    /// A limit is used up.
+    Exceeded(LimitExceeded),
+    /// Limits cannot be counted, and the configuration would rather refuse than not count.
+    #[display("limits cannot be counted at the moment")]
+    #[from(ignore)]
+    Uncounted,
+    /// The money that was to be set aside is not; nobody but the one who asked for it needs to know.
+    #[display("no money is set aside for this request")]
+    #[from(ignore)]
+    NoHold,
 }
 
 /// Where a scope stands in the current minute, for response headers.

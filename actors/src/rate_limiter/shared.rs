@@ -1,0 +1,257 @@
+//! Limits that several gateways count together, in Redis.
+//!
+//! One script takes from all scopes of a request as one step, with the same checks in the same order as the book of
+//! one process. The answer says how the caller's key stands, so that nothing is asked again for its headers. What is
+//! given back is sent by a task of the worker that nobody waits for; a permit that Redis does not hold any more is not
+//! given back twice.
+//!
+//! While Redis cannot be asked, the book of this process counts, or everything limited is refused. What was counted
+//! here is added to Redis when it answers again, as far as its windows are still current.
+
+mod lane;
+mod scripts;
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{LocalBoxFuture, join_all};
+
+pub(super) use lane::Lane;
+use lane::{Entry, Limited};
+use scripts::{ACQUIRE, ADD, CLOSE, KEEP, Keys, Reply};
+
+use super::book::LimitBook;
+use super::limit::{AcquireRefused, Scope};
+use super::permit::{Noted, Permit};
+use crate::redis::{Link, Recovery, Server, Use, Wire};
+use crate::register::lock;
+use crate::types::Now;
+
+/// Time between two looks at what Redis has not heard of for long.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Permits that are sent at once.
+const BATCH: usize = 256;
+
+/// The time in which the last permits of a process must be given back.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How limits are shared.
+#[derive(Debug)]
+pub struct SharedLimits {
+    server: Arc<Server>,
+    keys: Keys,
+    ttl: Duration,
+    /// Whether limited requests are refused while Redis cannot be asked.
+    denies: bool,
+    lanes: Mutex<Vec<Arc<Lane>>>,
+    /// Whether the book of this process may have counted something.
+    has_counted: AtomicBool,
+}
+
+impl SharedLimits {
+    /// Prepares sharing over a Redis. A permit outlives a gateway that says nothing any more by `ttl`; while Redis
+    /// cannot be asked, `denies` refuses what is limited.
+    pub fn new(server: Arc<Server>, ttl: Duration, denies: bool) -> Arc<Self> {
+        let keys = Keys::new(&server.options.key_prefix, ttl);
+        Arc::new(Self {
+            server,
+            keys,
+            ttl,
+            denies,
+            lanes: Mutex::default(),
+            has_counted: AtomicBool::new(false),
+        })
+    }
+
+    /// Gives back what ended workers could not, before the process ends.
+    pub async fn finish(&self) {
+        let lanes = lock(&self.lanes).clone();
+        if lanes.iter().all(|lane| lane.open() == 0) {
+            return;
+        }
+        let give_back = async {
+            let Ok(wire) = self.server.options.connect().await else { return };
+            for lane in lanes {
+                lane.list_again();
+                let _ = self.give_back(&lane, &wire).await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, give_back).await;
+    }
+
+    /// Gives back over a connection, which nobody else need use.
+    async fn give_back(&self, lane: &Lane, wire: &Wire) -> Result<(), String> {
+        loop {
+            let due = lane.due();
+            if due.is_empty() {
+                return Ok(());
+            }
+            for chunk in due.chunks(BATCH) {
+                let sent = chunk.iter().map(|(id, entry)| {
+                    let mut wire = wire.clone();
+                    async move {
+                        let within = self.server.options.timeout;
+                        let fill = |command: &mut _| self.keys.close(command, lane, *id, entry);
+                        wire.run(&CLOSE, fill, within).await.map(|_| lane.forget(*id))
+                    }
+                });
+                if let Some(Err(why)) = join_all(sent).await.into_iter().find(Result::is_err) {
+                    lane.put_back(due.iter().map(|(id, _)| *id));
+                    return Err(why);
+                }
+            }
+        }
+    }
+}
+
+/// One worker's access to shared limits.
+pub(super) struct Desk {
+    shared: Arc<SharedLimits>,
+    link: Link,
+    lane: Arc<Lane>,
+    book: Arc<LimitBook>,
+}
+
+impl Desk {
+    pub(super) fn new(shared: Arc<SharedLimits>, link: Link, book: Arc<LimitBook>) -> Rc<Self> {
+        let lane = Lane::new();
+        lock(&shared.lanes).push(Arc::clone(&lane));
+        let desk = Rc::new(Self { shared, link, lane, book });
+        desk.link.on_recovery(Rc::clone(&desk) as Rc<dyn Recovery>);
+        desk
+    }
+
+    /// Takes one request and a hold of `tokens` from all scopes, or nothing from any.
+    pub(super) async fn acquire(
+        &self,
+        scopes: &[Arc<Scope>],
+        tokens: u64,
+        hold: Option<(String, String)>,
+    ) -> Result<Permit, AcquireRefused> {
+        let limited = limited(scopes);
+        if limited.is_empty() {
+            return Ok(self.book.acquire(scopes, tokens, Now::read())?);
+        }
+        if !self.link.is_up() {
+            return self.fall_back(scopes, tokens);
+        }
+        let asked = self.lane.ask(&limited, tokens, Now::read());
+        let fill = |command: &mut _| {
+            self.shared.keys.acquire(command, &asked, &limited, tokens, hold.as_ref());
+        };
+        let Ok(answer) = self.link.run(Use::Limits, &ACQUIRE, fill).await else {
+            return self.fall_back(scopes, tokens);
+        };
+        match Reply::read(&answer, &limited) {
+            Reply::Admitted { unix, requests, tokens: used, concurrent } => {
+                let (lane, id) = asked.admitted();
+                let noted = Noted { lane, id, unix, requests, tokens: used, concurrent, scopes: limited };
+                self.book.note(true);
+                Ok(Permit::shared(noted, Arc::clone(&self.book)))
+            }
+            Reply::Refused(exceeded) => {
+                asked.refused();
+                self.book.note(false);
+                Err(exceeded.into())
+            }
+            Reply::NoHold => {
+                asked.refused();
+                Err(AcquireRefused::NoHold)
+            }
+            Reply::Lost => self.fall_back(scopes, tokens),
+        }
+    }
+
+    fn fall_back(&self, scopes: &[Arc<Scope>], tokens: u64) -> Result<Permit, AcquireRefused> {
+        self.shared.server.tally(Use::Limits).fall_back();
+        if self.shared.denies {
+            return Err(AcquireRefused::Uncounted);
+        }
+        let permit = self.book.acquire(scopes, tokens, Now::read());
+        self.shared.has_counted.store(true, Relaxed);
+        Ok(permit?)
+    }
+
+    /// Gives back what is dropped, and keeps open what lasts, for as long as the actor lives.
+    pub(super) async fn attend(self: Rc<Self>) {
+        self.lane.list_again();
+        loop {
+            let _ = tokio::time::timeout(BEAT, self.lane.bell.notified()).await;
+            if !self.link.is_up() {
+                continue;
+            }
+            self.close_due().await;
+            self.keep_open().await;
+            if self.shared.has_counted.swap(false, Relaxed) {
+                self.add_local().await;
+            }
+        }
+    }
+
+    async fn close_due(&self) {
+        let due = self.lane.due();
+        for chunk in due.chunks(BATCH) {
+            let sent = chunk.iter().map(|(id, entry)| async move {
+                let fill = |command: &mut _| self.shared.keys.close(command, &self.lane, *id, entry);
+                match self.link.run(Use::Limits, &CLOSE, fill).await {
+                    Ok(_) => self.lane.forget(*id),
+                    Err(_) => self.lane.put_back([*id]),
+                }
+            });
+            join_all(sent).await;
+        }
+    }
+
+    async fn keep_open(&self) {
+        let age = self.shared.ttl.checked_div(3).unwrap_or(BEAT);
+        let stale: Vec<(u64, Entry)> = self.lane.stale(age, Now::read());
+        for chunk in stale.chunks(BATCH) {
+            let sent = chunk.iter().map(|(id, entry)| {
+                let fill = move |command: &mut _| self.shared.keys.keep(command, &self.lane, *id, entry);
+                self.link.run(Use::Limits, &KEEP, fill)
+            });
+            join_all(sent).await;
+        }
+    }
+
+    /// Adds what the book of this process counted.
+    async fn add_local(&self) {
+        for (scope, drained) in self.book.drain(Now::read()) {
+            let fill = |command: &mut _| self.shared.keys.add(command, &scope, &drained);
+            if self.link.run(Use::Limits, &ADD, fill).await.is_err() {
+                // Redis may have added it: rather a request too few in this window than one too many.
+                log::debug!("what was counted of {scope} without redis is not added for certain");
+            }
+        }
+        if self.book.is_held() {
+            self.shared.has_counted.store(true, Relaxed);
+        }
+    }
+}
+
+impl Recovery for Desk {
+    fn recover(&self, mut wire: Wire) -> LocalBoxFuture<'_, Result<(), String>> {
+        async move {
+            let within = self.shared.server.options.timeout;
+            wire.call(&self.shared.keys.raise(&self.lane), within).await?;
+            self.lane.list_again();
+            self.shared.give_back(&self.lane, &wire).await
+        }
+        .boxed_local()
+    }
+}
+
+/// The scopes that limit anything, each once, in the order given.
+fn limited(scopes: &[Arc<Scope>]) -> Limited {
+    let mut limited = Limited::new();
+    for scope in scopes.iter().filter(|scope| !scope.limit.is_unlimited()) {
+        if !limited.iter().any(|known| known.id == scope.id) {
+            limited.push(Arc::clone(scope));
+        }
+    }
+    limited
+}
