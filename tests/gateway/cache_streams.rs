@@ -170,14 +170,9 @@ fn what_a_guardrail_masks_is_masked_in_what_is_kept_and_what_it_blocks_is_not_ke
         let word = if request.json()["seed"] == 1 { "forbidden" } else { "mail me@example.com" };
         Answer::stream(&[&delta(word), &finish(), DONE])
     });
-    let more = [
-        POLICY,
-        &guardrail("mask", "pii", "hook_point = \"output\"\ndetectors = [{ type = \"email\", action = \"mask\" }]"),
-        "[[guardrail_attachments]]\nguardrail = \"mask\"\nscope_type = \"env\"\n",
-        &guardrail("words", "keyword", "hook_point = \"output\"\npatterns = [{ value = \"forbidden\" }]"),
-        "[[guardrail_attachments]]\nguardrail = \"words\"\nscope_type = \"env\"\n",
-    ]
-    .concat();
+    let words = "patterns = [{ kind = \"literal\", value = \"forbidden\" }]\nhook_point = \"output\"";
+    let mail = "detectors = [{ type = \"email\" }]\nhook_point = \"output\"";
+    let more = [POLICY, &guardrail("mask", "pii", mail), &guardrail("words", "keyword", words)].concat();
     let gateway = gateway_over(&upstream, &more);
     ask(&gateway, CHAT, &chat(r#","stream":true"#), Some("miss"));
     let whole = ask(&gateway, CHAT, &chat(""), Some("hit")).text();

@@ -54,6 +54,10 @@ fn json(bytes: &[u8]) -> Value {
     if let Some(object) = json.as_object_mut() {
         object.remove("created");
     }
+    for choice in json["choices"].as_array_mut().into_iter().flatten() {
+        // Perplexity repeats the message.
+        choice.as_object_mut().map(|choice| choice.remove("delta"));
+    }
     json
 }
 

@@ -16,7 +16,8 @@ use message::Message;
 /// What every chunk of an answer repeats.
 pub(super) struct Head<'a> {
     pub(super) members: &'a [Member<'a>],
-    pub(super) kind: &'static str,
+    /// Another `object` than that of the whole answer.
+    pub(super) kind: Option<&'static str>,
     pub(super) created: u64,
 }
 
@@ -41,8 +42,11 @@ impl Head<'_> {
     fn chunk(&self, out: &mut BytesMut, rest: &dyn Fn(&mut Writer<'_>)) {
         out.extend_from_slice(b"data: ");
         Writer::new(out).object(|w| {
-            copy(w, self.members, &["object", "created", "choices", "usage"]);
-            w.name("object").string(self.kind);
+            let own = if self.kind.is_some() { "object" } else { "" };
+            copy(w, self.members, &[own, "created", "choices", "usage"]);
+            if let Some(kind) = self.kind {
+                w.name("object").string(kind);
+            }
             w.name("created").number(self.created);
             rest(w);
         });
@@ -60,7 +64,7 @@ pub(super) fn play(body: &str, manner: &Manner, out: &mut BytesMut) -> Option<()
     if messages.iter().any(|message| !message::is_playable(message)) {
         return None;
     }
-    let head = Head { members: &found, kind: "chat.completion.chunk", created: manner.created };
+    let head = Head { members: &found, kind: Some("chat.completion.chunk"), created: manner.created };
     head.play(manner, out, |chunk| {
         for (place, (choice, message)) in choices.iter().zip(&messages).enumerate() {
             let index = get(choice, "index").and_then(number).unwrap_or(place as u64);
@@ -82,7 +86,7 @@ pub(super) fn play(body: &str, manner: &Manner, out: &mut BytesMut) -> Option<()
             chunk(&|w| {
                 in_chunk(w, &|w| {
                     w.name("delta").object(|_| {});
-                    copy(w, choice, &["index", "message", "logprobs"]);
+                    copy(w, choice, &["index", "message", "delta", "logprobs"]);
                 });
             });
         }
@@ -146,7 +150,8 @@ fn add<'a>(choices: &mut Vec<Choice<'a>>, raw: &'a str) -> Option<()> {
         match &*name {
             "delta" if !is_nothing(raw) => choice.message.add(members(raw)?)?,
             "logprobs" => choice.logprobs.add(raw)?,
-            "index" | "delta" => {}
+            // Perplexity repeats all of the message so far.
+            "index" | "delta" | "message" => {}
             _ => set(&mut choice.rest, name, raw),
         }
     }

@@ -12,7 +12,7 @@ use crate::dialect::json::Writer;
 pub(super) fn play(body: &str, manner: &Manner, out: &mut BytesMut) -> Option<()> {
     let found = members(body)?;
     let choices = get(&found, "choices")?;
-    Head { members: &found, kind: "text_completion", created: manner.created }.play(manner, out, |chunk| {
+    Head { members: &found, kind: None, created: manner.created }.play(manner, out, |chunk| {
         chunk(&|w| w.name("choices").raw(choices));
     });
     Some(())

@@ -130,10 +130,12 @@ impl<'a> Candidate<'a> {
 
     fn write(&self, w: &mut Writer<'_>) {
         let parts: Vec<&str> = self.parts.iter().map(|part| &**part).collect();
-        w.name("content").object(|w| {
-            list(w, "parts", &parts);
-            w.name("role").raw(self.role.unwrap_or("\"model\""));
-        });
+        if !parts.is_empty() || self.role.is_some() {
+            w.name("content").object(|w| {
+                list(w, "parts", &parts);
+                w.name("role").raw(self.role.unwrap_or("\"model\""));
+            });
+        }
         if self.is_numbered {
             w.name("index").number(self.index);
         }
