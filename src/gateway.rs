@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use aisix_actors::budget_ledger::NoJournal;
 use aisix_actors::provider_pool::ProviderKey;
+use aisix_actors::redis::Servers;
 use aisix_actors::types::Now;
 use aisix_actors::{Actors, Books, CacheBook, Ledger};
 use arc_swap::{ArcSwap, Guard};
@@ -58,12 +59,19 @@ impl Gateway {
     /// A gateway over a configuration.
     #[must_use]
     pub fn new(snapshot: Snapshot, telemetry: Telemetry) -> Arc<Self> {
+        Self::sharing(snapshot, telemetry, Servers::default())
+    }
+
+    /// A gateway over a configuration that shares what lies in Redis.
+    #[must_use]
+    pub fn sharing(snapshot: Snapshot, telemetry: Telemetry, servers: Servers) -> Arc<Self> {
         let books = Books {
             limits: Arc::default(),
             ledger: Arc::new(Ledger::new(Arc::new(NoJournal))),
             cache: Arc::new(CacheBook::new(snapshot.settings.cache.max_bytes)),
             health: Arc::default(),
             pool: Arc::default(),
+            redis: servers,
         };
         books.pool.install(snapshot.provider_keys.clone());
         let throttle = || AuthThrottle::new(&snapshot.settings.proxy.auth_throttle);

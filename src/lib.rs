@@ -13,6 +13,7 @@
 //! * [`registry`]: what changes the configuration while the gateway runs; the store
 //! * [`openapi`]: what the listeners answer, in words for machines
 //! * [`gateway`] and [`server`]: what a process and a thread hold; listeners and draining
+//! * [`redis`]: what several gateways share, as the configuration says
 //! * [`checks`]: models are asked from time to time whether they are well
 //! * [`telemetry`]: the log
 //! * [`mock`]: a provider in this process
@@ -36,6 +37,7 @@ pub mod openapi;
 pub mod operation;
 pub mod pipeline;
 pub mod providers;
+pub mod redis;
 pub mod registry;
 pub mod server;
 pub mod telemetry;

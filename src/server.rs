@@ -25,6 +25,7 @@ use crate::config::snapshot::Snapshot;
 use crate::endpoints;
 use crate::envelope::Envelope;
 use crate::gateway::{Certificate, Gateway, Worker};
+use crate::redis;
 use crate::registry::{Book, RegistryHandle};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_writer::Log;
@@ -102,9 +103,14 @@ impl Application {
             _ => None,
         };
         let telemetry = Telemetry::start(&settings.observability, log)?;
-        let gateway = Gateway::new(snapshot, telemetry);
+        let gateway = Gateway::sharing(snapshot, telemetry, redis::servers(&settings)?);
         gateway.status.store(Arc::new(book.status().clone()));
         Ok(Self { gateway, book, proxy, admin, metrics })
+    }
+
+    /// What the process shares.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
     }
 
     /// Starts to serve on the current actix system.

@@ -10,6 +10,7 @@ use crate::cache::{CacheBook, CacheCounters, CacheHandle};
 use crate::candidate_router::{CandidateRouterHandle, Health, RouterCounters};
 use crate::provider_pool::{PoolBook, PoolCounters, ProviderPoolHandle};
 use crate::rate_limiter::{LimitBook, LimitCounters, RateLimiterHandle};
+use crate::redis::Servers;
 
 /// The only copies of what the actors know.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Books {
     pub health: Arc<Health>,
     /// Provider keys.
     pub pool: Arc<PoolBook>,
+    /// What lies in Redis, shared with other gateways.
+    pub redis: Servers,
 }
 
 /// One worker's access to the five actors; it cannot leave the worker's thread.
@@ -105,6 +108,7 @@ mod tests {
             cache: Arc::new(CacheBook::new(1_000)),
             health: Arc::default(),
             pool: Arc::default(),
+            redis: Servers::default(),
         };
         let sent_to_a_worker = books.clone();
         let seen = std::thread::spawn(move || {

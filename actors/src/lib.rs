@@ -13,6 +13,7 @@
 //! * [`cache`]: finished answers, and who is filling a miss
 //! * [`candidate_router`]: which targets to try, in which order
 //! * [`provider_pool`]: credentials and slots of provider keys
+//! * [`redis`]: the way to a Redis that several gateways share
 
 #![cfg_attr(
     not(test),
@@ -30,6 +31,7 @@ pub mod cache;
 pub mod candidate_router;
 pub mod provider_pool;
 pub mod rate_limiter;
+pub mod redis;
 mod register;
 pub mod types;
 mod worker;

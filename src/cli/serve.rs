@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Problems, Snapshot, Source};
 use crate::gateway::Gateway;
+use crate::redis;
 use crate::registry::Book;
 use crate::server::Application;
 use crate::telemetry::log_writer;
@@ -52,6 +53,7 @@ fn serve((book, snapshot): (Book, Snapshot), started: Instant) -> io::Result<()>
     }
     let application = Application::build_with(book, snapshot, Some(log.clone()))?;
     actix_rt::System::new().block_on(async move {
+        redis::reach(&application.gateway().books.redis).await?;
         let running = application.start()?;
         let (proxy, workers) = (running.proxy_addr, settings.proxy.workers());
         log::info!(

@@ -107,6 +107,9 @@ impl Settings {
 
     /// Makes the paths of files that are written relative to `folder`, that of the configuration file.
     pub(super) fn anchor(&mut self, folder: &Path) {
+        for path in self.redis_files() {
+            *path = folder.join(&*path);
+        }
         for path in [&mut self.store.path, &mut self.observability.usage_records.path] {
             if !path.as_os_str().is_empty() {
                 *path = folder.join(&*path);

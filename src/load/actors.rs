@@ -15,6 +15,7 @@ use aisix_actors::candidate_router::{
 };
 use aisix_actors::provider_pool::{ProviderKey, TlsProfileId};
 use aisix_actors::rate_limiter::{Layer, RateLimit, Scope};
+use aisix_actors::redis::Servers;
 use aisix_actors::{Actors, Books, CacheBook, Health, Ledger, LimitBook, MicroUsd, PoolBook};
 
 use super::exchange::Failure;
@@ -63,6 +64,7 @@ fn books() -> Books {
         cache: Arc::new(CacheBook::new(CACHE_BYTES)),
         health: Arc::new(Health::new()),
         pool: Arc::new(pool),
+        redis: Servers::default(),
     }
 }
 

@@ -251,7 +251,7 @@ pub enum RedisMode {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisTls {
-    /// A PEM file with further roots, relative to the configuration file.
+    /// A PEM file with the roots to trust in place of the system's, relative to the configuration file.
     pub ca_file: Option<PathBuf>,
     /// A PEM file with the certificate that is shown, and its chain.
     pub client_cert_file: Option<PathBuf>,
@@ -281,6 +281,14 @@ impl super::Settings {
     /// The Redis of cached answers, where there is one: a policy may ask for it whatever `cache.backend` says.
     pub fn cache_redis(&self) -> Option<&Redis> {
         self.cache.redis.as_ref().or(self.redis.as_ref())
+    }
+
+    /// The files that tables of Redis name.
+    pub(super) fn redis_files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let tables =
+            [&mut self.redis, &mut self.ratelimit.redis, &mut self.budget.redis, &mut self.cache.redis];
+        let tls = tables.into_iter().flatten().flat_map(|redis| &mut redis.tls);
+        tls.flat_map(|tls| [&mut tls.ca_file, &mut tls.client_cert_file, &mut tls.client_key_file]).flatten()
     }
 
     fn redis_of<'s>(&'s self, backend: Backend, own: Option<&'s Redis>) -> Option<&'s Redis> {

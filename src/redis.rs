@@ -1,0 +1,82 @@
+//! The Redis of each use, as the configuration says.
+
+use std::path::Path;
+use std::{fs, io};
+
+use aisix_actors::redis::{Mode, Options, Servers, Tls, Use};
+
+use crate::config::secret::Plaintext;
+use crate::config::settings::{Redis, RedisMode, RedisTls, Settings};
+
+/// Prepares the Redis of limits, budgets and the cache; nothing is asked yet.
+///
+/// # Errors
+/// An address that is none, or a file of certificates that cannot be read.
+pub fn servers(settings: &Settings) -> io::Result<Servers> {
+    let prepare = |redis: Option<&Redis>| redis.map(options).transpose();
+    Ok(Servers::new(
+        prepare(settings.limits_redis())?,
+        prepare(settings.budgets_redis())?,
+        prepare(settings.cache_redis())?,
+    ))
+}
+
+/// Connects to each once, so that a gateway does not start without what it is told to share.
+///
+/// # Errors
+/// Which one cannot be reached, and why.
+pub async fn reach(servers: &Servers) -> io::Result<()> {
+    for used_for in Use::ALL {
+        let Some(server) = servers.of(used_for) else { continue };
+        if let Err(why) = server.reach().await {
+            return Err(io::Error::other(format!(
+                "the Redis of {used_for} at {} cannot be reached: {why}",
+                server.options
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn options(redis: &Redis) -> io::Result<Options> {
+    let options = Options {
+        mode: mode(redis),
+        username: redis.username.clone(),
+        password: redis.password.as_ref().map(exposed),
+        database: redis.database,
+        connect_timeout: redis.connect_timeout(),
+        timeout: redis.timeout(),
+        tls: redis.tls.as_ref().map(tls).transpose()?,
+        key_prefix: redis.key_prefix.clone(),
+    };
+    let checked = options.check();
+    checked.map_err(|why| io::Error::other(format!("the Redis at {options}: {why}")))?;
+    Ok(options)
+}
+
+fn mode(redis: &Redis) -> Mode {
+    match redis.mode {
+        RedisMode::Single => Mode::Single(redis.url.as_ref().map(exposed).unwrap_or_default()),
+        RedisMode::Cluster => Mode::Cluster(redis.nodes.iter().map(exposed).collect()),
+        RedisMode::Sentinel => Mode::Sentinel {
+            sentinels: redis.sentinels.clone(),
+            master: redis.master_name.clone().unwrap_or_default(),
+        },
+    }
+}
+
+/// A URL may hold a password as well.
+fn exposed(text: &Plaintext) -> String {
+    text.expose().to_owned()
+}
+
+fn tls(tls: &RedisTls) -> io::Result<Tls> {
+    let read = |file: &Path| {
+        fs::read(file).map_err(|error| io::Error::other(format!("redis.tls: {}: {error}", file.display())))
+    };
+    let identity = match (&tls.client_cert_file, &tls.client_key_file) {
+        (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
+        _ => None,
+    };
+    Ok(Tls { roots: tls.ca_file.as_deref().map(read).transpose()?, identity, verify: tls.verify })
+}
