@@ -18,6 +18,7 @@ pub mod openai_responses;
 pub mod plain;
 pub mod prefill;
 pub mod raw;
+pub mod replay;
 pub mod sse;
 pub mod stream;
 pub mod voyage;

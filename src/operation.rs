@@ -136,7 +136,22 @@ impl Operation {
     pub const fn is_cacheable(self) -> bool {
         matches!(
             self,
-            Self::Chat | Self::Responses | Self::Messages | Self::Generate | Self::Complete | Self::Embed
+            Self::Chat
+                | Self::Responses
+                | Self::Messages
+                | Self::Generate
+                | Self::StreamGenerate
+                | Self::Complete
+                | Self::Embed
         )
+    }
+
+    /// The name under which answers are remembered: whether it is streamed makes no difference to what is said.
+    #[must_use]
+    pub const fn kept_as(self) -> &'static str {
+        match self {
+            Self::StreamGenerate => Self::Generate.label(),
+            _ => self.label(),
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, MessageResult};
 
-pub use book::{CacheBook, CacheCounters, Entry, Key};
+pub use book::{CacheBook, CacheCounters, Entry, Key, Purged};
 use book::{Found, Turn};
 pub use fill::Fill;
 
@@ -81,6 +81,11 @@ impl CacheHandle {
         let shared = Arc::clone(&book);
         let actor = Rc::new(Local::new(move || CacheActor { book: Arc::clone(&shared) }));
         Self { actor, book }
+    }
+
+    /// The key as it is since the last purge of its policy: what the other methods are asked with.
+    pub fn current(&self, policy: &str, key: Key) -> Key {
+        self.book.current(policy, key)
     }
 
     /// Looks up a key, waiting at most `deadline` for another caller who is filling it.

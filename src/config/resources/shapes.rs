@@ -269,9 +269,12 @@ pub(crate) struct CachePolicyShape {
     /// Whether it is in force.
     #[serde(default = "yes")]
     pub(crate) enabled: bool,
-    /// Where answers are kept.
-    #[serde(default)]
-    pub(crate) backend: Backend,
+    /// Where answers are kept; where `[cache]` says, without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) backend: Option<Backend>,
+    /// Whether streams are answered from what is kept, and kept.
+    #[serde(default = "yes")]
+    pub(crate) streaming: bool,
     /// How long, in seconds; at most a week.
     #[serde(default = "an_hour")]
     #[schemars(range(min = 1, max = 604_800))]
