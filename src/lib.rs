@@ -10,6 +10,7 @@
 //! * [`error`] and [`envelope`]: what can go wrong, and how a caller reads it
 //! * [`config`]: `config.toml`, checked and resolved into a snapshot
 //! * [`guardrails`]: what may be asked and answered, as pure code
+//! * [`policies`]: which limits hold for which requests, as pure code
 //! * [`registry`]: what changes the configuration while the gateway runs; the store
 //! * [`openapi`]: what the listeners answer, in words for machines
 //! * [`gateway`] and [`server`]: what a process and a thread hold; listeners and draining
@@ -36,6 +37,7 @@ pub mod mock;
 pub mod openapi;
 pub mod operation;
 pub mod pipeline;
+pub mod policies;
 pub mod providers;
 pub mod redis;
 pub mod registry;

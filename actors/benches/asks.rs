@@ -112,7 +112,14 @@ fn provider_key() -> ProviderKey {
 
 fn entry() -> Entry {
     let body = vec![b'x'; 1_024].into();
-    Entry { body, input_tokens: 10, output_tokens: 20, model: "m".into(), policy: "p".into(), stored_at: Duration::ZERO }
+    Entry {
+        body,
+        input_tokens: 10,
+        output_tokens: 20,
+        model: "m".into(),
+        policy: "p".into(),
+        stored_at: Duration::ZERO,
+    }
 }
 
 async fn acquire(worker: Rc<Worker>) {

@@ -30,7 +30,7 @@ use super::{
     settings::Settings,
     tls::TlsProfile,
 };
-use crate::guardrails::Guardrails;
+use crate::{guardrails::Guardrails, policies::Policies};
 
 /// One whole configuration.
 pub struct Snapshot {
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub tls_profiles: std::collections::HashMap<TlsProfileId, TlsProfile>,
     /// Every budget, by name.
     pub budgets: Vec<Arc<Budget>>,
+    /// Which limits hold for which requests.
+    pub policies: Policies,
     /// What may be asked and answered, and by whom.
     pub guardrails: Guardrails,
     /// What was declared and stored, for administrators.
@@ -91,6 +93,7 @@ impl Snapshot {
             provider_keys: resolved.provider_keys,
             tls_profiles: resolved.tls_profiles,
             budgets: resolved.budgets,
+            policies: resolved.policies,
             guardrails: resolved.guardrails,
             resources: config.resources,
             generation: config.generation,

@@ -3,6 +3,8 @@
 use aisix_actors::budget_ledger::Estimate;
 use aisix_actors::candidate_router::{Candidate, InFlight};
 use aisix_actors::provider_pool::LeaseRefused;
+use aisix_actors::rate_limiter::Scopes;
+use aisix_actors::types::Now;
 
 use super::exchange::{Engaged, Exchange};
 use super::reserve::estimate;
@@ -11,6 +13,7 @@ use crate::config::snapshot::{Direct, Model};
 use crate::dialect::Call;
 use crate::endpoints::Answer;
 use crate::error::{Fault, GatewayError};
+use crate::policies::{Phase, Subject};
 
 /// Takes a credential and a connection slot, and the target's own budgets and limits.
 ///
@@ -42,10 +45,15 @@ pub async fn engage(
 
 /// What an attempt at a target of a routing model falls under by itself.
 fn claim(exchange: &Exchange, call: &Call, target: &Model, direct: &Direct) -> Claim {
+    let mut scopes: Scopes = target.rate_limit.iter().cloned().collect();
+    if let (Some(caller), Some(named)) = (&exchange.caller, &exchange.model) {
+        let subject = Subject::at_target(caller, &named.model, &call.model, target);
+        exchange.snapshot.policies.add(Phase::Target, &subject, || Now::read().unix, &mut scopes);
+    }
     let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
     Claim {
         budgets: direct.provider_key_budgets.iter().chain(&target.budgets).cloned().collect(),
-        scopes: target.rate_limit.iter().cloned().collect(),
+        scopes,
         estimate: if is_tunnel { Some(Estimate::default()) } else { estimate(call, target) },
     }
 }

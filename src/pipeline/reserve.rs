@@ -5,6 +5,8 @@
 use actix_web::http::header::HeaderMap;
 use aisix_actors::budget_ledger::Estimate;
 use aisix_actors::candidate_router::Candidates;
+use aisix_actors::rate_limiter::Scopes;
+use aisix_actors::types::Now;
 
 use super::exchange::Exchange;
 use super::route::Wish;
@@ -14,6 +16,7 @@ use crate::config::snapshot::{ApiKey, Dispatch, Model};
 use crate::dialect::Call;
 use crate::endpoints::{Answer, Endpoint};
 use crate::error::{Fault, GatewayError};
+use crate::policies::{Phase, Subject};
 use crate::providers;
 
 /// Plans the candidates and takes the holds of the caller and the model that it named.
@@ -36,8 +39,10 @@ pub async fn reserve(
     let candidates = planned
         .map_err(|out| Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after })?;
     let is_named = exchange.is_model_named;
-    let scopes =
+    let mut scopes: Scopes =
         caller.rate_limit.iter().chain(model.rate_limit.iter().filter(|_| is_named)).cloned().collect();
+    let subject = Subject::at_gate(caller, model, &call.model, is_named);
+    exchange.snapshot.policies.add(Phase::Gate, &subject, || Now::read().unix, &mut scopes);
     let claim = Claim { scopes, ..money(exchange, caller, call, model) };
     let Taken { hold, permit } = take(exchange, call, claim).await?;
     exchange.budgets = hold;

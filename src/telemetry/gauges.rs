@@ -64,6 +64,19 @@ fn write_refusals(gateway: &Gateway, out: &mut Exposition) {
             write_some(name, &labels(&pairs), sum(gateway, |board| &board.refusals[scope][layer]), out);
         }
     }
+    write_refusals_of_policies(name, gateway, out);
+}
+
+fn write_refusals_of_policies(name: &str, gateway: &Gateway, out: &mut Exposition) {
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    let tallies = gateway.telemetry.registry.tallies();
+    for tally in tallies.iter().filter(|tally| tally.what == What::Refusals) {
+        for (scope, cell) in SCOPES.iter().zip(&tally.counts) {
+            let pairs = [("scope", *scope), ("layer", "policy"), ("policy_id", &*tally.texts[0])];
+            *sums.entry(labels(&pairs)).or_default() += cell.read();
+        }
+    }
+    sums.iter().for_each(|(labels, sum)| write_some(name, labels, *sum, out));
 }
 
 fn sum(gateway: &Gateway, cell: impl Fn(&Board) -> &Cell) -> u64 {

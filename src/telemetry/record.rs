@@ -175,7 +175,7 @@ impl Failure {
     #[must_use]
     pub fn of(error: &GatewayError) -> Self {
         let limit = match error {
-            GatewayError::Limit(refusal) => Some((refusal.0.layer, refusal.0.dimension)),
+            GatewayError::Limit(refusal) => Some((refusal.0.layer.clone(), refusal.0.dimension)),
             _ => None,
         };
         Self { status: error.status(), kind: error.kind(), words: error.for_log(), limit }

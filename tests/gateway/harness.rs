@@ -35,7 +35,9 @@ pub use metrics::Metrics;
 pub use mock::Mock;
 pub use process::{Process, run, signal, written};
 pub use sample::{Sample, is_spoken, reaches_provider};
-pub use settings::{api_key, budget, chat_body, gateway_over, guardrail, model, provider_key, routing};
+pub use settings::{
+    api_key, budget, chat_body, gateway_over, guardrail, model, policy, provider_key, routing,
+};
 pub use upstream::{Answer, Gate, Received, Upstream, completion, delta, finish, free_port, usage_event};
 pub use usage_file::UsageFile;
 

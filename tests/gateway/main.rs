@@ -33,6 +33,7 @@ mod openapi;
 mod pairs;
 mod passthrough;
 mod playground;
+mod policies;
 mod recordings;
 mod records;
 mod registry;

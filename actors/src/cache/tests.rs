@@ -18,7 +18,14 @@ fn later(by: Duration) -> Now {
 
 fn entry(bytes: usize) -> Entry {
     let body = vec![b'x'; bytes].into();
-    Entry { body, input_tokens: 3, output_tokens: 4, model: "m".into(), policy: "p".into(), stored_at: START.unix }
+    Entry {
+        body,
+        input_tokens: 3,
+        output_tokens: 4,
+        model: "m".into(),
+        policy: "p".into(),
+        stored_at: START.unix,
+    }
 }
 
 fn book() -> Arc<CacheBook> {

@@ -274,7 +274,7 @@ fn take_all(shares: &[Share], tokens: u64, now: Now) -> Result<SmallVec<[Taken; 
 impl Share {
     fn exceeded(&self, refusal: Refusal) -> LimitExceeded {
         LimitExceeded {
-            layer: self.scope.layer,
+            layer: self.scope.layer.clone(),
             scope: Arc::clone(&self.scope.id),
             dimension: refusal.dimension,
             limit: refusal.limit,

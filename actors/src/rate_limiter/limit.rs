@@ -32,7 +32,7 @@ impl RateLimit {
 }
 
 /// Which part of the configuration a limit comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Display)]
 #[non_exhaustive]
 pub enum Layer {
     /// The caller's key.
@@ -41,12 +41,24 @@ pub enum Layer {
     /// The requested model.
     #[display("model")]
     Model,
+    /// A policy.
+    #[display("policy")]
+    Policy(PolicyLabel),
+}
+
+/// Which policy: its id for metrics, its name for people.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PolicyLabel {
+    /// The id.
+    pub id: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
 }
 
 /// One bucket that a request falls under, with the limits that hold for it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// The bucket: a key's id, or `model:<name>`. Scopes with the same id share their counts.
+    /// The bucket: a key's id, `model:<id>`, or `policy:…`. Scopes with the same id share their counts.
     pub id: Arc<str>,
     /// Where the limits come from.
     pub layer: Layer,

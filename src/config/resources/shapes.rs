@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 mod guardrails;
 mod models;
+mod policies;
 mod routing;
 mod rules;
 mod words;
@@ -18,7 +19,12 @@ mod words;
 pub(crate) use self::{
     guardrails::{AttachmentShape, GuardrailKind, GuardrailShape, ScopeType},
     models::{BackgroundCheckShape, CooldownShape, CostShape, ModelShape},
+    policies::{
+        ConditionShape, GroupByShape, LogicShape, OperatorShape, RateLimitPolicyShape, ScheduleShape,
+        ValueShape, WeekdayShape, WindowShape,
+    },
     routing::{HashOnShape, HashOnType, MoveOn, RoutingShape},
+    rules::policies::{MAX_LEAVES, MAX_LEVELS, MAX_PATTERN, MAX_VALUES},
     words::{StrategyShape, WhenAllUnavailableShape},
 };
 use self::{
@@ -115,7 +121,7 @@ impl RequestShape {
     }
 }
 
-/// Limits of a model or an API key. What is absent is not limited; 0 allows nothing.
+/// Limits of a model, an API key or a policy. What is absent is not limited; 0 allows nothing.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "RateLimit")]
