@@ -25,6 +25,7 @@ use crate::config::snapshot::Snapshot;
 use crate::endpoints;
 use crate::envelope::Envelope;
 use crate::gateway::{Certificate, Gateway, Worker};
+use crate::journal::JournalHandle;
 use crate::registry::{Book, RegistryHandle};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_writer::Log;
@@ -102,7 +103,8 @@ impl Application {
             _ => None,
         };
         let telemetry = Telemetry::start(&settings.observability, log)?;
-        let gateway = Gateway::new(snapshot, telemetry);
+        let journal = JournalHandle::new(&settings, false);
+        let gateway = Gateway::with_journal(snapshot, telemetry, journal);
         gateway.status.store(Arc::new(book.status().clone()));
         Ok(Self { gateway, book, proxy, admin, metrics })
     }
@@ -115,6 +117,8 @@ impl Application {
         let proxy_addr = self.proxy.local_addr()?;
         let workers = self.gateway.snapshot().settings.proxy.workers();
         let gateway = self.gateway;
+        // Before the first request: it must find what was spent.
+        gateway.journal.start(&gateway.books.ledger, None)?;
         gateway.set_registry(RegistryHandle::start(self.book, gateway.clone()));
         let proxy = listen(&gateway, PROXY, self.proxy, workers)?;
         let mut servers = vec![proxy.handle()];
@@ -164,6 +168,8 @@ impl Running {
         if let Some(registry) = self.gateway.registry() {
             registry.stop().await;
         }
+        // After the workers, which charge until they end.
+        self.gateway.journal.stop();
     }
 }
 
