@@ -24,7 +24,8 @@ use crate::config::settings::rewritten;
 use crate::config::snapshot::Snapshot;
 use crate::endpoints;
 use crate::envelope::Envelope;
-use crate::gateway::{Certificate, Gateway, Worker};
+use crate::gateway::{Backing, Certificate, Gateway, Worker};
+use crate::journal::JournalHandle;
 use crate::redis;
 use crate::registry::{Book, RegistryHandle};
 use crate::telemetry::Telemetry;
@@ -103,7 +104,9 @@ impl Application {
             _ => None,
         };
         let telemetry = Telemetry::start(&settings.observability, log)?;
-        let gateway = Gateway::sharing(snapshot, telemetry, redis::servers(&settings)?);
+        let servers = redis::servers(&settings)?;
+        let backing = Backing { servers, journal: JournalHandle::new(&settings, false) };
+        let gateway = Gateway::over(snapshot, telemetry, backing);
         gateway.status.store(Arc::new(book.status().clone()));
         Ok(Self { gateway, book, proxy, admin, metrics })
     }
@@ -121,6 +124,8 @@ impl Application {
         let proxy_addr = self.proxy.local_addr()?;
         let workers = self.gateway.snapshot().settings.proxy.workers();
         let gateway = self.gateway;
+        // Before the first request: it must find what was spent.
+        gateway.journal.start(&gateway.books.ledger, None)?;
         gateway.set_registry(RegistryHandle::start(self.book, gateway.clone()));
         let proxy = listen(&gateway, PROXY, self.proxy, workers)?;
         let mut servers = vec![proxy.handle()];
@@ -173,6 +178,8 @@ impl Running {
         if let Some(limits) = &self.gateway.books.shared_limits {
             limits.finish().await;
         }
+        // After the workers, which charge until they end.
+        self.gateway.journal.stop();
     }
 }
 
