@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 mod admin;
 pub mod answers;
 mod client;
+mod crowd;
 mod folder;
 mod metrics;
 mod mock;
@@ -30,6 +31,7 @@ mod usage_file;
 
 pub use admin::{ADMIN_KEY, Admin, address};
 pub use client::{Connection, Response, Stream, request_text};
+pub use crowd::{Crowd, Statuses};
 pub use folder::Folder;
 pub use metrics::Metrics;
 pub use mock::Mock;

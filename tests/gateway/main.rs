@@ -7,6 +7,7 @@ mod admin;
 mod allowed_cidrs;
 mod auth_throttle;
 mod bad_input;
+mod books;
 mod budgets;
 mod cache;
 mod cache_streams;

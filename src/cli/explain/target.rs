@@ -7,6 +7,7 @@ use actix_web::http::header::HeaderValue;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::report::{limit, of_policies};
 use super::shown;
 use crate::config::snapshot::{Direct, Dispatch, Model, Resolved, Snapshot};
 use crate::dialect::Call;
@@ -15,6 +16,7 @@ use crate::pipeline::prepare::prepare;
 use crate::pipeline::retry::Rules;
 use crate::pipeline::route::Wish;
 use crate::pipeline::{clock, count};
+use crate::policies::{Phase, Subject};
 use crate::providers::Auth;
 use crate::tokens;
 
@@ -42,6 +44,9 @@ pub(super) struct Target {
     /// What the group says of it; nothing for a direct model.
     #[serde(flatten)]
     pub(super) member: Option<Member>,
+    /// Its own limits and the policies that each attempt at it counts against; nothing for a direct model, where they
+    /// are the request's.
+    pub(super) limits: Vec<String>,
     /// How often it is asked again.
     pub(super) retries: u32,
     /// The same where no other target is left.
@@ -99,6 +104,7 @@ impl Target {
                 weight: member.weight,
                 tags: member.tags.iter().map(ToString::to_string).collect(),
             }),
+            limits: if is_routed { limits(snapshot, wish, call, parent, model) } else { Vec::new() },
             retries: tries(is_routed),
             retries_when_last: tries(false),
             time_limits_ms: time_limits(&patience, call.is_stream),
@@ -142,6 +148,13 @@ impl Target {
             }
         }
     }
+}
+
+/// What an attempt at a target of a routing model counts against.
+fn limits(snapshot: &Snapshot, wish: &Wish<'_>, call: &Call, parent: &Model, target: &Model) -> Vec<String> {
+    let subject = Subject::at_target(wish.caller, parent, &call.model, target);
+    let policies = of_policies(snapshot, Phase::Target, &subject);
+    target.rate_limit.iter().map(|scope| limit(scope)).chain(policies).collect()
 }
 
 /// Those limits that hold for whole answers, or for streams.

@@ -88,6 +88,9 @@ fn write_target(target: &Target, out: &mut String) {
     if matches!(target.place, Place::LeftOut(_)) {
         return;
     }
+    if !target.limits.is_empty() {
+        let _ = writeln!(out, "   limits: {}", target.limits.join("; "));
+    }
     let limits: Vec<_> =
         target.time_limits_ms.iter().map(|(name, limit)| format!("{name} {limit} ms")).collect();
     if !limits.is_empty() {
