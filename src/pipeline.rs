@@ -33,6 +33,8 @@ pub mod exchange;
 pub mod headers;
 mod held;
 mod keep;
+pub(crate) mod measure;
+pub(crate) mod outlay;
 pub mod own;
 pub(crate) mod patience;
 pub mod prepare;
@@ -44,6 +46,7 @@ pub(crate) mod reserve;
 pub(crate) mod retry;
 pub(crate) mod route;
 pub mod screen;
+mod sound;
 mod take;
 mod tunnel;
 
@@ -237,6 +240,7 @@ async fn ask_provider(
             let usage = estimate::filled(reply.usage.unwrap_or_default(), &prompt, words);
             // Counting costs nothing.
             exchange.usage = call.costs_tokens.then_some(usage);
+            measure::answered(&mut exchange.measures, exchange.endpoint.operation.task(), &reply.body);
             reply.body = screen::answer(exchange, reply.body).await?;
             if let Some(filling) = recalled.filling() {
                 keep::whole(exchange, filling, call, &reply, usage);

@@ -19,7 +19,7 @@ pub use self::{
     access::{ApiKey, AppliesTo, CachePolicy, CacheScope},
     model::{
         BackgroundCheck, DefaultHeaders, Direct, Dispatch, FallbackOn, HashOn, MidStream, Model, Routing,
-        TimeoutRule,
+        Tariff, Terms, TimeoutRule,
     },
 };
 use super::{
