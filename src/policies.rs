@@ -155,7 +155,7 @@ pub enum Whose {
 #[derive(Debug)]
 pub struct Policy {
     /// Its id and its name.
-    pub label: PolicyLabel,
+    pub label: Arc<PolicyLabel>,
     /// Which requests it holds for.
     pub reach: Reach,
     /// Which of them share a bucket.
@@ -250,10 +250,10 @@ impl Policies {
                 continue;
             };
             let index = match dimension {
-                Key::Team => &mut policies.teams,
-                Key::Member => &mut policies.members,
-                Key::ApiKey => &mut policies.api_keys,
-                Key::Model => &mut policies.models,
+                By::Team => &mut policies.teams,
+                By::Member => &mut policies.members,
+                By::ApiKey => &mut policies.api_keys,
+                By::Model => &mut policies.models,
             };
             ids.into_iter().for_each(|id| index.entry(id).or_default().push(place));
         }
@@ -305,7 +305,7 @@ impl Policies {
 
 /// What policies are looked up by.
 #[derive(Debug, Clone, Copy)]
-enum Key {
+enum By {
     Team,
     Member,
     ApiKey,
@@ -313,14 +313,14 @@ enum Key {
 }
 
 /// The ids without one of which a policy cannot hold; nothing where it may hold for anybody.
-fn keys(reach: &Reach) -> Option<(Key, Vec<Arc<str>>)> {
+fn keys(reach: &Reach) -> Option<(By, Vec<Arc<str>>)> {
     match reach {
         Reach::Of(whose, id) => {
             let key = match whose {
-                Whose::ApiKey => Key::ApiKey,
-                Whose::Model => Key::Model,
-                Whose::Team | Whose::TeamMember => Key::Team,
-                Whose::Member => Key::Member,
+                Whose::ApiKey => By::ApiKey,
+                Whose::Model => By::Model,
+                Whose::Team | Whose::TeamMember => By::Team,
+                Whose::Member => By::Member,
             };
             Some((key, vec![id.clone()]))
         }

@@ -97,22 +97,11 @@ fn with_names(kind: Kind, body: &Map<String, Json>, known: &Resources) -> Map<St
                 body.insert("provider_key".into(), (*name).into());
             }
         }
-        Kind::Budgets => {
+        Kind::Budgets | Kind::RateLimitPolicies => {
             let of = match text(&body, "scope").as_deref() {
                 Some("api_key") => Some(Kind::ApiKeys),
                 Some("model") => Some(Kind::Models),
                 Some("provider_key") => Some(Kind::ProviderKeys),
-                _ => None,
-            };
-            let reference = of.zip(text(&body, "scope_ref"));
-            if let Some(name) = reference.and_then(|(of, id)| name_of(of, &id)) {
-                body.insert("scope_ref".into(), (*name).into());
-            }
-        }
-        Kind::RateLimitPolicies => {
-            let of = match text(&body, "scope").as_deref() {
-                Some("api_key") => Some(Kind::ApiKeys),
-                Some("model") => Some(Kind::Models),
                 _ => None,
             };
             let reference = of.zip(text(&body, "scope_ref"));
@@ -284,6 +273,31 @@ mod tests {
     fn body(kind: Kind, json: Json) -> StoredBody {
         let Json::Object(members) = json else { panic!("an object") };
         (kind, members)
+    }
+
+    #[test]
+    fn conditions_name_what_they_had_by_id() {
+        let mut conditions = json!([
+            {"dimension": "model", "operator": "in", "value": ["m-1", "other"]},
+            {"logic": "or", "children": [
+                {"dimension": "api_key", "operator": "==", "value": "k-1"},
+                {"dimension": "team", "operator": "==", "value": "k-1"},
+            ]},
+        ]);
+        let name_of = |kind: Kind, id: &str| match (kind, id) {
+            (Kind::Models, "m-1") => Some("gpt".into()),
+            (Kind::ApiKeys, "k-1") => Some("ada".into()),
+            _ => None,
+        };
+        name_values(&mut conditions, &name_of);
+        let named = json!([
+            {"dimension": "model", "operator": "in", "value": ["gpt", "other"]},
+            {"logic": "or", "children": [
+                {"dimension": "api_key", "operator": "==", "value": "ada"},
+                {"dimension": "team", "operator": "==", "value": "k-1"},
+            ]},
+        ]);
+        assert_eq!(conditions, named);
     }
 
     #[test]

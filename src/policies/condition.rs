@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::{Dimension, Key, Subject};
+use super::{By, Dimension, Subject};
 
 /// A condition, or some of them.
 #[derive(Debug)]
@@ -67,14 +67,14 @@ impl Condition {
     }
 
     /// The ids without one of which it cannot hold.
-    pub(super) fn keys(&self) -> Option<(Key, Vec<Arc<str>>)> {
+    pub(super) fn keys(&self) -> Option<(By, Vec<Arc<str>>)> {
         match self {
             Self::Leaf { dimension, test: Test::In(ids), negate: false } => {
                 let key = match dimension {
-                    Dimension::Team => Key::Team,
-                    Dimension::Member => Key::Member,
-                    Dimension::ApiKey => Key::ApiKey,
-                    Dimension::Model => Key::Model,
+                    Dimension::Team => By::Team,
+                    Dimension::Member => By::Member,
+                    Dimension::ApiKey => By::ApiKey,
+                    Dimension::Model => By::Model,
                     Dimension::ModelName | Dimension::Provider => return None,
                 };
                 Some((key, ids.clone()))

@@ -150,7 +150,7 @@ fn a_bucket_is_named_after_the_policy_and_what_it_counts_apart() {
         of[3],
         id("a")
     );
-    assert_eq!(buckets(&snapshot, Phase::Gate, "a"), [&gate[..], &[last.clone()]].concat());
+    assert_eq!(buckets(&snapshot, Phase::Gate, "a"), [&gate[..], std::slice::from_ref(&last)].concat());
     assert_eq!(buckets(&snapshot, Phase::Gate, "smart"), gate);
     assert_eq!(buckets(&snapshot, Phase::Target, "smart"), [last]);
     let caller = snapshot.api_keys().next().expect("a key");
@@ -216,4 +216,40 @@ fn a_suspended_policy_is_left_out_for_as_long_as_it_is() {
         snapshot.policies.add(Phase::Gate, &subject, unix, &mut scopes);
         assert_eq!(scopes.len(), count, "{hours} hours");
     }
+}
+
+#[test]
+fn policies_for_others_are_not_looked_at() {
+    let others = (0..500).map(|number| match number % 3 {
+        0 => policy(&format!(
+            "scope = \"team\"\nscope_ref = \"t{number}\"\nwindow = \"day\"\nmax_requests = 1"
+        )),
+        1 => policy(&format!(
+            "limits = {{ rpm = 1 }}\nconditions = [{}]",
+            leaf("member", "==", &format!("\"u{number}\""), "")
+        )),
+        _ => policy(&format!(
+            "limits = {{ rpm = 1 }}\nconditions = [{}, {{ logic = \"and\", children = [{}] }}]",
+            leaf("provider", "~~", "\".\"", ""),
+            leaf("model", "in", "[\"open/*\"]", "")
+        )),
+    });
+    let own = [
+        policy("limits = { rpm = 1 }"),
+        policy(&format!(
+            "limits = {{ rpm = 1 }}\nconditions = [{}]",
+            leaf("team", "in", "[\"x\", \"red\"]", "")
+        )),
+        policy(&format!(
+            "limits = {{ rpm = 1 }}\nconditions = [{}]",
+            leaf("team", "==", "\"x\"", ", negate = true")
+        )),
+    ];
+    let snapshot = snapshot(&others.chain(own).collect::<String>());
+    let caller = snapshot.api_keys().next().expect("a key");
+    let model = snapshot.resolve("a").expect("a model").model;
+    let subject = Subject::at_gate(caller, &model, "a", true);
+    assert_eq!(snapshot.policies.iter().count(), 503);
+    assert_eq!(snapshot.policies.candidates(&subject).len(), 3);
+    assert_eq!(buckets(&snapshot, Phase::Gate, "a").len(), 3);
 }

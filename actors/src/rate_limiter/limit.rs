@@ -43,7 +43,7 @@ pub enum Layer {
     Model,
     /// A policy.
     #[display("policy")]
-    Policy(PolicyLabel),
+    Policy(Arc<PolicyLabel>),
 }
 
 /// Which policy: its id for metrics, its name for people.

@@ -52,7 +52,7 @@ fn resolve_one(
     let schedules = schedules::resolve(place, &shape.schedules, problems);
     let is_classic = is_classic(place, shape, problems)?;
     refuse_foreign(place, shape, is_classic, problems);
-    let label = PolicyLabel { id: entry.id.clone(), name: shape.name.as_str().into() };
+    let label = Arc::new(PolicyLabel { id: entry.id.clone(), name: shape.name.as_str().into() });
     let form = if is_classic {
         classic(place, shape, known, problems)
     } else {
