@@ -17,7 +17,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, Message, MessageResult};
 
 pub use book::{LimitBook, LimitCounters, Scopes};
-pub use limit::{Dimension, Layer, LimitExceeded, RateLimit, Scope, Standing};
+pub use limit::{Dimension, Layer, LimitExceeded, RateLimit, Scope, Standing, Use};
 pub use permit::Permit;
 
 use crate::types::Now;
