@@ -49,6 +49,7 @@ pub mod screen;
 mod sound;
 mod take;
 mod tunnel;
+pub(crate) mod usage;
 
 use ask::Answer;
 use attempt::{Asked, Purpose, Trial};
@@ -129,7 +130,7 @@ async fn answer(
         }
     };
     let Some(call) = call else {
-        let mut response = own::models(&exchange, &caller);
+        let mut response = own::answer(&exchange, &caller);
         headers::write(&exchange, None, response.headers_mut());
         exchange.conclude(Outcome::Answered(200));
         return Ok(response);

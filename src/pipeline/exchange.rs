@@ -273,6 +273,7 @@ impl Exchange {
             attempts: &self.attempts,
             usage: self.usage.as_ref(),
             cost: self.own_cost(),
+            audio: self.measures.audio,
             malformed_events: self.malformed_events,
             cache: self.cache.as_ref(),
             guard: self.guard.as_ref().map(|guard| &guard.audit),

@@ -1,4 +1,4 @@
-//! What the gateway answers itself: probes, and the list of models.
+//! What the gateway answers itself: probes, the list of models, and what a key has used.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exchange::Exchange;
-use super::relay;
+use super::{relay, usage};
 use crate::config::snapshot::{ApiKey, Dispatch, Model};
 use crate::operation::Operation;
 
@@ -77,8 +77,16 @@ struct ModelRow<'a> {
     owned_by: &'a str,
 }
 
+/// Answers a caller whom no provider is asked for.
+pub fn answer(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
+    match exchange.endpoint.operation {
+        Operation::Usage => usage::answer(exchange, caller),
+        _ => models(exchange, caller),
+    }
+}
+
 /// The models that a key may call, in the order of the configuration; patterns are not listed.
-pub fn models(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
+fn models(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
     let is_listed = |model: &&std::sync::Arc<Model>| !model.name.contains('*') && caller.allows(&model.name);
     let row = |model| {
         let model: &Model = model;

@@ -66,6 +66,21 @@ pub async fn hold(
     Ok(())
 }
 
+/// Charges what attempts have cost that failed, if anything, and holds anew what the next one may cost: a hold is for one
+/// answer, and what is spent must leave room for another.
+///
+/// # Errors
+/// As [`hold`].
+pub async fn again(exchange: &mut Exchange, call: &Call) -> Result<(), GatewayError> {
+    if !exchange.charge_earlier() {
+        return Ok(());
+    }
+    let (Some(caller), model) = (exchange.caller.clone(), exchange.named_model()?) else {
+        return Err(Fault::Panic.into());
+    };
+    hold(exchange, &caller, call, &model).await
+}
+
 /// What the call may cost, and the budgets that pay for it whoever serves it. The provider key of a direct model is
 /// known by now; those of a routing model's targets pay for their attempts.
 fn money(exchange: &Exchange, caller: &ApiKey, call: &Call, model: &Model) -> Result<Claim, GatewayError> {

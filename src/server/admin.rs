@@ -24,6 +24,7 @@ mod actors;
 mod documents;
 mod pages;
 mod resources;
+mod spend;
 
 /// Largest payload of the Admin API.
 const MAX_BODY_BYTES: usize = 1 << 20;

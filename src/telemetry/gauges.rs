@@ -23,6 +23,7 @@ pub fn write(gateway: &Gateway, out: &mut Exposition) {
     write_tallies(gateway, out);
     write_remaining(gateway, out);
     write_budgets(gateway, out);
+    write_budget_tallies(gateway, out);
     write_deployments(gateway, out);
     write_own(gateway, out);
 }
@@ -206,6 +207,34 @@ fn write_budgets(gateway: &Gateway, out: &mut Exposition) {
         out.family(name, Kind::Gauge, help);
         for (labels, values) in &rows {
             values[place].into_iter().for_each(|value| out.sample(name, labels, value));
+        }
+    }
+}
+
+/// How often budgets refused and warned; as many series as there are budgets, and fractions in them.
+fn write_budget_tallies(gateway: &Gateway, out: &mut Exposition) {
+    let snapshot = gateway.snapshot();
+    let tallies = || snapshot.budgets.iter().map(|budget| (budget, gateway.books.ledger.tally(budget)));
+    let name = "aisix_budget_rejections_total";
+    out.family(
+        name,
+        Kind::Counter,
+        "Requests and attempts refused by a budget, the tightest of those that refused.",
+    );
+    for (budget, tally) in tallies() {
+        let pairs = [("budget", &*budget.name), ("scope", budget.scope.as_str())];
+        write_some(name, &labels(&pairs), tally.refused, out);
+    }
+    let name = "aisix_budget_alerts_total";
+    out.family(
+        name,
+        Kind::Counter,
+        "How often a fraction of a budget's limit was reached (alert_at), once a period.",
+    );
+    for (budget, tally) in tallies() {
+        for (at, count) in tally.alerts.iter().filter(|(at, _)| budget.alert_at.contains(at)) {
+            let pairs = [("budget", &*budget.name), ("threshold", &*at.to_string())];
+            write_some(name, &labels(&pairs), *count, out);
         }
     }
 }

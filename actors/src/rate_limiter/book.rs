@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::counts::{Admission, Counts, Drained, Refusal, Taken, rest_of_minute};
-use super::limit::{LimitExceeded, Scope, Standing};
+use super::limit::{LimitExceeded, Scope, Standing, Use};
 use super::permit::{Ending, Permit};
 use crate::register::lock;
 use crate::types::Now;
@@ -144,6 +144,15 @@ impl LimitBook {
             used_tokens_minute,
             concurrent,
             minute_resets_in: rest_of_minute(now),
+        }
+    }
+
+    /// Returns what is used of every limit of a scope, without taking anything.
+    pub fn uses(&self, scope: &Scope, now: Now) -> Vec<Use> {
+        let state = lock(self.shard(&scope.id)).scopes.get(&scope.id).cloned();
+        match state {
+            Some(state) => lock(&state.counts).uses(&scope.limit, now),
+            None => Counts::default().uses(&scope.limit, now),
         }
     }
 

@@ -137,6 +137,36 @@ pub enum AcquireRefused {
     NoHold,
 }
 
+impl Dimension {
+    /// Returns the name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rps => "rps",
+            Self::Rpm => "rpm",
+            Self::Rph => "rph",
+            Self::Rpd => "rpd",
+            Self::Tpm => "tpm",
+            Self::Tpd => "tpd",
+            Self::Concurrency => "concurrency",
+        }
+    }
+}
+
+/// What is used of one limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// Of what.
+    pub dimension: Dimension,
+    /// The most that is allowed.
+    pub limit: u64,
+    /// What is used; `None` for a steady rate, which is not counted.
+    pub used: Option<u64>,
+    /// Tokens held for requests in progress.
+    pub held: u64,
+    /// Whole seconds until it begins at zero again; `None` for what no clock resets.
+    pub resets_in: Option<Duration>,
+}
+
 /// Where a scope stands in the current minute, for response headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
+use aisix_actors::types::MicroUsd;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -51,6 +52,8 @@ pub(super) struct Target {
     pub(super) retries: u32,
     /// The same where no other target is left.
     pub(super) retries_when_last: u32,
+    /// What it costs, and where that is from; nothing when unknown.
+    pub(super) price: Option<String>,
     /// The limits of the wait for it, by the names of the configuration.
     pub(super) time_limits_ms: BTreeMap<&'static str, u128>,
     /// The address.
@@ -76,6 +79,19 @@ pub(super) struct Member {
     pub(super) weight: u32,
     /// What requests may ask for it by.
     pub(super) tags: Vec<String>,
+}
+
+/// The price of a model in words, in dollars per million tokens.
+fn price(direct: &Direct, capture: Option<&str>) -> Option<String> {
+    let terms = direct.terms(capture);
+    let price = terms.price?;
+    let dollars = |micros: u64| MicroUsd(micros).to_usd_exact();
+    let from = match (&direct.tariff.cost, terms.row) {
+        (None, Some(row)) => format!("{}, read on {}", row.source, row.read),
+        _ => "cost in the configuration".to_owned(),
+    };
+    let rates = price.rates;
+    Some(format!("{} in, {} out ({from})", dollars(rates.input), dollars(rates.output)))
 }
 
 impl Target {
@@ -107,6 +123,7 @@ impl Target {
             limits: if is_routed { limits(snapshot, wish, call, parent, model) } else { Vec::new() },
             retries: tries(is_routed),
             retries_when_last: tries(false),
+            price: price(direct, resolved.capture.as_deref()),
             time_limits_ms: time_limits(&patience, call.is_stream),
             url: None,
             headers: BTreeMap::new(),

@@ -54,8 +54,21 @@ impl Exchange {
         self.settle_target();
         self.usage = None;
         self.spend(cost, tokens);
+        self.charge(self.earlier.cost);
+    }
+
+    /// Charges the caller's budgets with what earlier attempts have cost, and gives back their hold; whether there was both.
+    pub fn charge_earlier(&mut self) -> bool {
+        let is_due = !self.earlier.cost.is_zero() && self.budgets.is_some();
+        if is_due {
+            self.charge(self.earlier.cost);
+        }
+        is_due
+    }
+
+    fn charge(&mut self, cost: MicroUsd) {
         if let Some(hold) = self.budgets.take() {
-            self.worker.actors.ledger.charge(hold, self.earlier.cost);
+            self.worker.actors.ledger.charge(hold, cost);
             self.earlier.cost = MicroUsd(0);
         }
     }

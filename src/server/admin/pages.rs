@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures::future::LocalBoxFuture;
 
 use super::actors::Actors;
+use super::spend::{self, Spend};
 use super::{Admin, documents};
 use crate::envelope::Failure;
 use crate::openapi::{Access, Page, ok, probe, verbose};
@@ -84,6 +85,18 @@ pub(super) const PAGES: &[Row] = &[
             answers: |schemas| vec![ok::<Vec<ModelStatus<'_>>>(schemas, "Every model.")],
         },
         serve: |admin, _| Box::pin(async move { Ok(status::models(&admin.worker.gateway)) }),
+    },
+    Row {
+        page: Page {
+            path: "/admin/v1/spend",
+            id: "spend",
+            tag: "status",
+            summary: "What is spent and held of every budget, and when its period begins anew.",
+            access: Access::Administrator,
+            parameters: spend::filters,
+            answers: |schemas| vec![ok::<Spend<'_>>(schemas, "The budgets.")],
+        },
+        serve: |admin, request| Box::pin(async move { Ok(spend::answer(&admin.worker.gateway, &request)) }),
     },
     Row {
         page: Page {
