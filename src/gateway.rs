@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use aisix_actors::budget_ledger::NoJournal;
 use aisix_actors::provider_pool::ProviderKey;
 use aisix_actors::redis::Servers;
 use aisix_actors::types::Now;
@@ -24,6 +23,7 @@ pub use certificate::Certificate;
 
 use crate::config::snapshot::Snapshot;
 use crate::endpoints::Endpoint;
+use crate::journal::JournalHandle;
 use crate::redis;
 use crate::registry::{RegistryHandle, Status};
 use crate::telemetry::Telemetry;
@@ -37,6 +37,8 @@ pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     /// The books of the five actors.
     pub books: Books,
+    /// What makes the ledger outlive the process.
+    pub journal: JournalHandle,
     /// TLS configurations towards providers.
     pub tls: TlsConfigs,
     /// How the configuration stands.
@@ -57,18 +59,30 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway over a configuration.
+    /// A gateway over a configuration that forgets what was spent when it ends.
     #[must_use]
     pub fn new(snapshot: Snapshot, telemetry: Telemetry) -> Arc<Self> {
-        Self::sharing(snapshot, telemetry, Servers::default())
+        Self::with_journal(snapshot, telemetry, JournalHandle::off())
     }
 
-    /// A gateway over a configuration that shares what lies in Redis.
+    /// A gateway over a configuration; charges go to the journal, which is started by whoever starts to serve.
     #[must_use]
-    pub fn sharing(snapshot: Snapshot, telemetry: Telemetry, servers: Servers) -> Arc<Self> {
+    pub fn with_journal(snapshot: Snapshot, telemetry: Telemetry, journal: JournalHandle) -> Arc<Self> {
+        Self::sharing(snapshot, telemetry, journal, Servers::default())
+    }
+
+    /// The same for a gateway that shares what lies in Redis.
+    #[must_use]
+    pub fn sharing(
+        snapshot: Snapshot,
+        telemetry: Telemetry,
+        journal: JournalHandle,
+        servers: Servers,
+    ) -> Arc<Self> {
+        journal.configure(&snapshot);
         let books = Books {
             limits: Arc::default(),
-            ledger: Arc::new(Ledger::new(Arc::new(NoJournal))),
+            ledger: Arc::new(Ledger::new(Arc::new(journal.clone()))),
             cache: Arc::new(CacheBook::new(snapshot.settings.cache.max_bytes)),
             health: Arc::default(),
             pool: Arc::default(),
@@ -83,6 +97,7 @@ impl Gateway {
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             books,
+            journal,
             tls: TlsConfigs::default(),
             status: ArcSwap::from_pointee(Status::at_start(jiff::Timestamp::now())),
             registry: OnceLock::new(),
@@ -110,6 +125,7 @@ impl Gateway {
         let snapshot = Arc::new(snapshot);
         self.install_keys(retired.iter().chain([&current, &snapshot]));
         self.configure_edge(&snapshot);
+        self.journal.configure(&snapshot);
         let before = self.snapshot.swap(snapshot);
         self.renewed.notify_one();
         before

@@ -12,6 +12,7 @@
 //! * [`guardrails`]: what may be asked and answered, as pure code
 //! * [`registry`]: what changes the configuration while the gateway runs; the store
 //! * [`openapi`]: what the listeners answer, in words for machines
+//! * [`journal`]: what was spent outlives the process
 //! * [`gateway`] and [`server`]: what a process and a thread hold; listeners and draining
 //! * [`redis`]: what several gateways share, as the configuration says
 //! * [`checks`]: models are asked from time to time whether they are well
@@ -31,6 +32,7 @@ pub mod envelope;
 pub mod error;
 pub mod gateway;
 pub mod guardrails;
+pub mod journal;
 pub mod load;
 pub mod mock;
 pub mod openapi;

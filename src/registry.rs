@@ -28,7 +28,7 @@ mod book;
 mod commit;
 mod sorting;
 mod status;
-mod store;
+pub(crate) mod store;
 mod transfer;
 mod watch;
 mod write;

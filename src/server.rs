@@ -25,6 +25,7 @@ use crate::config::snapshot::Snapshot;
 use crate::endpoints;
 use crate::envelope::Envelope;
 use crate::gateway::{Certificate, Gateway, Worker};
+use crate::journal::JournalHandle;
 use crate::redis;
 use crate::registry::{Book, RegistryHandle};
 use crate::telemetry::Telemetry;
@@ -103,7 +104,9 @@ impl Application {
             _ => None,
         };
         let telemetry = Telemetry::start(&settings.observability, log)?;
-        let gateway = Gateway::sharing(snapshot, telemetry, redis::servers(&settings)?);
+        let servers = redis::servers(&settings)?;
+        let journal = JournalHandle::new(&settings, servers.budgets.is_some());
+        let gateway = Gateway::sharing(snapshot, telemetry, journal, servers);
         gateway.status.store(Arc::new(book.status().clone()));
         Ok(Self { gateway, book, proxy, admin, metrics })
     }
@@ -121,6 +124,8 @@ impl Application {
         let proxy_addr = self.proxy.local_addr()?;
         let workers = self.gateway.snapshot().settings.proxy.workers();
         let gateway = self.gateway;
+        // Before the first request: it must find what was spent.
+        gateway.journal.start(&gateway.books.ledger, None)?;
         gateway.set_registry(RegistryHandle::start(self.book, gateway.clone()));
         let proxy = listen(&gateway, PROXY, self.proxy, workers)?;
         let mut servers = vec![proxy.handle()];
@@ -173,6 +178,8 @@ impl Running {
         if let Some(limits) = &self.gateway.books.shared_limits {
             limits.finish().await;
         }
+        // After the workers, which charge until they end.
+        self.gateway.journal.stop();
     }
 }
 

@@ -1,6 +1,8 @@
 //! Money by budget and period; asked for a hold before an upstream call, told the true cost
 //! afterwards.
 //!
+//! A hold closes itself in the book, with no message: whoever has closed it can rely on the journal knowing.
+//!
 //! Every budget of a request must admit, or none is held in. When the actor is gone, the handle
 //! turns to the book itself, so callers see a hold or a refusal and nothing else. A hold that is
 //! lost gives itself back.
@@ -35,14 +37,6 @@ struct Hold {
 
 impl Message for Hold {
     type Result = Result<BudgetHold, HoldRefused>;
-}
-
-/// Closes a hold as recorded in it: charged or given back.
-#[derive(Debug)]
-struct Charge(BudgetHold);
-
-impl Message for Charge {
-    type Result = ();
 }
 
 /// Where a budget stands.
@@ -95,22 +89,15 @@ impl BudgetLedgerHandle {
         }
     }
 
-    /// Replaces a hold by the true cost, without waiting.
-    pub fn charge(&self, mut hold: BudgetHold, cost: MicroUsd) {
-        hold.record(cost);
-        self.actor.tell(Charge(hold));
-    }
-
-    /// Replaces a hold by the true cost, and returns once the journal has accepted it.
-    pub async fn charge_now(&self, mut hold: BudgetHold, cost: MicroUsd) {
-        hold.record(cost);
-        // A message that no actor takes is dropped, and the hold in it charges itself.
-        let _ = self.actor.ask_once(Charge(hold)).await;
+    /// Replaces a hold by the true cost. When this returns the journal has taken note of it, so that whatever is told of
+    /// the request afterwards can wait until that is kept.
+    pub fn charge(&self, hold: BudgetHold, cost: MicroUsd) {
+        self.book.charge(hold, cost, Now::read());
     }
 
     /// Gives back a hold of which nothing was spent.
     pub fn release(&self, hold: BudgetHold) {
-        self.actor.tell(Charge(hold));
+        drop(hold);
     }
 
     /// Returns where a budget stands.
@@ -152,14 +139,6 @@ impl Handler<Hold> for BudgetLedger {
 
     fn handle(&mut self, ask: Hold, _: &mut Self::Context) -> Self::Result {
         self.book.hold(&ask.budgets, ask.estimate, Now::read())
-    }
-}
-
-impl Handler<Charge> for BudgetLedger {
-    type Result = ();
-
-    fn handle(&mut self, Charge(hold): Charge, _: &mut Self::Context) {
-        drop(hold);
     }
 }
 

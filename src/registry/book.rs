@@ -167,7 +167,19 @@ impl Book {
         let is_in_doubt = self.status.store_error.is_some();
         match &mut self.store {
             Some(store) => store.has_changed().unwrap_or(true) || is_in_doubt || !store.is_in_place(),
-            None => self.store_path.as_ref().is_some_and(|path| path.exists()) || is_in_doubt,
+            None => is_in_doubt || self.has_new_store(),
+        }
+    }
+
+    /// Whether there is a store now, with something in it; the journal of budgets may have made it for itself.
+    fn has_new_store(&mut self) -> bool {
+        let Some(path) = self.store_path.as_ref().filter(|path| path.exists()) else { return false };
+        match Store::open(path) {
+            Ok(Some(store)) if store.is_untouched() => {
+                self.store = Some(store);
+                false
+            }
+            _ => true,
         }
     }
 

@@ -2,12 +2,15 @@
 //!
 //! A write is on the disk before it is answered (WAL, `synchronous = FULL`), and several waiting writes share one
 //! transaction. The file is made at the first write, readable by its owner only: it holds credentials.
+//!
+//! The journal of budgets lies in the same file and has a connection of its own. It writes many times a second, so a
+//! counter of the writes to resources tells those from its own.
 
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use derive_more::{Display, From};
 use rusqlite::types::ValueRef;
@@ -16,14 +19,19 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use crate::config::Kind;
 
 /// The layout of the file, as `PRAGMA user_version`.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 /// How long to wait for another process that is writing.
 const BUSY_TIME: Duration = Duration::from_secs(5);
-/// No version of a file, which begin at 1.
-const UNSEEN: i64 = 0;
+/// Between two tries to open a file that another process is just making.
+const MAKE_POLL: Duration = Duration::from_millis(20);
+/// No version of a file, which begin at 1, and no count of writes.
+const UNSEEN: (i64, i64) = (0, -1);
+/// The count where writes are not counted.
+const UNCOUNTED: i64 = -2;
 /// Who may read the file: its owner.
 const MODE: u32 = 0o600;
 
+/// All tables of this layout. What an earlier one had is kept; triggers count writes whoever makes them.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS resources (
     kind     TEXT NOT NULL,
@@ -32,6 +40,47 @@ CREATE TABLE IF NOT EXISTS resources (
     body     TEXT NOT NULL,
     PRIMARY KEY (kind, id)
 );
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT OR IGNORE INTO meta SELECT 'resource_writes', count(*) FROM resources;
+CREATE TRIGGER IF NOT EXISTS resource_inserted AFTER INSERT ON resources
+    BEGIN UPDATE meta SET value = value + 1 WHERE name = 'resource_writes'; END;
+CREATE TRIGGER IF NOT EXISTS resource_updated AFTER UPDATE ON resources
+    BEGIN UPDATE meta SET value = value + 1 WHERE name = 'resource_writes'; END;
+CREATE TRIGGER IF NOT EXISTS resource_deleted AFTER DELETE ON resources
+    BEGIN UPDATE meta SET value = value + 1 WHERE name = 'resource_writes'; END;
+CREATE TABLE IF NOT EXISTS spend (
+    id           INTEGER PRIMARY KEY,
+    budget       TEXT NOT NULL,
+    window_start INTEGER NOT NULL,
+    window_end   INTEGER NOT NULL,
+    cost         INTEGER NOT NULL,
+    checksum     INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS spend_by_budget ON spend (budget, window_start);
+CREATE TABLE IF NOT EXISTS charges (
+    id           INTEGER PRIMARY KEY,
+    lane         TEXT NOT NULL,
+    number       INTEGER NOT NULL,
+    budget       TEXT NOT NULL,
+    window_start INTEGER NOT NULL,
+    window_end   INTEGER NOT NULL,
+    cost         INTEGER NOT NULL,
+    count        INTEGER NOT NULL,
+    checksum     INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS outbox (
+    id           INTEGER PRIMARY KEY,
+    lane         TEXT NOT NULL,
+    number       INTEGER NOT NULL,
+    budget       TEXT NOT NULL,
+    window_start INTEGER NOT NULL,
+    window_end   INTEGER NOT NULL,
+    cost         INTEGER NOT NULL,
+    count        INTEGER NOT NULL,
+    checksum     INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS outbox_by_lane ON outbox (lane, number);
+CREATE TABLE IF NOT EXISTS lanes (lane TEXT PRIMARY KEY, number INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
 /// Why the store is of no use.
@@ -96,8 +145,8 @@ pub enum Change {
 /// An open store.
 pub struct Store {
     connection: Connection,
-    /// What [`Store::has_changed`] has seen.
-    version: i64,
+    /// What [`Store::has_changed`] has seen: the version of the file, and how many writes there were to resources.
+    seen: (i64, i64),
     path: PathBuf,
     /// Device and inode of the open file.
     place: Option<(u64, u64)>,
@@ -113,12 +162,12 @@ impl Store {
         if !path.exists() {
             return Ok(None);
         }
-        let writable = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-            .map_err(StoreError::from)
-            .and_then(|connection| Self::prepare(connection, path));
-        match writable {
-            Err(StoreError::Sqlite(error)) if is_about_access(&error) => Self::open_immutable(path).map(Some),
-            outcome => outcome.map(Some),
+        match connect(path) {
+            Ok(connection) => Self::over(connection, path, false).map(Some),
+            Err(StoreError::Sqlite(error)) if is_about_access(&error) => {
+                Self::over(connect_to_read(path)?, path, true).map(Some)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -127,47 +176,22 @@ impl Store {
     /// # Errors
     /// The file cannot be made or used.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
-        if let Some(store) = Self::open(path)? {
-            return Ok(store);
+        match Self::open(path)? {
+            Some(store) => Ok(store),
+            None => Self::over(make(path)?, path, false),
         }
-        OpenOptions::new().create_new(true).write(true).mode(MODE).open(path)?;
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        Self::prepare(connection, path)
-    }
-
-    fn prepare(connection: Connection, path: &Path) -> Result<Self, StoreError> {
-        connection.busy_timeout(BUSY_TIME)?;
-        let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if layout > LAYOUT {
-            return Err(StoreError::Newer(layout));
-        }
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        if layout < LAYOUT {
-            connection.execute_batch(TABLES)?;
-            connection.pragma_update(None, "user_version", LAYOUT)?;
-        }
-        Self::over(connection, path, false)
     }
 
     fn over(connection: Connection, path: &Path, is_read_only: bool) -> Result<Self, StoreError> {
         let (path, place) = (path.to_owned(), place_of(path));
-        let mut store = Self { connection, version: UNSEEN, path, place, is_read_only };
+        let mut store = Self { connection, seen: UNSEEN, path, place, is_read_only };
         store.has_changed()?;
         Ok(store)
     }
 
-    /// A file on a disk that nobody can write to; WAL needs to write even for reading, unless told so.
-    fn open_immutable(path: &Path) -> Result<Self, StoreError> {
-        let mut journal = path.as_os_str().to_owned();
-        journal.push("-wal");
-        if fs::metadata(journal).is_ok_and(|journal| journal.len() > 0) {
-            return Err(StoreError::Unread);
-        }
-        let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)?;
-        Self::over(connection, path, true)
+    /// Whether nobody has ever written a resource: the file is there for other things.
+    pub fn is_untouched(&self) -> bool {
+        self.seen.1 == 0
     }
 
     /// Whether nothing can be written.
@@ -182,7 +206,7 @@ impl Store {
 
     /// Counts everything in the file as news.
     pub fn forget(&mut self) {
-        self.version = UNSEEN;
+        self.seen = UNSEEN;
     }
 
     /// Everything that is stored, in the order of writing.
@@ -233,25 +257,113 @@ impl Store {
         if self.connection.is_autocommit() {
             self.begin()?;
         }
-        let made = changes.iter().try_for_each(|change| make(&self.connection, change));
-        let committed = made.and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
-        if committed.is_err() {
+        let applied = self.apply_begun(changes);
+        if applied.is_err() {
             self.give_up();
         }
-        committed
+        applied
     }
 
-    /// Whether another process has written since the last look.
+    fn apply_begun(&mut self, changes: &[&Change]) -> Result<(), StoreError> {
+        let before = resource_writes(&self.connection)?;
+        changes.iter().try_for_each(|change| apply(&self.connection, change))?;
+        let own = resource_writes(&self.connection)?.saturating_sub(before);
+        self.connection.execute_batch("COMMIT")?;
+        // Own writes are no news, those of others that came before are.
+        self.seen.1 = self.seen.1.saturating_add(own);
+        Ok(())
+    }
+
+    /// Whether another process has written resources since the last look.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn has_changed(&mut self) -> Result<bool, StoreError> {
         let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
-        Ok(std::mem::replace(&mut self.version, version) != version)
+        if version == self.seen.0 {
+            return Ok(false);
+        }
+        let writes = resource_writes(&self.connection)?;
+        Ok(std::mem::replace(&mut self.seen, (version, writes)).1 != writes)
     }
 }
 
-fn place_of(path: &Path) -> Option<(u64, u64)> {
+/// Connects to a file that is there and can be written, and brings it to this layout.
+///
+/// # Errors
+/// The file cannot be used.
+pub(crate) fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(BUSY_TIME)?;
+    let layout = layout_of(&connection)?;
+    turn_to_wal(&connection)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    if layout < LAYOUT {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        connection.execute_batch(TABLES)?;
+        connection.pragma_update(None, "user_version", LAYOUT)?;
+        connection.execute_batch("COMMIT")?;
+    }
+    Ok(connection)
+}
+
+/// Makes the file, unless another process was faster, and connects to it.
+///
+/// # Errors
+/// The file cannot be made or used.
+pub(crate) fn make(path: &Path) -> Result<Connection, StoreError> {
+    match OpenOptions::new().create_new(true).write(true).mode(MODE).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
+        Ok(_) | Err(_) => connect(path),
+    }
+}
+
+/// Connects to a file on a disk that nobody can write to; WAL needs to write even for reading, unless told so.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-wal");
+    if fs::metadata(journal).is_ok_and(|journal| journal.len() > 0) {
+        return Err(StoreError::Unread);
+    }
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)?;
+    layout_of(&connection)?;
+    Ok(connection)
+}
+
+fn layout_of(connection: &Connection) -> Result<i64, StoreError> {
+    let layout = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if layout > LAYOUT { Err(StoreError::Newer(layout)) } else { Ok(layout) }
+}
+
+/// SQLite does not wait for its locks when it turns a file to WAL, which another process may just be doing as well.
+fn turn_to_wal(connection: &Connection) -> Result<(), StoreError> {
+    let deadline = Instant::now() + BUSY_TIME;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if is_about_locks(&error) && Instant::now() < deadline => {
+                std::thread::sleep(MAKE_POLL);
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// How often resources were written; a file of the first layout, which nobody can write to, does not say.
+fn resource_writes(connection: &Connection) -> Result<i64, StoreError> {
+    if layout_of(connection)? < LAYOUT {
+        return Ok(UNCOUNTED);
+    }
+    let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE name = 'resource_writes'")?;
+    Ok(statement.query_row([], |row| row.get(0)).optional()?.unwrap_or(UNCOUNTED))
+}
+
+/// Device and inode of what lies there.
+pub(crate) fn place_of(path: &Path) -> Option<(u64, u64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
@@ -269,7 +381,7 @@ fn stored_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredRow> {
     Ok(StoredRow { kind: text(0)?, id: text(1)?, revision, body: text(3)? })
 }
 
-fn make(connection: &Connection, change: &Change) -> Result<(), StoreError> {
+fn apply(connection: &Connection, change: &Change) -> Result<(), StoreError> {
     match change {
         Change::Put { kind, id, revision, body } => {
             let text = "INSERT INTO resources (kind, id, revision, body) VALUES (?1, ?2, ?3, ?4) \
@@ -285,7 +397,12 @@ fn make(connection: &Connection, change: &Change) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn is_about_access(error: &rusqlite::Error) -> bool {
+fn is_about_locks(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+}
+
+pub(crate) fn is_about_access(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
     matches!(error.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly))
 }

@@ -4,7 +4,7 @@
 //! so that no money is ever forgotten. Holds belong to no period; a charge belongs to the one
 //! current when it is made.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +16,12 @@ use crate::types::{MicroUsd, Now, whole_seconds};
 pub(super) struct Account {
     open: Option<Open>,
     held: MicroUsd,
-    /// Spend by the start of its period, from the journal, until the first period opens.
-    replayed: BTreeMap<Duration, MicroUsd>,
-    replayed_charges: HashSet<u64>,
+    /// Spend of periods that have not opened yet, from the journal.
+    restored: BTreeMap<Bounds, MicroUsd>,
 }
+
+/// Start and end of a period; `None` comes first.
+type Bounds = (Duration, Option<Duration>);
 
 /// The current period.
 #[derive(Debug)]
@@ -93,28 +95,25 @@ impl Account {
         self.open(budget, now).spend(held)
     }
 
-    /// Adds a charge from the journal unless it was added before.
-    pub(super) fn replay(&mut self, charge: u64, window_start: Duration, cost: MicroUsd) {
-        if !self.replayed_charges.insert(charge) {
-            return;
-        }
+    /// Adds what a journal has kept of a period.
+    pub(super) fn restore(&mut self, window: Window, cost: MicroUsd) {
         let spent = match &mut self.open {
-            Some(open) if open.window.start == window_start => &mut open.spent,
-            Some(_) | None => self.replayed.entry(window_start).or_default(),
+            Some(open) if open.window == window => &mut open.spent,
+            Some(_) | None => self.restored.entry((window.start, window.end)).or_default(),
         };
         *spent = spent.saturating_add(cost);
+        if let Some(open) = &mut self.open {
+            open.alerted = open.alerted.max(open.share_reached());
+        }
     }
 
-    /// Forgets which charges were added, once the journal is at its end.
-    pub(super) fn end_replay(&mut self) {
-        self.replayed_charges = HashSet::new();
-    }
-
-    /// Returns whether the current period has spend or holds that must not be forgotten.
+    /// Returns whether there are holds, or spend in a period that is not over, which must not be forgotten.
     pub(super) fn is_in_use(&self, now: Now) -> bool {
-        let is_spent =
-            |open: &Open| !open.spent.is_zero() && open.window.end.is_none_or(|end| now.unix < end);
-        !self.held.is_zero() || self.open.as_ref().is_some_and(is_spent)
+        let lasts = |end: Option<Duration>| end.is_none_or(|end| now.unix < end);
+        let is_spent = |open: &Open| !open.spent.is_zero() && lasts(open.window.end);
+        !self.held.is_zero()
+            || self.open.as_ref().is_some_and(is_spent)
+            || self.restored.keys().any(|(_, end)| lasts(*end))
     }
 
     /// Returns what is held.
@@ -130,9 +129,9 @@ impl Account {
             None => Some(window_of(budget, now)),
         };
         if let Some(window) = next {
-            let spent = self.replayed.remove(&window.start).unwrap_or_default();
+            let spent = self.restored.remove(&(window.start, window.end)).unwrap_or_default();
             // Periods never go back, so earlier ones are not asked for again.
-            self.replayed = self.replayed.split_off(&window.start);
+            self.restored = self.restored.split_off(&(window.start, None));
             return self.open.insert(Open::begin(budget, window, spent));
         }
         let open =
@@ -146,7 +145,20 @@ impl Account {
 
 impl Open {
     fn begin(budget: &Arc<Budget>, window: Window, spent: MicroUsd) -> Self {
-        Self { budget: Arc::clone(budget), window, spent, has_warned: false, alerted: 0.0 }
+        let mut open = Self { budget: Arc::clone(budget), window, spent, has_warned: false, alerted: 0.0 };
+        // What was reached before a restart was told before it.
+        open.alerted = open.share_reached();
+        open
+    }
+
+    /// The highest fraction to warn at that the spend has reached.
+    fn share_reached(&self) -> f64 {
+        let share = self.share();
+        self.budget.alert_at.iter().copied().filter(|at| *at <= share).fold(0.0, f64::max)
+    }
+
+    fn share(&self) -> f64 {
+        self.spent.0 as f64 / self.budget.limit.0.max(1) as f64
     }
 
     /// Returns the window to begin, if the kept one does not hold any more.
@@ -177,7 +189,7 @@ impl Open {
 
     fn alert(&mut self) {
         let Budget { name, limit, alert_at, .. } = &*self.budget;
-        let share = self.spent.0 as f64 / limit.0.max(1) as f64;
+        let share = self.share();
         let reached = alert_at.iter().copied().filter(|at| *at <= share && *at > self.alerted);
         let highest = reached.fold(self.alerted, |highest, at| {
             log::warn!(

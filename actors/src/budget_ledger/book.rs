@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::account::{Account, Refusal};
-use super::budget::{Budget, Estimate, HoldRefused, Spend};
+use super::budget::{Budget, Estimate, HoldRefused, Spend, Window};
 use super::journal::{ChargeEntry, Journal};
 use crate::register::{Register, lock};
 use crate::types::{MicroUsd, Now};
@@ -40,7 +40,6 @@ pub struct LedgerCounters {
 pub struct Ledger {
     accounts: Register<Mutex<Account>>,
     journal: Arc<dyn Journal>,
-    next_charge: AtomicU64,
     admitted: AtomicU64,
     refused: AtomicU64,
     closed: AtomicU64,
@@ -61,24 +60,15 @@ impl Ledger {
         Self {
             accounts: Register::default(),
             journal,
-            next_charge: AtomicU64::new(1),
             admitted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             closed: AtomicU64::new(0),
         }
     }
 
-    /// Adds what the journal kept, before the first request; an entry that comes twice is added
-    /// once.
-    pub fn replay(&self, entries: impl Iterator<Item = ChargeEntry>) {
-        let from = self.next_charge.load(Relaxed);
-        for entry in entries.filter(|entry| entry.charge >= from) {
-            lock(&self.accounts.entry(&entry.budget)).replay(entry.charge, entry.window.start, entry.cost);
-            self.next_charge.fetch_max(entry.charge.saturating_add(1), Relaxed);
-        }
-        for account in self.accounts.read().values() {
-            lock(account).end_replay();
-        }
+    /// Adds what a journal has kept of a budget's period; each charge is to be in it once.
+    pub fn restore(&self, budget: &Arc<str>, window: Window, spent: MicroUsd) {
+        lock(&self.accounts.entry(budget)).restore(window, spent);
     }
 
     /// Holds an estimate in every budget, or in none.
@@ -168,7 +158,7 @@ impl fmt::Debug for Ledger {
 
 /// Money set aside in every budget of one request.
 ///
-/// Dropping it gives the estimate back and charges what was recorded, which is nothing at first.
+/// Dropping it gives the estimate back and charges nothing.
 #[derive(Debug)]
 #[must_use = "dropping a hold gives it back"]
 pub struct BudgetHold {
@@ -179,11 +169,6 @@ pub struct BudgetHold {
 }
 
 impl BudgetHold {
-    /// Records the true cost: from here on, dropping the hold charges it.
-    pub(super) fn record(&mut self, cost: MicroUsd) {
-        self.cost = cost;
-    }
-
     fn close(&mut self, now: impl FnOnce() -> Now) {
         if !std::mem::take(&mut self.is_open) {
             return;
@@ -197,7 +182,6 @@ impl BudgetHold {
     }
 
     fn charge(&self, now: Now) {
-        let charge = self.ledger.next_charge.fetch_add(1, Relaxed);
         let entries: SmallVec<[ChargeEntry; 4]> = self
             .shares
             .iter()
@@ -205,7 +189,7 @@ impl BudgetHold {
                 let mut account = lock(account);
                 account.release(*held);
                 let window = account.charge(budget, self.cost, now);
-                ChargeEntry { budget: Arc::clone(&budget.id), window, cost: self.cost, charge }
+                ChargeEntry { budget: Arc::clone(&budget.id), window, cost: self.cost }
             })
             .collect();
         self.ledger.journal.record(&entries);

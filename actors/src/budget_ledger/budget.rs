@@ -59,7 +59,7 @@ impl Period {
 }
 
 /// One window of a period, in Unix time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
     /// When it began.
     pub start: Duration,

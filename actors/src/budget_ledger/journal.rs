@@ -16,8 +16,6 @@ pub struct ChargeEntry {
     pub window: Window,
     /// The cost.
     pub cost: MicroUsd,
-    /// The charge; the same in all budgets that one request is charged to, and unique otherwise.
-    pub charge: u64,
 }
 
 /// What was charged to one budget between two commits of a journal.

@@ -160,18 +160,38 @@ fn the_journal_brings_a_new_ledger_to_where_the_old_one_was() {
     let entries = journal.0.lock().unwrap().clone();
     assert_eq!(entries.len(), 6);
     let new = ledger();
-    new.replay(entries.iter().chain(&entries).cloned());
-    new.replay(entries.iter().cloned());
+    for entry in &entries {
+        new.restore(&entry.budget, entry.window, entry.cost);
+    }
     let tomorrow = later(NOON, DAY);
     for budget in &budgets {
         assert_eq!(new.spend(budget, tomorrow), old.spend(budget, tomorrow));
     }
-    let next = Arc::new(Kept::default());
-    let new = Arc::new(Ledger::new(Arc::clone(&next) as Arc<dyn Journal>));
-    new.replay(entries.iter().cloned());
-    new.charge(new.hold(&budgets, MicroUsd(5), tomorrow).unwrap(), MicroUsd(1), tomorrow);
-    let last = entries.iter().map(|entry| entry.charge).max();
-    assert!(next.0.lock().unwrap().iter().all(|entry| Some(entry.charge) > last));
+}
+
+#[test]
+fn what_a_journal_kept_may_come_after_the_first_charges() {
+    let ledger = ledger();
+    let day = Arc::new(budget("day", Period::Day, 1_000));
+    ledger.charge(ledger.hold(&[Arc::clone(&day)], MicroUsd(1), NOON).unwrap(), MicroUsd(5), NOON);
+    let window = Period::Day.window(&TimeZone::UTC, NOON.unix).unwrap();
+    ledger.restore(&"day".into(), window, MicroUsd(70));
+    let month = Period::Month.window(&TimeZone::UTC, NOON.unix).unwrap();
+    ledger.restore(&"day".into(), month, MicroUsd(9));
+    assert_eq!(ledger.spend(&day, NOON).spent, MicroUsd(75), "another period is another sum");
+}
+
+#[test]
+fn what_a_journal_kept_for_a_budget_that_is_gone_waits_until_its_period_is_over() {
+    let ledger = ledger();
+    let day = Arc::new(budget("day", Period::Day, 1_000));
+    let window = Period::Day.window(&TimeZone::UTC, NOON.unix).unwrap();
+    ledger.restore(&"day".into(), window, MicroUsd(70));
+    ledger.retain(|_| false, NOON);
+    assert_eq!(ledger.spend(&day, NOON).spent, MicroUsd(70));
+    ledger.restore(&"old".into(), window, MicroUsd(70));
+    ledger.retain(|_| false, later(NOON, DAY));
+    assert_eq!(ledger.counters().budgets, 0);
 }
 
 #[test]
@@ -213,7 +233,7 @@ fn the_handle_holds_charges_and_outlives_its_actor() {
         ledger.charge(told, MicroUsd(30));
         ledger.crash();
         ledger.charge(lost, MicroUsd(40));
-        ledger.charge_now(asked, MicroUsd(20)).await;
+        ledger.charge(asked, MicroUsd(20));
         ledger.release(unspent);
         let spend = ledger.spend(Arc::clone(&total)).await;
         assert_eq!((spend.spent, spend.held), (MicroUsd(90), MicroUsd::ZERO));
