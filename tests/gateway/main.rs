@@ -34,6 +34,7 @@ mod passthrough;
 mod playground;
 mod recordings;
 mod records;
+mod redis;
 mod registry;
 mod reload;
 mod rescue;
