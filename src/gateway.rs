@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use aisix_actors::budget_ledger::SharedBudgets;
 use aisix_actors::provider_pool::ProviderKey;
 use aisix_actors::redis::Servers;
 use aisix_actors::types::Now;
@@ -21,10 +22,11 @@ mod certificate;
 pub use auth_throttle::AuthThrottle;
 pub use certificate::Certificate;
 
+use crate::config::settings::Verdict;
 use crate::config::snapshot::Snapshot;
 use crate::endpoints::Endpoint;
 use crate::journal::JournalHandle;
-use crate::redis;
+use crate::redis::{self, Forwarder};
 use crate::registry::{RegistryHandle, Status};
 use crate::telemetry::Telemetry;
 use crate::telemetry::board::{Board, Opened};
@@ -84,10 +86,14 @@ impl Gateway {
         journal.configure(&snapshot);
         let books = Books {
             limits: Arc::default(),
-            ledger: Arc::new(Ledger::new(Arc::new(journal.clone()))),
+            ledger: Arc::new(match &servers.budgets {
+                Some(_) => Ledger::sharing(Arc::new(journal.clone())),
+                None => Ledger::new(Arc::new(journal.clone())),
+            }),
             cache: Arc::new(CacheBook::new(snapshot.settings.cache.max_bytes)),
             health: Arc::default(),
             pool: Arc::default(),
+            shared_budgets: redis::shared_budgets(&snapshot.settings, &servers),
             shared_limits: redis::shared_limits(&snapshot.settings, &servers),
             redis: servers,
         };
@@ -128,6 +134,9 @@ impl Gateway {
         self.install_keys(retired.iter().chain([&current, &snapshot]));
         self.configure_edge(&snapshot);
         self.journal.configure(&snapshot);
+        if let Some(budgets) = &self.books.shared_budgets {
+            budgets.configure(snapshot.settings.budget.on_failure == Verdict::Deny);
+        }
         let before = self.snapshot.swap(snapshot);
         self.renewed.notify_one();
         before
@@ -185,6 +194,17 @@ impl Gateway {
         self.admin_certificate.configure(snapshot.identities.admin.as_ref());
     }
 
+    /// Starts to hand charges over to the Redis of budgets, if there is one.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn forwarder(&self) -> std::io::Result<Option<Forwarder>> {
+        let start = |shared: &Arc<SharedBudgets>| {
+            Forwarder::start(shared.clone(), self.books.ledger.clone(), self.journal.clone())
+        };
+        self.books.shared_budgets.as_ref().map(start).transpose()
+    }
+
     /// Whether the process is on its way out.
     #[must_use]
     pub fn is_draining(&self) -> bool {
@@ -219,9 +239,15 @@ impl Worker {
     /// Starts the actors of the current thread.
     #[must_use]
     pub fn start(gateway: &Arc<Gateway>) -> Rc<Self> {
+        let actors = Actors::start(&gateway.books);
+        let redis = &gateway.books.redis;
+        if redis.limits.is_some() || redis.budgets.is_some() || redis.cache.is_some() {
+            let shared = actors.clone();
+            actix_rt::spawn(async move { shared.warm().await });
+        }
         Rc::new(Self {
             gateway: gateway.clone(),
-            actors: Actors::start(&gateway.books),
+            actors,
             upstream: Upstream::default(),
             telemetry: WorkerTelemetry::start(&gateway.telemetry),
         })

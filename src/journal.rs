@@ -191,6 +191,12 @@ impl JournalHandle {
         }
     }
 
+    /// The lane of this process.
+    #[must_use]
+    pub fn lane(&self) -> Arc<str> {
+        lock(&self.0.pending).lane()
+    }
+
     /// The place of the latest charge, for [`JournalHandle::wait`].
     #[must_use]
     pub fn position(&self) -> u64 {
@@ -252,6 +258,10 @@ impl Journal for JournalHandle {
         if was_idle {
             shared.wake();
         }
+    }
+
+    fn position(&self) -> u64 {
+        self.0.newest.load(Relaxed)
     }
 
     fn is_refusing(&self) -> bool {

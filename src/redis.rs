@@ -4,11 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{fs, io};
 
+use aisix_actors::budget_ledger::SharedBudgets;
 use aisix_actors::rate_limiter::SharedLimits;
 use aisix_actors::redis::{Mode, Options, Servers, Tls, Use};
 
 use crate::config::secret::Plaintext;
-use crate::config::settings::{LimitFailure, Redis, RedisMode, RedisTls, Settings};
+use crate::config::settings::{LimitFailure, Redis, RedisMode, RedisTls, Settings, Verdict};
+
+mod forward;
+
+pub use forward::Forwarder;
 
 /// Prepares the Redis of limits, budgets and the cache; nothing is asked yet.
 ///
@@ -45,6 +50,18 @@ pub fn shared_limits(settings: &Settings, servers: &Servers) -> Option<Arc<Share
     let limits = &settings.ratelimit;
     let server = servers.limits.clone()?;
     Some(SharedLimits::new(server, limits.concurrency_ttl(), limits.on_failure == LimitFailure::Deny))
+}
+
+/// How budgets are shared; nothing where spend is kept in this process.
+pub fn shared_budgets(settings: &Settings, servers: &Servers) -> Option<Arc<SharedBudgets>> {
+    let budget = &settings.budget;
+    let ttl = settings.ratelimit.concurrency_ttl();
+    Some(SharedBudgets::new(
+        servers.budgets.clone()?,
+        ttl,
+        budget.stale(),
+        budget.on_failure == Verdict::Deny,
+    ))
 }
 
 fn options(redis: &Redis) -> io::Result<Options> {

@@ -25,8 +25,8 @@ use crate::config::snapshot::Snapshot;
 use crate::endpoints;
 use crate::envelope::Envelope;
 use crate::gateway::{Backing, Certificate, Gateway, Worker};
-use crate::journal::JournalHandle;
-use crate::redis;
+use crate::journal::{Forward, JournalHandle};
+use crate::redis::{self, Forwarder};
 use crate::registry::{Book, RegistryHandle};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_writer::Log;
@@ -77,6 +77,7 @@ pub struct Running {
     pub metrics_addr: Option<SocketAddr>,
     servers: Vec<ServerHandle>,
     checks: Checks,
+    forwarder: Option<Forwarder>,
 }
 
 impl Application {
@@ -105,7 +106,8 @@ impl Application {
         };
         let telemetry = Telemetry::start(&settings.observability, log)?;
         let servers = redis::servers(&settings)?;
-        let backing = Backing { servers, journal: JournalHandle::new(&settings, false) };
+        let journal = JournalHandle::new(&settings, servers.budgets.is_some());
+        let backing = Backing { servers, journal };
         let gateway = Gateway::over(snapshot, telemetry, backing);
         gateway.status.store(Arc::new(book.status().clone()));
         Ok(Self { gateway, book, proxy, admin, metrics })
@@ -125,7 +127,9 @@ impl Application {
         let workers = self.gateway.snapshot().settings.proxy.workers();
         let gateway = self.gateway;
         // Before the first request: it must find what was spent.
-        gateway.journal.start(&gateway.books.ledger, None)?;
+        let forwarder = gateway.forwarder()?;
+        let forward = forwarder.clone().map(|forwarder| Box::new(forwarder) as Box<dyn Forward>);
+        gateway.journal.start(&gateway.books.ledger, forward)?;
         gateway.set_registry(RegistryHandle::start(self.book, gateway.clone()));
         let proxy = listen(&gateway, PROXY, self.proxy, workers)?;
         let mut servers = vec![proxy.handle()];
@@ -142,7 +146,7 @@ impl Application {
         }
         let [admin_addr, metrics_addr] = addrs;
         let checks = Checks::start(&gateway);
-        Ok(Running { gateway, proxy_addr, admin_addr, metrics_addr, servers, checks })
+        Ok(Running { gateway, proxy_addr, admin_addr, metrics_addr, servers, checks, forwarder })
     }
 }
 
@@ -180,6 +184,9 @@ impl Running {
         }
         // After the workers, which charge until they end.
         self.gateway.journal.stop();
+        if let Some(forwarder) = &self.forwarder {
+            forwarder.stop();
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use aisix_actors::candidate_router::{
 };
 use aisix_actors::provider_pool::{ProviderKey, Secret, TlsProfileId};
 use aisix_actors::rate_limiter::{Layer, RateLimit, Scope, Scopes};
+use aisix_actors::redis::Servers;
 use aisix_actors::{Actors, Books, CacheBook, Health, Ledger, LimitBook, MicroUsd, PoolBook};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures::future::join_all;
@@ -47,6 +48,9 @@ impl Worker {
             cache: Arc::new(CacheBook::new(16 << 20)),
             health: Arc::new(Health::new()),
             pool: Arc::new(PoolBook::new()),
+            redis: Servers::default(),
+            shared_limits: None,
+            shared_budgets: None,
         };
         books.pool.install(vec![provider_key()]);
         Rc::new(Self {
@@ -156,7 +160,7 @@ async fn lease(worker: Rc<Worker>) {
 
 /// A cache miss as the gateway serves it: five asks and five tells.
 async fn request(worker: Rc<Worker>) {
-    let Actors { limiter, ledger, cache, router, pool } = &worker.actors;
+    let Actors { limiter, ledger, cache, router, pool, .. } = &worker.actors;
     let asked = futures::join!(
         ledger.hold(worker.budgets.clone(), MicroUsd(100)),
         limiter.acquire(worker.scopes.clone(), 100),

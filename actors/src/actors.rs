@@ -5,11 +5,15 @@
 
 use std::sync::Arc;
 
-use crate::budget_ledger::{BudgetLedgerHandle, Ledger, LedgerCounters};
+use crate::budget_ledger::{
+    BudgetHold, BudgetLedgerHandle, Budgets, Estimate, HoldRefused, Ledger, LedgerCounters, SharedBudgets,
+};
 use crate::cache::{CacheBook, CacheCounters, CacheHandle};
 use crate::candidate_router::{CandidateRouterHandle, Health, RouterCounters};
 use crate::provider_pool::{PoolBook, PoolCounters, ProviderPoolHandle};
-use crate::rate_limiter::{LimitBook, LimitCounters, RateLimiterHandle, SharedLimits};
+use crate::rate_limiter::{
+    AcquireRefused, LimitBook, LimitCounters, Permit, RateLimiterHandle, Scopes, SharedLimits,
+};
 use crate::redis::{Links, Servers};
 
 /// The only copies of what the actors know.
@@ -29,6 +33,8 @@ pub struct Books {
     pub redis: Servers,
     /// How limits are shared; in this process alone without it.
     pub shared_limits: Option<Arc<SharedLimits>>,
+    /// How budgets are shared; in this process alone without it.
+    pub shared_budgets: Option<Arc<SharedBudgets>>,
 }
 
 /// One worker's access to the five actors; it cannot leave the worker's thread.
@@ -44,6 +50,19 @@ pub struct Actors {
     pub router: CandidateRouterHandle,
     /// Provider keys.
     pub pool: ProviderPoolHandle,
+    /// Ways to what is shared.
+    links: Links,
+    /// Whether limits and budgets lie in the same Redis.
+    is_joint: bool,
+}
+
+/// Why money and a permit were not taken.
+#[derive(Debug)]
+pub enum Untaken {
+    /// No money was set aside.
+    Money(HoldRefused),
+    /// No permit was given.
+    Limit(AcquireRefused),
 }
 
 /// The counters of all five, of all workers together.
@@ -65,13 +84,60 @@ impl Actors {
     /// Prepares one worker's actors; each starts on the arbiter that first asks it.
     pub fn start(books: &Books) -> Self {
         let links = Links::new(&books.redis);
+        let Servers { limits, budgets, .. } = &books.redis;
+        let is_joint =
+            matches!((limits, budgets), (Some(limits), Some(budgets)) if Arc::ptr_eq(limits, budgets));
         Self {
             limiter: limiter(books, &links),
-            ledger: BudgetLedgerHandle::new(Arc::clone(&books.ledger)),
+            ledger: ledger(books, &links),
             cache: CacheHandle::new(Arc::clone(&books.cache)),
             router: CandidateRouterHandle::new(Arc::clone(&books.health)),
             pool: ProviderPoolHandle::new(Arc::clone(&books.pool)),
+            links,
+            is_joint,
         }
+    }
+
+    /// Connects to what is shared before the first request; whoever does not wait for it loses nothing.
+    pub async fn warm(&self) {
+        self.links.warm().await;
+    }
+
+    /// Holds money and takes a permit as one step, or neither, where one round trip does for both; `None` where it does
+    /// not: they are asked one after the other then.
+    pub async fn take(
+        &self,
+        budgets: &Budgets,
+        estimate: Estimate,
+        scopes: &Scopes,
+        tokens: u64,
+    ) -> Option<Result<(BudgetHold, Permit), Untaken>> {
+        if !self.is_joint || budgets.is_empty() || scopes.is_empty() {
+            return None;
+        }
+        let prepared = self.ledger.prepare(budgets.clone(), estimate)?;
+        let place = prepared.place.clone();
+        // Both are on their way before either answer; the permit is given only where the hold is found.
+        let (hold, permit) = futures::join!(
+            self.ledger.hold_prepared(prepared),
+            self.limiter.acquire_with(scopes.clone(), tokens, Some(place)),
+        );
+        let hold = match hold {
+            Ok(hold) => hold,
+            Err(refused) => return Some(Err(Untaken::Money(refused))),
+        };
+        let permit = match permit {
+            // The question came before the hold, or the hold is not in Redis.
+            Err(AcquireRefused::NoHold) => self.limiter.acquire(scopes.clone(), tokens).await,
+            outcome => outcome,
+        };
+        Some(match permit {
+            Ok(permit) => Ok((hold, permit)),
+            Err(refused) => {
+                self.ledger.release(hold);
+                Err(Untaken::Limit(refused))
+            }
+        })
     }
 
     /// Asks all five for their counters.
@@ -105,6 +171,14 @@ fn limiter(books: &Books, links: &Links) -> RateLimiterHandle {
     }
 }
 
+fn ledger(books: &Books, links: &Links) -> BudgetLedgerHandle {
+    let book = Arc::clone(&books.ledger);
+    match (&books.shared_budgets, links.to(books.redis.budgets.as_ref())) {
+        (Some(shared), Some(link)) => BudgetLedgerHandle::sharing(book, Arc::clone(shared), link),
+        _ => BudgetLedgerHandle::new(book),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +195,7 @@ mod tests {
             pool: Arc::default(),
             redis: Servers::default(),
             shared_limits: None,
+            shared_budgets: None,
         };
         let sent_to_a_worker = books.clone();
         let seen = std::thread::spawn(move || {

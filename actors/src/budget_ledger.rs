@@ -11,11 +11,12 @@ mod account;
 mod book;
 mod budget;
 mod journal;
+mod shared;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, Context, Handler, Message, MessageResult};
+use actix::{Actor, Context, Handler, Message, MessageResult, ResponseFuture};
 
 pub use account::BudgetTally;
 pub use book::{BudgetHold, Budgets, Ledger, LedgerCounters};
@@ -23,7 +24,10 @@ pub use budget::{
     Budget, BudgetExceeded, BudgetScope, Estimate, HoldRefused, Period, Spend, TimeZone, Window, timezone,
 };
 pub use journal::{Batch, ChargeEntry, ChargeSum, Journal, NoJournal};
+pub use shared::SharedBudgets;
+use shared::{Desk, Ticket};
 
+use crate::redis::Link;
 use crate::types::{MicroUsd, Now};
 use crate::worker::{Local, MAILBOX, crashable};
 
@@ -37,6 +41,18 @@ struct Hold {
 }
 
 impl Message for Hold {
+    type Result = Result<BudgetHold, HoldRefused>;
+}
+
+/// The same in budgets that are shared.
+#[derive(Debug, Clone)]
+struct HoldShared {
+    budgets: Budgets,
+    estimate: Estimate,
+    ticket: Ticket,
+}
+
+impl Message for HoldShared {
     type Result = Result<BudgetHold, HoldRefused>;
 }
 
@@ -58,19 +74,60 @@ impl Message for Inspect {
 
 // ── handle ───────────────────────────────────────────────────────────────────────────────────────
 
+/// A hold in shared budgets that is about to be made.
+pub(crate) struct PreparedHold {
+    budgets: Budgets,
+    estimate: Estimate,
+    ticket: Ticket,
+    /// The key that will list it, and what it will be called there.
+    pub(crate) place: (String, String),
+}
+
 /// The worker's access to the budgets.
 #[derive(Clone)]
 pub struct BudgetLedgerHandle {
     actor: Rc<Local<BudgetLedger>>,
     book: Arc<Ledger>,
+    desk: Option<Rc<Desk>>,
 }
 
 impl BudgetLedgerHandle {
     /// Prepares the ledger's desk of this worker over the shared book.
     pub fn new(book: Arc<Ledger>) -> Self {
-        let shared = Arc::clone(&book);
-        let actor = Rc::new(Local::new(move || BudgetLedger { book: Arc::clone(&shared) }));
-        Self { actor, book }
+        Self::with(book, None)
+    }
+
+    /// Prepares the ledger's desk of this worker over budgets that several gateways share.
+    pub fn sharing(book: Arc<Ledger>, shared: Arc<SharedBudgets>, link: Link) -> Self {
+        let desk = Desk::new(shared, link, Arc::clone(&book));
+        Self::with(book, Some(desk))
+    }
+
+    fn with(book: Arc<Ledger>, desk: Option<Rc<Desk>>) -> Self {
+        let (known, known_desk) = (Arc::clone(&book), desk.clone());
+        let begin = move || BudgetLedger { book: Arc::clone(&known), desk: known_desk.clone() };
+        Self { actor: Rc::new(Local::new(begin)), book, desk }
+    }
+
+    /// Prepares a hold in shared budgets that something else may depend on; nothing where Redis is not asked.
+    pub(crate) fn prepare(&self, budgets: Budgets, estimate: impl Into<Estimate>) -> Option<PreparedHold> {
+        let desk = self.desk.as_ref().filter(|desk| desk.is_up())?;
+        let (estimate, ticket) = (estimate.into(), desk.ticket());
+        let place = desk.place(&ticket, &budgets, estimate)?;
+        Some(PreparedHold { budgets, estimate, ticket, place })
+    }
+
+    /// Holds what was prepared.
+    ///
+    /// # Errors
+    /// As [`BudgetLedgerHandle::hold`].
+    pub(crate) async fn hold_prepared(&self, prepared: PreparedHold) -> Result<BudgetHold, HoldRefused> {
+        let PreparedHold { budgets, estimate, ticket, .. } = prepared;
+        let ask = self.actor.ask(HoldShared { budgets: budgets.clone(), estimate, ticket });
+        match ask.await {
+            Ok(outcome) => outcome,
+            Err(_) => self.book.hold(&budgets, estimate, Now::read()),
+        }
     }
 
     /// Holds an estimate in all budgets as one step.
@@ -83,6 +140,10 @@ impl BudgetLedgerHandle {
         estimate: impl Into<Estimate>,
     ) -> Result<BudgetHold, HoldRefused> {
         let estimate = estimate.into();
+        if let Some(desk) = &self.desk {
+            let (ticket, place) = (desk.ticket(), Default::default());
+            return self.hold_prepared(PreparedHold { budgets, estimate, ticket, place }).await;
+        }
         let ask = self.actor.ask(Hold { budgets: budgets.clone(), estimate });
         match ask.await {
             Ok(outcome) => outcome,
@@ -125,6 +186,7 @@ impl BudgetLedgerHandle {
 
 struct BudgetLedger {
     book: Arc<Ledger>,
+    desk: Option<Rc<Desk>>,
 }
 
 impl Actor for BudgetLedger {
@@ -140,6 +202,20 @@ impl Handler<Hold> for BudgetLedger {
 
     fn handle(&mut self, ask: Hold, _: &mut Self::Context) -> Self::Result {
         self.book.hold(&ask.budgets, ask.estimate, Now::read())
+    }
+}
+
+impl Handler<HoldShared> for BudgetLedger {
+    type Result = ResponseFuture<Result<BudgetHold, HoldRefused>>;
+
+    fn handle(&mut self, ask: HoldShared, _: &mut Self::Context) -> Self::Result {
+        let (book, desk) = (Arc::clone(&self.book), self.desk.clone());
+        Box::pin(async move {
+            match desk {
+                Some(desk) => desk.hold(&ask.budgets, ask.estimate, ask.ticket).await,
+                None => book.hold(&ask.budgets, ask.estimate, Now::read()),
+            }
+        })
     }
 }
 

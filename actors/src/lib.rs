@@ -36,7 +36,7 @@ mod register;
 pub mod types;
 mod worker;
 
-pub use actors::{Actors, Books, Inspection};
+pub use actors::{Actors, Books, Inspection, Untaken};
 pub use budget_ledger::{BudgetLedgerHandle, Ledger};
 pub use cache::{CacheBook, CacheHandle};
 pub use candidate_router::{CandidateRouterHandle, Health};

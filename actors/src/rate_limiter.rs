@@ -132,7 +132,7 @@ impl RateLimiterHandle {
     }
 
     /// The same of limits that are shared, on condition that some money is set aside.
-    async fn acquire_with(
+    pub(crate) async fn acquire_with(
         &self,
         scopes: Scopes,
         tokens: u64,

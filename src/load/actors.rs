@@ -66,6 +66,7 @@ fn books() -> Books {
         pool: Arc::new(pool),
         redis: Servers::default(),
         shared_limits: None,
+        shared_budgets: None,
     }
 }
 

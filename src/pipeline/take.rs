@@ -1,9 +1,11 @@
 //! Take: the one place where money and requests are taken, for the caller as for a target: all of it or nothing.
 //!
-//! Money comes first because a hold of the ledger is undone without a trace.
+//! Money comes first because a hold of the ledger is undone without a trace. Where both lie in the same Redis, both are
+//! asked for in the same breath.
 
 use std::sync::Arc;
 
+use aisix_actors::Untaken;
 use aisix_actors::budget_ledger::{Budget, BudgetHold, Budgets, Estimate, HoldRefused};
 use aisix_actors::rate_limiter::{AcquireRefused, Permit, Scopes};
 
@@ -38,15 +40,24 @@ pub struct Taken {
 /// 429 of the budget or the limit that refuses.
 pub async fn take(exchange: &Exchange, call: &Call, claim: Claim) -> Result<Taken, GatewayError> {
     let actors = &exchange.worker.actors;
-    let mut taken = Taken::default();
     if !claim.budgets.is_empty() {
         refuse_unpriced(exchange, call, &claim)?;
-        let held = actors.ledger.hold(claim.budgets, claim.estimate.unwrap_or_default()).await;
-        taken.hold = Some(held.map_err(refused)?);
     }
-    if !claim.scopes.is_empty() {
-        let permit = actors.limiter.acquire(claim.scopes, call.held_tokens()).await;
-        taken.permit = Some(permit.map_err(limited)?);
+    let Claim { budgets, scopes, estimate } = claim;
+    let (estimate, tokens) = (estimate.unwrap_or_default(), call.held_tokens());
+    if let Some(taken) = actors.take(&budgets, estimate, &scopes, tokens).await {
+        let (hold, permit) = taken.map_err(|untaken| match untaken {
+            Untaken::Money(refusal) => refused(refusal).into(),
+            Untaken::Limit(refusal) => limited(refusal),
+        })?;
+        return Ok(Taken { hold: Some(hold), permit: Some(permit) });
+    }
+    let mut taken = Taken::default();
+    if !budgets.is_empty() {
+        taken.hold = Some(actors.ledger.hold(budgets, estimate).await.map_err(refused)?);
+    }
+    if !scopes.is_empty() {
+        taken.permit = Some(actors.limiter.acquire(scopes, tokens).await.map_err(limited)?);
     }
     Ok(taken)
 }

@@ -37,6 +37,7 @@ mod playground;
 mod policies;
 mod recordings;
 mod records;
+mod redis;
 mod registry;
 mod reload;
 mod replays;

@@ -18,6 +18,12 @@ use crate::types::{MicroUsd, Now, whole_seconds};
 pub(super) struct Account {
     open: Option<Open>,
     held: MicroUsd,
+    /// What other gateways hold, as last known, where budgets are shared.
+    foreign: MicroUsd,
+    /// What was charged here and is not part of the shared figures yet.
+    unapplied: MicroUsd,
+    /// Whether shared figures have come yet.
+    is_known: bool,
     /// Spend of periods that have not opened yet, from the journal.
     restored: BTreeMap<Bounds, MicroUsd>,
     tally: BudgetTally,
@@ -68,7 +74,7 @@ impl Account {
     /// Says whether the budget admits one more request, holding nothing. With `worst_case` what it `wants` to hold has
     /// to fit as well.
     pub(super) fn check(&mut self, budget: &Arc<Budget>, wants: MicroUsd, now: Now) -> Result<(), Refusal> {
-        let held = self.held;
+        let held = self.held();
         let open = self.open(budget, now);
         let taken = open.spent.saturating_add(held);
         let fits = !budget.worst_case || taken.saturating_add(wants) <= budget.limit;
@@ -125,8 +131,47 @@ impl Account {
 
     /// Returns where the budget stands.
     pub(super) fn spend(&mut self, budget: &Arc<Budget>, now: Now) -> Spend {
-        let held = self.held;
+        let held = self.held();
         self.open(budget, now).spend(held)
+    }
+
+    /// Returns the period current now.
+    pub(super) fn window(&mut self, budget: &Arc<Budget>, now: Now) -> Window {
+        self.open(budget, now).window
+    }
+
+    /// Takes note of the figures that gateways share: what is spent in a period, and held by all.
+    pub(super) fn observe(
+        &mut self,
+        budget: &Arc<Budget>,
+        window: Window,
+        spent: MicroUsd,
+        held: MicroUsd,
+        now: Now,
+    ) {
+        self.foreign = held.saturating_sub(self.held);
+        let (spent, is_first) = (spent.saturating_add(self.unapplied), !self.is_known);
+        let open = self.open(budget, now);
+        if open.window != window {
+            return;
+        }
+        open.spent = spent;
+        if is_first {
+            open.alerted = open.alerted.max(open.reached());
+        } else {
+            open.alert();
+        }
+        self.is_known = true;
+    }
+
+    /// Notes a charge that is not part of the shared figures yet.
+    pub(super) fn note_unapplied(&mut self, cost: MicroUsd) {
+        self.unapplied = self.unapplied.saturating_add(cost);
+    }
+
+    /// Notes that charges are part of the shared figures.
+    pub(super) fn note_applied(&mut self, cost: MicroUsd) {
+        self.unapplied = self.unapplied.saturating_sub(cost);
     }
 
     /// Adds what a journal has kept of a period.
@@ -152,7 +197,7 @@ impl Account {
 
     /// Returns what is held.
     pub(super) fn held(&self) -> MicroUsd {
-        self.held
+        self.held.saturating_add(self.foreign)
     }
 
     /// Returns the period of now, begun if the kept one is over or the budget has changed its

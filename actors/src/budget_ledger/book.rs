@@ -12,7 +12,8 @@ use smallvec::SmallVec;
 
 use super::account::{Account, BudgetTally, Refusal};
 use super::budget::{Budget, Estimate, HoldRefused, Spend, Window};
-use super::journal::{ChargeEntry, Journal};
+use super::journal::{Batch, ChargeEntry, Journal};
+use super::shared::{SharedBudgets, Wanted};
 use crate::register::{Register, lock};
 use crate::types::{MicroUsd, Now};
 
@@ -40,6 +41,8 @@ pub struct LedgerCounters {
 pub struct Ledger {
     accounts: Register<Mutex<Account>>,
     journal: Arc<dyn Journal>,
+    /// Whether charges become part of figures that gateways share.
+    is_shared: bool,
     admitted: AtomicU64,
     refused: AtomicU64,
     closed: AtomicU64,
@@ -47,19 +50,43 @@ pub struct Ledger {
 
 /// A budget of one request, and its account.
 #[derive(Debug)]
-struct Share {
-    budget: Arc<Budget>,
+pub(super) struct Share {
+    pub(super) budget: Arc<Budget>,
     account: Arc<Mutex<Account>>,
     /// What is set aside in it.
-    held: MicroUsd,
+    pub(super) held: MicroUsd,
+}
+
+/// The budgets of one request, each once.
+pub(super) type Shares = SmallVec<[Share; 4]>;
+
+/// A period for each of them.
+pub(super) type Windows = SmallVec<[Window; 4]>;
+
+impl Share {
+    /// What is asked of shared budgets.
+    pub(super) fn wanted(&self, now: Now) -> Wanted<'_> {
+        let window = lock(&self.account).window(&self.budget, now);
+        Wanted { budget: &self.budget, window, amount: self.held }
+    }
 }
 
 impl Ledger {
     /// Opens an empty ledger over a journal.
     pub fn new(journal: Arc<dyn Journal>) -> Self {
+        Self::with(journal, false)
+    }
+
+    /// Opens an empty ledger of budgets that gateways share; the journal hands charges over.
+    pub fn sharing(journal: Arc<dyn Journal>) -> Self {
+        Self::with(journal, true)
+    }
+
+    fn with(journal: Arc<dyn Journal>, is_shared: bool) -> Self {
         Self {
             accounts: Register::default(),
             journal,
+            is_shared,
             admitted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             closed: AtomicU64::new(0),
@@ -81,10 +108,7 @@ impl Ledger {
         estimate: impl Into<Estimate>,
         now: Now,
     ) -> Result<BudgetHold, HoldRefused> {
-        if self.journal.is_refusing() && budgets.iter().any(|budget| budget.hard_stop) {
-            self.refused.fetch_add(1, Relaxed);
-            return Err(HoldRefused::Unkept);
-        }
+        self.refuse_unkept(budgets)?;
         let shares = self.shares(budgets, estimate.into());
         let mut accounts: SmallVec<[MutexGuard<'_, Account>; 4]> =
             shares.iter().map(|share| lock(&share.account)).collect();
@@ -103,8 +127,82 @@ impl Ledger {
         }
         shares.iter().zip(&mut accounts).for_each(|(share, account)| account.hold(share.held));
         drop(accounts);
+        Ok(self.admit(shares, None))
+    }
+
+    /// Holds an estimate in every budget, whatever is spent.
+    pub(super) fn hold_unchecked(
+        self: &Arc<Self>,
+        budgets: &[Arc<Budget>],
+        estimate: Estimate,
+    ) -> BudgetHold {
+        let shares = self.shares(budgets, estimate);
+        shares.iter().for_each(|share| lock(&share.account).hold(share.held));
+        self.admit(shares, None)
+    }
+
+    /// Takes note of a hold that was made in shared budgets, and of the figures before it.
+    pub(super) fn held(
+        self: &Arc<Self>,
+        shares: Shares,
+        windows: Windows,
+        figures: &[(MicroUsd, MicroUsd)],
+        shared: Option<(Arc<SharedBudgets>, u64)>,
+        now: Now,
+    ) -> BudgetHold {
+        for ((share, window), (spent, held)) in shares.iter().zip(windows).zip(figures) {
+            let mut account = lock(&share.account);
+            account.observe(&share.budget, window, *spent, *held, now);
+            account.hold(share.held);
+        }
+        self.admit(shares, shared)
+    }
+
+    /// Takes note of figures with which shared budgets refuse, and tells the tightest refusal.
+    pub(super) fn refused(
+        &self,
+        shares: &[Share],
+        windows: Windows,
+        figures: &[(MicroUsd, MicroUsd)],
+        now: Now,
+    ) -> HoldRefused {
+        let checked = shares.iter().zip(windows).zip(figures).map(|((share, window), (spent, held))| {
+            let mut account = lock(&share.account);
+            account.observe(&share.budget, window, *spent, *held, now);
+            account.check(&share.budget, share.held, now)
+        });
+        match checked.filter_map(Result::err).min_by_key(Refusal::tightness) {
+            Some(refusal) => {
+                self.refused.fetch_add(1, Relaxed);
+                HoldRefused::Exceeded(Box::new(refusal.into()))
+            }
+            // The period turned in between.
+            None => self.unkept(),
+        }
+    }
+
+    /// Refuses because nothing is known of what is spent, or charges cannot be kept.
+    pub(super) fn unkept(&self) -> HoldRefused {
+        self.refused.fetch_add(1, Relaxed);
+        HoldRefused::Unkept
+    }
+
+    /// Refuses what is under a hard budget while charges cannot be kept.
+    pub(super) fn refuse_unkept(&self, budgets: &[Arc<Budget>]) -> Result<(), HoldRefused> {
+        let is_refusing = self.journal.is_refusing() && budgets.iter().any(|budget| budget.hard_stop);
+        if is_refusing { Err(self.unkept()) } else { Ok(()) }
+    }
+
+    /// Takes note that a batch of this process has become part of the shared figures.
+    pub fn applied(&self, batch: &Batch) {
+        for sum in &batch.sums {
+            lock(&self.accounts.entry(&sum.budget)).note_applied(sum.cost);
+        }
+    }
+
+    fn admit(self: &Arc<Self>, shares: Shares, shared: Option<(Arc<SharedBudgets>, u64)>) -> BudgetHold {
         self.admitted.fetch_add(1, Relaxed);
-        Ok(BudgetHold { shares, cost: MicroUsd::ZERO, is_open: true, ledger: Arc::clone(self) })
+        BudgetHold { shares, cost: MicroUsd::ZERO, is_open: true, ledger: Arc::clone(self), shared }
     }
 
     /// Replaces a hold by the true cost, now.
@@ -146,13 +244,13 @@ impl Ledger {
     }
 
     /// Finds the accounts, each once, in the order of locking.
-    fn shares(&self, budgets: &[Arc<Budget>], estimate: Estimate) -> SmallVec<[Share; 4]> {
+    pub(super) fn shares(&self, budgets: &[Arc<Budget>], estimate: Estimate) -> Shares {
         let share = |budget: &Arc<Budget>| Share {
             account: self.accounts.entry(&budget.id),
             held: estimate.in_budget(budget),
             budget: Arc::clone(budget),
         };
-        let mut shares: SmallVec<[Share; 4]> = budgets.iter().map(share).collect();
+        let mut shares: Shares = budgets.iter().map(share).collect();
         shares.sort_by(|a, b| a.budget.id.cmp(&b.budget.id));
         // An account locked twice would wait for itself.
         shares.dedup_by(|a, b| a.budget.id == b.budget.id);
@@ -172,10 +270,12 @@ impl fmt::Debug for Ledger {
 #[derive(Debug)]
 #[must_use = "dropping a hold gives it back"]
 pub struct BudgetHold {
-    shares: SmallVec<[Share; 4]>,
+    shares: Shares,
     cost: MicroUsd,
     is_open: bool,
     ledger: Arc<Ledger>,
+    /// Where it is set aside as well.
+    shared: Option<(Arc<SharedBudgets>, u64)>,
 }
 
 impl BudgetHold {
@@ -186,6 +286,7 @@ impl BudgetHold {
         self.ledger.closed.fetch_add(1, Relaxed);
         if self.cost.is_zero() {
             self.shares.iter().for_each(|share| lock(&share.account).release(share.held));
+            self.release_shared(0);
         } else if !self.shares.is_empty() {
             self.charge(now());
         }
@@ -198,11 +299,23 @@ impl BudgetHold {
             .map(|Share { budget, account, held }| {
                 let mut account = lock(account);
                 account.release(*held);
+                if self.ledger.is_shared {
+                    account.note_unapplied(self.cost);
+                }
                 let window = account.charge(budget, self.cost, now);
                 ChargeEntry { budget: Arc::clone(&budget.id), window, cost: self.cost }
             })
             .collect();
         self.ledger.journal.record(&entries);
+        if self.shared.is_some() {
+            self.release_shared(self.ledger.journal.position());
+        }
+    }
+
+    fn release_shared(&self, after: u64) {
+        if let Some((shared, id)) = &self.shared {
+            shared.release(*id, after);
+        }
     }
 }
 

@@ -48,6 +48,11 @@ pub trait Journal: Send + Sync {
     /// takes note and does not wait.
     fn record(&self, entries: &[ChargeEntry]);
 
+    /// The number of the batch that the latest charge is, or will be, in; 0 where there are no batches.
+    fn position(&self) -> u64 {
+        0
+    }
+
     /// Whether charges cannot be kept, and requests under hard budgets are to be refused for it. Called on the hot
     /// path.
     fn is_refusing(&self) -> bool;

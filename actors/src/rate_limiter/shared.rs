@@ -238,6 +238,7 @@ impl Recovery for Desk {
         async move {
             let within = self.shared.server.options.timeout;
             wire.call(&self.shared.keys.raise(&self.lane), within).await?;
+            wire.load(&ACQUIRE, within).await?;
             self.lane.list_again();
             self.shared.give_back(&self.lane, &wire).await
         }

@@ -45,6 +45,14 @@ impl Links {
         Self { links }
     }
 
+    /// Connects all of them.
+    pub async fn warm(&self) {
+        for link in &self.links {
+            // A failure is in the log, and the link comes back by itself.
+            let _ = link.wire().await;
+        }
+    }
+
     /// Returns the link to a server.
     pub fn to(&self, server: Option<&Arc<Server>>) -> Option<Link> {
         let server = server?;

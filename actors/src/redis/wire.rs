@@ -54,6 +54,14 @@ impl Wire {
         }
     }
 
+    /// Makes a script known, so that its first run needs no second round trip.
+    ///
+    /// # Errors
+    /// As [`Wire::call`].
+    pub async fn load(&mut self, script: &Script, within: Duration) -> Result<(), String> {
+        self.call(cmd("SCRIPT").arg("LOAD").arg(script.code), within).await.map(drop)
+    }
+
     async fn ask(&mut self, command: &Cmd, within: Duration) -> Result<Value, RedisError> {
         let answer = match self {
             Self::Single(connection) => connection.req_packed_command(command),

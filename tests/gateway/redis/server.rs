@@ -1,0 +1,139 @@
+//! A Redis of the test's own: started on a free port, killed, paused, started again over the same data.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use crate::harness::{Folder, PATIENCE, free_port, signal, until};
+
+/// See the module; killed when dropped.
+pub struct RedisServer {
+    child: Child,
+    pub port: u16,
+    /// Where its data are.
+    pub folder: Arc<Folder>,
+    arguments: Vec<String>,
+}
+
+impl RedisServer {
+    /// Starts one that writes everything down.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_with(more: &[&str]) -> Self {
+        Self::start_at(free_port(), Arc::new(Folder::new()), more)
+    }
+
+    /// The same at a port, over what a folder holds.
+    pub fn start_at(port: u16, folder: Arc<Folder>, more: &[&str]) -> Self {
+        let arguments: Vec<String> = more.iter().map(|word| (*word).to_owned()).collect();
+        let child = spawn(port, &folder, &arguments);
+        let server = Self { child, port, folder, arguments };
+        server.wait();
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        self.child.wait().expect("it is our child");
+    }
+
+    /// Starts it again over its data.
+    pub fn restart(&mut self) {
+        self.child = spawn(self.port, &self.folder, &self.arguments);
+        self.wait();
+    }
+
+    /// Stops it in the middle of whatever it does.
+    pub fn pause(&self) {
+        signal(self.child.id(), "STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        signal(self.child.id(), "CONT");
+    }
+
+    /// Asks it something, and gives what it answers as it came: RESP, without length lines.
+    pub fn ask(&self, words: &[&str]) -> Vec<String> {
+        ask(self.port, words).expect("redis answers")
+    }
+
+    /// A number that it keeps; 0 for none.
+    pub fn number(&self, words: &[&str]) -> i64 {
+        self.ask(words).first().and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// The keys that match a pattern.
+    pub fn keys(&self, pattern: &str) -> Vec<String> {
+        self.ask(&["KEYS", pattern])
+    }
+
+    /// The sum of all that is spent of a budget, over its periods.
+    pub fn spent(&self) -> i64 {
+        self.keys("*:bl:s:*").iter().map(|key| self.number(&["GET", key])).sum()
+    }
+
+    /// The sum of all that is held.
+    pub fn held(&self) -> i64 {
+        self.keys("*:bl:c:*").iter().map(|key| self.number(&["GET", key])).sum()
+    }
+
+    /// Permits that are open, over all scopes.
+    pub fn permits(&self) -> i64 {
+        self.keys("*:rl:p:*").iter().map(|key| self.number(&["ZCARD", key])).sum()
+    }
+
+    /// How often a command ran, scripts' own commands included.
+    pub fn calls(&self, command: &str) -> u64 {
+        let text = self.ask(&["INFO", "commandstats"]).join("\n");
+        let line =
+            text.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:"))).map(str::to_owned);
+        let line = line.unwrap_or_default();
+        let number = line.split("calls=").nth(1).and_then(|rest| rest.split(',').next());
+        number.and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    fn wait(&self) {
+        until("redis answers", || ask(self.port, &["PING"]).is_ok_and(|answer| answer == ["PONG"]));
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(port: u16, folder: &Folder, more: &[String]) -> Child {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "yes"]);
+    command.args(["--save", "", "--dir"]).arg(folder.path()).args(["--logfile", "redis.log"]).args(more);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("redis-server is installed: tests/run installs it")
+}
+
+/// Sends one command over a connection of its own.
+pub fn ask(port: u16, words: &[&str]) -> std::io::Result<Vec<String>> {
+    let mut connection = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)))?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    let mut text = format!("*{}\r\n", words.len());
+    words.iter().for_each(|word| text += &format!("${}\r\n{word}\r\n", word.len()));
+    text += "*1\r\n$4\r\nQUIT\r\n";
+    connection.write_all(text.as_bytes())?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    let lines = answer.lines().filter(|line| !line.starts_with(['$', '*']));
+    let mut lines: Vec<String> = lines.map(|line| line.trim_start_matches(['+', ':']).to_owned()).collect();
+    // The answer to QUIT.
+    lines.pop();
+    Ok(lines)
+}
