@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ::bytes::Bytes;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
-use ::bytes::Bytes;
 use futures::FutureExt;
 use tokio::task::{JoinError, JoinHandle};
 

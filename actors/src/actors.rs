@@ -65,7 +65,7 @@ impl Actors {
         Self {
             limiter: RateLimiterHandle::new(Arc::clone(&books.limits)),
             ledger: BudgetLedgerHandle::new(Arc::clone(&books.ledger)),
-            cache: CacheHandle::new(Arc::clone(&books.cache)),
+            cache: CacheHandle::new(Arc::clone(&books.cache), books.redis.cache.clone()),
             router: CandidateRouterHandle::new(Arc::clone(&books.health)),
             pool: ProviderPoolHandle::new(Arc::clone(&books.pool)),
         }
@@ -98,6 +98,7 @@ impl Actors {
 mod tests {
     use super::*;
     use crate::budget_ledger::NoJournal;
+    use crate::cache::Place;
     use crate::worker::run;
 
     #[test]
@@ -114,7 +115,8 @@ mod tests {
         let seen = std::thread::spawn(move || {
             run(async {
                 let actors = Actors::start(&sent_to_a_worker);
-                let fill = actors.cache.refresh([0; 32]).await;
+                let place = Place { key: [0; 32], policy: "p".into(), is_shared: false };
+                let fill = actors.cache.refresh(&place).await;
                 let before = actors.inspect().await;
                 actors.crash_all();
                 assert_eq!(actors.inspect().await, before);

@@ -38,7 +38,8 @@ fn events(text: &str) -> Vec<Value> {
 /// What the deltas of a chat's stream say.
 fn said(text: &str) -> String {
     assert!(text.ends_with(DONE), "{text}");
-    let words = |event: &Value| event["choices"][0]["delta"]["content"].as_str().unwrap_or_default().to_owned();
+    let words =
+        |event: &Value| event["choices"][0]["delta"]["content"].as_str().unwrap_or_default().to_owned();
     events(text).iter().map(words).collect()
 }
 
@@ -136,7 +137,8 @@ fn only_a_stream_that_ended_well_is_kept() {
         [("cut", cut), ("failed", failed), ("unfinished", unfinished), ("garbled", garbled), ("odd", odd)]
     {
         let good = Answer::stream(&[&delta("good"), &finish(), DONE]);
-        let upstream = Upstream::start(move |_, number| if number == 0 { answer.clone() } else { good.clone() });
+        let upstream =
+            Upstream::start(move |_, number| if number == 0 { answer.clone() } else { good.clone() });
         let gateway = gateway_over(&upstream, POLICY);
         let body = chat(r#","stream":true"#);
         gateway.stream(&body).rest();
@@ -191,12 +193,9 @@ fn a_hit_as_a_stream_costs_nothing_and_is_recorded_with_what_it_saved() {
     away_from_the_turn_of_the_minute();
     let upstream = both();
     let usage = UsageFile::new();
-    let more = [
-        POLICY,
-        &usage.settings(),
-        &api_key("sk-counted", "\"*\"", "rate_limit = { rpm = 60, tpm = 1000 }"),
-    ]
-    .concat();
+    let more =
+        [POLICY, &usage.settings(), &api_key("sk-counted", "\"*\"", "rate_limit = { rpm = 60, tpm = 1000 }")]
+            .concat();
     let gateway = gateway_over(&upstream, &more);
     for (cache, tokens) in [("miss", "1000"), ("hit", "988"), ("hit", "988")] {
         let body = chat(r#","stream":true"#);

@@ -9,6 +9,8 @@ mod auth_throttle;
 mod bad_input;
 mod budgets;
 mod cache;
+mod cache_admin;
+mod cache_redis;
 mod cache_streams;
 mod chaos;
 mod checks;

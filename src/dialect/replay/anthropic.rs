@@ -217,7 +217,9 @@ impl<'a> Block<'a> {
         }
         let mut out = BytesMut::new();
         Writer::new(&mut out).object(|w| {
-            for (name, raw) in members.iter().filter(|(name, _)| self.citations.is_empty() || name != "citations") {
+            for (name, raw) in
+                members.iter().filter(|(name, _)| self.citations.is_empty() || name != "citations")
+            {
                 match (self.grown(name), &input) {
                     (Some(_), Some(input)) if name == "input" => w.name(name).raw(input),
                     (Some(more), _) if name != "input" => {

@@ -83,9 +83,8 @@ fn write_target(direct: &Direct, headers: &HeaderMap, text: &mut Vec<u8>) {
         return;
     }
     // What the provider is told of the caller's request beside its body.
-    let is_wanted = |name: &str| {
-        is_forwardable(name) && direct.forwarded_headers.iter().any(|glob| glob.is_match(name))
-    };
+    let is_wanted =
+        |name: &str| is_forwardable(name) && direct.forwarded_headers.iter().any(|glob| glob.is_match(name));
     let mut names: Vec<_> = headers.keys().filter(|name| is_wanted(name.as_str())).collect();
     names.sort_unstable_by_key(|name| name.as_str());
     names.dedup();

@@ -12,7 +12,8 @@ const TEXTS: [&str; 4] = ["content", "reasoning_content", "reasoning", "refusal"
 
 /// Whether a message can be said as a delta.
 pub(super) fn is_playable(message: &[Member<'_>]) -> bool {
-    let calls = get(message, "tool_calls").map(|raw| items(raw).is_some_and(|calls| calls.into_iter().all(is_object)));
+    let calls = get(message, "tool_calls")
+        .map(|raw| items(raw).is_some_and(|calls| calls.into_iter().all(is_object)));
     calls.unwrap_or(true)
 }
 
