@@ -10,6 +10,7 @@ mod bad_input;
 mod budgets;
 mod cache;
 mod cache_admin;
+mod cache_keys;
 mod cache_redis;
 mod cache_streams;
 mod chaos;
