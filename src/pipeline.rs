@@ -176,7 +176,7 @@ async fn respond(
             exchange.responded = Some(exchange.opened.elapsed());
             let mut response = relay::event_stream(call.is_array);
             headers::write(&exchange, standing.as_ref(), response.headers_mut());
-            let trial = trial.map(|trial| (trial, request));
+            let trial = trial.map(|trial| (*trial, request));
             let body = relay::stream(exchange, call, events, trial, keeper);
             Ok(response.map_body(|_, ()| body).map_into_boxed_body())
         }
@@ -202,7 +202,7 @@ async fn respond(
 enum Ready {
     Whole(HttpResponse),
     /// With the targets that may go on with it, and who keeps it.
-    Stream(Box<events::Events>, Option<Trial>, Option<Keeper>),
+    Stream(Box<events::Events>, Option<Box<Trial>>, Option<Box<Keeper>>),
     Bytes(Box<UpstreamResponse>, Option<Duration>),
 }
 
@@ -231,8 +231,8 @@ async fn ask_provider(
     let asked = Asked { headers: request.headers(), call, purpose };
     match trial.answer(exchange, asked).await? {
         Answer::Stream(events) => {
-            let keeper = recalled.filling().map(|filling| Keeper::new(filling, call));
-            Ok(Ready::Stream(events, may_be_rescued.then_some(trial), keeper))
+            let keeper = recalled.filling().map(|filling| Box::new(Keeper::new(filling, call)));
+            Ok(Ready::Stream(events, may_be_rescued.then(|| Box::new(trial)), keeper))
         }
         Answer::Bytes(response, gap) => judged(exchange, call, response, gap).await,
         Answer::Whole(mut reply) => {

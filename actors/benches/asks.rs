@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use actix::{System, SystemRunner};
 use aisix_actors::budget_ledger::{Budget, BudgetScope, Budgets, NoJournal, Period, TimeZone};
-use aisix_actors::cache::{Entry, Key, Recalled};
+use aisix_actors::cache::{Entry, Key, Place, Recalled};
 use aisix_actors::candidate_router::{
     AttemptOutcome, CooldownRule, Group, Member, RouteContext, Strategy, Target,
 };
@@ -114,6 +114,10 @@ fn provider_key() -> ProviderKey {
     }
 }
 
+fn place(key: Key) -> Place {
+    Place { key, policy: "p".into(), is_shared: false }
+}
+
 fn entry() -> Entry {
     let body = vec![b'x'; 1_024].into();
     Entry {
@@ -137,9 +141,11 @@ async fn hold(worker: Rc<Worker>) {
 }
 
 async fn recall(worker: Rc<Worker>) {
-    match worker.actors.cache.lookup(HIT, Duration::from_secs(1)).await {
+    match worker.actors.cache.lookup(&place(HIT), Duration::from_secs(1)).await {
         Recalled::Hit(_) | Recalled::Alone => {}
-        Recalled::Fill(fill) => worker.actors.cache.store(fill, entry(), Duration::from_secs(600)),
+        Recalled::Fill(fill) => {
+            worker.actors.cache.store(fill, &place(HIT), entry(), Duration::from_secs(600))
+        }
     }
 }
 
@@ -166,7 +172,7 @@ async fn request(worker: Rc<Worker>) {
         limiter.acquire(worker.scopes.clone(), 100),
     );
     let (hold, permit) = (asked.0.expect("admitted"), asked.1.expect("admitted"));
-    let recalled = cache.lookup(worker.fresh_key(), Duration::from_secs(1)).await;
+    let recalled = cache.lookup(&place(worker.fresh_key()), Duration::from_secs(1)).await;
     let candidates = router.plan(Arc::clone(&worker.group), RouteContext::default()).await.expect("planned");
     let lease = pool.lease(Arc::clone(&worker.provider_key)).await.expect("leased");
     let attempt = candidates[0].begin_anyway();
@@ -174,7 +180,7 @@ async fn request(worker: Rc<Worker>) {
     router.report(&candidates[0], AttemptOutcome::Succeeded { latency: Duration::from_millis(1) }, None);
     pool.give_back(lease);
     if let Recalled::Fill(fill) = recalled {
-        cache.store(fill, entry(), Duration::from_secs(600));
+        cache.store(fill, &place(HIT), entry(), Duration::from_secs(600));
     }
     limiter.settle(permit, 90);
     ledger.charge(hold, MicroUsd(90));

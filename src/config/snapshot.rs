@@ -27,7 +27,7 @@ use super::{
     glob::Glob,
     identity::Identities,
     resources::{Kind, Resources},
-    settings::Settings,
+    settings::{Backend, Settings},
     tls::TlsProfile,
 };
 use crate::{guardrails::Guardrails, policies::Policies};
@@ -168,6 +168,12 @@ impl Snapshot {
         let idle = self.models().filter_map(|model| Some((model, model.why_nobody_goes_on()?)));
         warnings.extend(idle.map(|(model, why)| {
             format!("the model {:?} has mid_stream = \"continue\", but {why}", model.name)
+        }));
+        let is_shared = |policy: &&CachePolicy| policy.backend == Some(Backend::Redis) && policy.enabled;
+        let homeless = self.cache_policies.iter().filter(is_shared);
+        warnings.extend(homeless.filter(|_| self.settings.cache_redis().is_none()).map(|policy| {
+            let name = &policy.name;
+            format!("the cache policy {name:?} keeps nothing: it wants Redis, and there is no table [redis] or [cache.redis]")
         }));
         warnings
     }

@@ -32,16 +32,16 @@ fn is_promise(reply: &Reply) -> bool {
 }
 
 fn keep(exchange: &Exchange, filling: Filling, model: &str, body: Bytes, usage: Usage) {
-    let Filling { fill, ttl, policy } = filling;
+    let Filling { fill, place, ttl } = filling;
     let entry = Entry {
         body,
         input_tokens: usage.prompt,
         output_tokens: usage.completion,
         model: Arc::from(model),
-        policy,
+        policy: place.policy.clone(),
         stored_at: Now::read().unix,
     };
-    exchange.worker.actors.cache.store(fill, entry, ttl);
+    exchange.worker.actors.cache.store(fill, &place, entry, ttl);
 }
 
 /// A stream that is gathered.

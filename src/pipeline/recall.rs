@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::CACHE_CONTROL;
-use aisix_actors::cache::{Entry, Fill, Recalled};
+use aisix_actors::cache::{Entry, Fill, Place, Recalled};
 use bytes::Bytes;
 
 use super::exchange::Exchange;
+use crate::config::settings::Backend;
 use crate::config::snapshot::ApiKey;
 use crate::dialect::replay::{self, Manner};
 use crate::dialect::{Call, StreamOptions};
@@ -32,10 +33,10 @@ pub enum Recall {
 pub struct Filling {
     /// The turn.
     pub fill: Fill,
+    /// Where it is looked for.
+    pub place: Place,
     /// How long the answer is good.
     pub ttl: Duration,
-    /// The id of the policy.
-    pub policy: Arc<str>,
 }
 
 impl Recall {
@@ -64,15 +65,20 @@ pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &Api
     if call.is_stream && !policy.streaming {
         return Recall::Skip;
     }
+    let is_shared = policy.backend.unwrap_or(snapshot.settings.cache.backend) == Backend::Redis;
+    let cache = &exchange.worker.actors.cache;
+    if is_shared && !cache.is_shared() {
+        // The configuration in force says so in a warning.
+        return Recall::Skip;
+    }
     let wish = Wish::of(request);
     let key = key::of(exchange, policy, caller, request.headers(), body);
-    let cache = &exchange.worker.actors.cache;
-    let key = cache.current(&policy.id, key);
+    let place = Place { key, policy: policy.id.clone(), is_shared };
     let recalled = if wish.no_cache {
         exchange.cache = Some(CacheUse::of(CacheStatus::Bypass, &policy.name));
-        cache.refresh(key).await.map_or(Recalled::Alone, Recalled::Fill)
+        cache.refresh(&place).await.map_or(Recalled::Alone, Recalled::Fill)
     } else {
-        cache.lookup(key, if call.is_stream { STREAM_FOLLOW_TIME } else { FOLLOW_TIME }).await
+        cache.lookup(&place, if call.is_stream { STREAM_FOLLOW_TIME } else { FOLLOW_TIME }).await
     };
     match recalled {
         Recalled::Hit(entry) => {
@@ -89,7 +95,7 @@ pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &Api
                 cache.abandon(fill);
                 return Recall::Skip;
             }
-            Recall::Fill(Filling { fill, ttl: policy.ttl, policy: policy.id.clone() })
+            Recall::Fill(Filling { fill, place, ttl: policy.ttl })
         }
         Recalled::Alone => {
             exchange.cache.get_or_insert_with(|| CacheUse::of(CacheStatus::Miss, &policy.name));

@@ -82,7 +82,7 @@ pub fn stream(
     call: Call,
     events: Box<Events>,
     trial: Option<(Trial, HttpRequest)>,
-    keeper: Option<Keeper>,
+    keeper: Option<Box<Keeper>>,
 ) -> StreamBody {
     let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval();
     // An array has no comments.
@@ -114,7 +114,6 @@ pub fn stream(
         exchange,
     };
     let rescue = trial.map(|(trial, request)| Box::new(Rescue::new(trial, call, request)));
-    let keeper = keeper.map(Box::new);
     let (out, broken, seam) = (BytesMut::new(), None, None);
     let flow = Flow { events, out, held, writer, tally, rescue, broken, seam, keeper };
     StreamBody { flow: Some(flow), rescuing: None, keepalive }

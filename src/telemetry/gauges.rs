@@ -21,6 +21,7 @@ pub fn write(gateway: &Gateway, out: &mut Exposition) {
     write_in_flight(gateway, out);
     write_refusals(gateway, out);
     write_tallies(gateway, out);
+    write_cache(gateway, out);
     write_remaining(gateway, out);
     write_budgets(gateway, out);
     write_budget_tallies(gateway, out);
@@ -146,6 +147,26 @@ fn write_tallies(gateway: &Gateway, out: &mut Exposition) {
             }
         }
         sums.iter().for_each(|(labels, sum)| write_some(family.name, labels, *sum, out));
+    }
+}
+
+/// What is kept of answers in this process.
+fn write_cache(gateway: &Gateway, out: &mut Exposition) {
+    gateway.books.cache.settle();
+    let counters = gateway.books.cache.counters();
+    let families = [
+        ("aisix_cache_entries", Kind::Gauge, "Answers kept in this process.", counters.entries),
+        ("aisix_cache_bytes", Kind::Gauge, "What the answers kept in this process weigh.", counters.bytes),
+        (
+            "aisix_cache_evictions_total",
+            Kind::Counter,
+            "Answers thrown out for newer ones.",
+            counters.evicted,
+        ),
+    ];
+    for (name, kind, help, value) in families {
+        out.family(name, kind, help);
+        out.sample(name, "", value);
     }
 }
 

@@ -279,3 +279,49 @@ fn when_a_stream_that_others_wait_for_breaks_off_the_next_one_tries() {
     }
     assert_eq!(upstream.count(), 2);
 }
+
+/// A request in a dialect, whole and as a stream: the paths and the bodies.
+fn spoken(dialect: &str) -> [(String, String); 2] {
+    let turn = r#""messages":[{"role":"user","content":"hello"}]"#;
+    let (path, body) = match dialect {
+        "messages" => ("/v1/messages", format!(r#"{{"model":"m","max_tokens":9,{turn}"#)),
+        "responses" => ("/v1/responses", r#"{"model":"m","input":"hello""#.to_owned()),
+        "completions" => ("/v1/completions", r#"{"model":"m","prompt":"hello""#.to_owned()),
+        "gemini" | "gemini array" => {
+            let body = r#"{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}"#.to_owned();
+            let query = if dialect == "gemini" { "?alt=sse" } else { "" };
+            let at = "/v1beta/models/m:";
+            return [
+                (format!("{at}generateContent"), body.clone()),
+                (format!("{at}streamGenerateContent{query}"), body),
+            ];
+        }
+        other => panic!("{other}"),
+    };
+    [(path.to_owned(), body.clone() + "}"), (path.to_owned(), body + r#","stream":true}"#)]
+}
+
+#[test]
+fn every_dialect_shares_answers_both_ways() {
+    for dialect in ["messages", "responses", "completions", "gemini", "gemini array"] {
+        let [whole, stream] = spoken(dialect);
+        for order in [[&whole, &stream, &stream, &whole], [&stream, &whole, &whole, &stream]] {
+            let upstream = Upstream::well();
+            let gateway = gateway_over(&upstream, POLICY);
+            for (place, (path, body)) in order.into_iter().enumerate() {
+                let cache = if place == 0 { "miss" } else { "hit" };
+                let response = ask(&gateway, path, body, Some(cache));
+                let text = response.text();
+                assert!(text.contains("hello"), "{dialect} {place}: {text}");
+                let is_events = response.header("content-type") == Some("text/event-stream");
+                let wants_events = (path, body) == (&stream.0, &stream.1) && dialect != "gemini array";
+                assert_eq!(is_events, wants_events, "{dialect} {place}: {text}");
+                if !is_events {
+                    let json = response.json();
+                    assert_eq!(json.is_array(), path.contains("streamGenerate"), "{json}");
+                }
+            }
+            assert_eq!(upstream.count(), 1, "{dialect}");
+        }
+    }
+}

@@ -190,6 +190,11 @@ impl CacheBook {
         Self { entries, max_bytes, flights: Mutex::default(), purges: Purges::default(), tally }
     }
 
+    /// What all entries together may weigh.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
     /// The key as it is since the last purge of its policy.
     pub fn current(&self, policy: &str, key: Key) -> Key {
         if self.purges.count.load(Acquire) == 0 {
@@ -241,7 +246,7 @@ impl CacheBook {
 
     /// Keeps an entry and hands it to everybody who waits for it.
     pub fn store(&self, mut fill: Fill, entry: Entry, ttl: Duration, now: Now) {
-        fill.record(entry, ttl);
+        fill.record(Arc::new(entry), ttl);
         fill.close(|| now);
     }
 
@@ -268,9 +273,14 @@ impl CacheBook {
                 purged.bytes = purged.bytes.saturating_add(weight);
             }
         }
-        self.entries.run_pending_tasks();
+        self.settle();
         self.tally.purged.fetch_add(purged.entries, Relaxed);
         purged
+    }
+
+    /// Does what is put off: throws out what is too much.
+    pub fn settle(&self) {
+        self.entries.run_pending_tasks();
     }
 
     /// Returns a copy of the counters.
@@ -295,6 +305,11 @@ impl CacheBook {
     fn find(&self, key: &Key, now: Now) -> Option<Arc<Entry>> {
         let kept = self.entries.get(key)?;
         (now.steady < kept.expires).then_some(kept.entry)
+    }
+
+    /// Counts a lookup that Redis answered.
+    pub(super) fn note_hit(&self) {
+        self.tally.hits.fetch_add(1, Relaxed);
     }
 
     fn hit(&self, entry: Arc<Entry>) -> Found {

@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures::future::LocalBoxFuture;
 
 use super::actors::Actors;
+use super::cache::Cache;
 use super::spend::{self, Spend};
 use super::{Admin, documents};
 use crate::envelope::Failure;
@@ -61,6 +62,18 @@ pub(super) const PAGES: &[Row] = &[
         serve: |admin, _| {
             Box::pin(async move { Ok(HttpResponse::Ok().json(Actors::inspect(&admin.worker).await)) })
         },
+    },
+    Row {
+        page: Page {
+            path: "/admin/v1/cache",
+            id: "cache",
+            tag: "status",
+            summary: "What the response cache of this gateway holds and has done.",
+            access: Access::Administrator,
+            parameters: Vec::new,
+            answers: |schemas| vec![ok::<Cache>(schemas, "The counters.")],
+        },
+        serve: |admin, _| Box::pin(async move { Ok(HttpResponse::Ok().json(Cache::inspect(&admin.worker))) }),
     },
     Row {
         page: Page {
