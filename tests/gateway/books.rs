@@ -149,6 +149,7 @@ fn no_more_requests_are_open_than_there_may_be() {
 
 #[test]
 fn a_thousand_requests_may_be_open_and_not_one_more() {
+    room_for_connections();
     for layer in LAYERS {
         // A provider that never answers.
         let config = config(INSIDE, layer, "concurrency = 1000").replace("\"upstream-m\"", "\"stall\"");

@@ -31,7 +31,7 @@ mod usage_file;
 
 pub use admin::{ADMIN_KEY, Admin, address};
 pub use client::{Connection, Response, Stream, request_text};
-pub use crowd::{Crowd, Statuses};
+pub use crowd::{Crowd, Statuses, room_for_connections};
 pub use folder::Folder;
 pub use metrics::Metrics;
 pub use mock::Mock;

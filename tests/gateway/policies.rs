@@ -1,6 +1,7 @@
 //! Rate limit policies (§4.6, §8.2): for whom they hold, in which buckets they count, when they are suspended.
 
 use aisix::config::Kind;
+use aisix::endpoints::{self, ENDPOINTS};
 use serde_json::json;
 
 use crate::harness::*;
@@ -292,4 +293,22 @@ fn an_open_stream_keeps_its_slot_in_a_policy() {
     stream.rest();
     gateway.settled();
     ask(&gateway, "sk-bob", "m").expect(200);
+}
+
+#[test]
+fn every_endpoint_that_asks_a_provider_falls_under_policies() {
+    away_from_the_turn_of_the_minute();
+    let upstream = Upstream::well();
+    let gateway = gateway(&upstream, &policy("p", "limits = { rph = 1 }\ngroup_by = [\"member\"]"));
+    ask(&gateway, "sk-ada", "m").expect(200);
+    let asked = upstream.count();
+    let rows = ENDPOINTS.iter().filter(|row| is_spoken(row));
+    for row in
+        rows.filter(|row| matches!(row.answer, endpoints::Answer::Provider | endpoints::Answer::Tunnel))
+    {
+        let refusal = Sample::of(row, "m").send(&gateway, "sk-ada").expect(429);
+        assert!(refusal.text().contains("policy"), "{}: {}", row.path, refusal.text());
+    }
+    assert_eq!(upstream.count(), asked);
+    gateway.settled();
 }

@@ -7,6 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use super::{Connection, Gate, Upstream, until};
 
+/// Lets this process have as many connections as the machine allows: a thousand callers have both ends of theirs here.
+pub fn room_for_connections() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("up to the maximum");
+}
+
 /// How many answers had each status.
 pub type Statuses = BTreeMap<u16, usize>;
 
