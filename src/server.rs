@@ -102,8 +102,11 @@ impl Application {
             metrics if metrics.enabled => Some(bind(metrics.addr, "observability.metrics.prometheus.addr")?),
             _ => None,
         };
-        let telemetry = Telemetry::start(&settings.observability, log)?;
         let journal = JournalHandle::new(&settings, false);
+        if !journal.is_kept() && !snapshot.budgets.is_empty() {
+            log::warn!("what budgets have spent is forgotten at a restart: no journal is kept");
+        }
+        let telemetry = Telemetry::start_behind(&journal, &settings.observability, log)?;
         let gateway = Gateway::with_journal(snapshot, telemetry, journal);
         gateway.status.store(Arc::new(book.status().clone()));
         Ok(Self { gateway, book, proxy, admin, metrics })

@@ -93,8 +93,6 @@ impl Keeper {
             self.round();
         }
         self.end();
-        *lock(&self.shared.has_ended) = true;
-        self.shared.end.notify_all();
     }
 
     fn is_stopping(&self) -> bool {
