@@ -195,6 +195,7 @@ impl Keeper {
         let written = rows.write(table, &self.lane, &self.unwritten, &self.acknowledged)?;
         self.acknowledged.clear();
         let shared = &self.shared;
+        shared.unwritten.store(0, Relaxed);
         if !self.unwritten.is_empty() {
             let sums = self.unwritten.iter().flat_map(|batch| &batch.sums);
             shared.charges.fetch_add(sums.map(|sum| sum.charges).sum(), Relaxed);

@@ -173,3 +173,21 @@ fn without_a_journal_spend_begins_at_nothing_and_no_file_is_made() {
     let gateway = gateway.restart();
     assert_eq!(spent(&gateway.metrics()), 0);
 }
+
+#[test]
+fn a_writer_who_holds_the_store_delays_the_journal_and_breaks_nothing() {
+    let upstream = upstream();
+    let gateway = Gateway::start(&config(&upstream, ""));
+    chat(&gateway).expect(200);
+    until("it is kept", || journal(&gateway, "committed_charges_total") == 1.0);
+    let other = rusqlite::Connection::open(gateway.folder.path().join("aisix.db")).expect("opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("nobody writes for long");
+    chat(&gateway).expect(200);
+    gateway.settled();
+    until("it waits", || journal(&gateway, "pending_micro_usd") == ONE as f64);
+    chat(&gateway).expect(200);
+    assert_eq!(journal(&gateway, "healthy"), 1.0);
+    other.execute_batch("COMMIT").expect("it is ours");
+    until("it is kept", || journal(&gateway, "committed_charges_total") == 3.0);
+    assert_eq!((journal(&gateway, "failures_total"), journal(&gateway, "pending_micro_usd")), (0.0, 0.0));
+}

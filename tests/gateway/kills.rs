@@ -106,6 +106,7 @@ fn folder(upstream: &Upstream, usage: &UsageFile) -> Arc<Folder> {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "the figures are for the record")]
 fn kills_lose_no_charge_that_was_told_of_and_count_none_twice() {
     let rounds = std::env::var(ROUNDS).ok().and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_ROUNDS);
     let upstream = Upstream::start(|_, _| Answer::json(200, &completion("hello", 5, 7)));
@@ -139,5 +140,5 @@ fn kills_lose_no_charge_that_was_told_of_and_count_none_twice() {
     assert_eq!((usage.lines() - lines) as u64, answered, "after {done} kills");
     let after = spent(&Process::start_in(folder, &[]));
     assert_eq!(after, before + answered * ONE, "after {done} kills");
-    println!("{done} kills in {:?}, {sent} requests, {} records", begun.elapsed(), usage.lines());
+    eprintln!("{done} kills in {:?}, {sent} requests, {} records", begun.elapsed(), usage.lines());
 }
