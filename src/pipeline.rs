@@ -80,8 +80,8 @@ pub async fn serve(
     let id = request_id::of(&worker, request.headers());
     if endpoint.answer == endpoints::Answer::Probe {
         let mut exchange = Exchange::open(&worker, endpoint, id.clone(), client::of(&request));
-        let is_draining = worker.gateway.is_draining();
-        let mut response = own::probe(endpoint.operation, is_draining, own::is_verbose(&request));
+        let is_verbose = own::is_verbose(&request);
+        let mut response = own::probe(endpoint.operation, &worker.gateway, is_verbose);
         response.headers_mut().insert(REQUEST_ID, id);
         exchange.conclude(Outcome::Answered(response.status().as_u16()));
         return Ok(response);

@@ -104,11 +104,13 @@ impl Application {
             metrics if metrics.enabled => Some(bind(metrics.addr, "observability.metrics.prometheus.addr")?),
             _ => None,
         };
-        let telemetry = Telemetry::start(&settings.observability, log)?;
         let servers = redis::servers(&settings)?;
         let journal = JournalHandle::new(&settings, servers.budgets.is_some());
-        let backing = Backing { servers, journal };
-        let gateway = Gateway::over(snapshot, telemetry, backing);
+        if !journal.is_kept() && servers.budgets.is_none() && !snapshot.budgets.is_empty() {
+            log::warn!("what budgets have spent is forgotten at a restart: no journal is kept");
+        }
+        let telemetry = Telemetry::start_behind(&journal, &settings.observability, log)?;
+        let gateway = Gateway::over(snapshot, telemetry, Backing { servers, journal });
         gateway.status.store(Arc::new(book.status().clone()));
         Ok(Self { gateway, book, proxy, admin, metrics })
     }

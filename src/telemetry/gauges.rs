@@ -15,6 +15,7 @@ use super::tallies::What;
 use crate::config::snapshot::Dispatch;
 use crate::endpoints::ENDPOINTS;
 use crate::gateway::Gateway;
+use crate::journal::{Counters, Health};
 
 /// Writes them.
 pub fn write(gateway: &Gateway, out: &mut Exposition) {
@@ -25,6 +26,7 @@ pub fn write(gateway: &Gateway, out: &mut Exposition) {
     write_remaining(gateway, out);
     write_budgets(gateway, out);
     write_budget_tallies(gateway, out);
+    write_journal(gateway, out);
     write_deployments(gateway, out);
     write_own(gateway, out);
 }
@@ -257,6 +259,32 @@ fn write_budget_tallies(gateway: &Gateway, out: &mut Exposition) {
             let pairs = [("budget", &*budget.name), ("threshold", &*at.to_string())];
             write_some(name, &labels(&pairs), *count, out);
         }
+    }
+}
+
+/// How the charges come to the disk; nothing where they do not.
+fn write_journal(gateway: &Gateway, out: &mut Exposition) {
+    if !gateway.journal.is_kept() {
+        return;
+    }
+    let Counters { commits, charges, failures, corrupt, pending } = gateway.journal.counters();
+    let is_well = u64::from(gateway.journal.health() == Health::Well);
+    for (name, kind, help, value) in [
+        ("healthy", Kind::Gauge, "Whether charges can be written to the store.", is_well),
+        ("commits_total", Kind::Counter, "Transactions that brought charges to the disk.", commits),
+        ("committed_charges_total", Kind::Counter, "Charges in them, one for each budget.", charges),
+        ("failures_total", Kind::Counter, "Transactions that failed.", failures),
+        ("corrupt_rows", Kind::Gauge, "Rows that are not as they were written, and do not count.", corrupt),
+        (
+            "pending_micro_usd",
+            Kind::Gauge,
+            "Charges that are not on the disk yet, over all budgets.",
+            pending,
+        ),
+    ] {
+        let name = format!("aisix_ledger_journal_{name}");
+        out.family(&name, kind, help);
+        out.sample(&name, "", value);
     }
 }
 

@@ -26,6 +26,8 @@ mod faults;
 mod guardrails;
 mod harness;
 mod health;
+mod journal;
+mod kills;
 mod lifecycle;
 mod limits;
 mod listener_tls;

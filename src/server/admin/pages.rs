@@ -174,5 +174,5 @@ pub(super) const PAGES: &[Row] = &[
 ];
 
 fn probed(admin: &Admin, operation: Operation, request: &HttpRequest) -> HttpResponse {
-    own::probe(operation, admin.worker.gateway.is_draining(), own::is_verbose(request))
+    own::probe(operation, &admin.worker.gateway, own::is_verbose(request))
 }
