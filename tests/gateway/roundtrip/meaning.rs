@@ -226,6 +226,6 @@ fn finish(finish: &Finish<'_>) -> Value {
 }
 
 fn counted(usage: &Usage) -> Value {
-    let Usage { prompt, completion, cached, cache_write, reasoning, total, is_estimated } = *usage;
+    let Usage { prompt, completion, cached, cache_write, reasoning, total, is_estimated, .. } = *usage;
     json!([prompt, completion, cached, cache_write, reasoning, total, is_estimated])
 }

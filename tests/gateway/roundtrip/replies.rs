@@ -94,7 +94,16 @@ pub fn reply(can: &Can) -> impl Strategy<Value = Reply<'static>> + use<> {
             let cache_write = if counts_writes { written } else { 0 };
             let (prompt, completion) = (input + cached + cache_write, output + written);
             let total = prompt + completion;
-            Usage { prompt, completion, cached, cache_write, reasoning: written, total, is_estimated: false }
+            Usage {
+                prompt,
+                completion,
+                cached,
+                cache_write,
+                cache_write_hour: 0,
+                reasoning: written,
+                total,
+                is_estimated: false,
+            }
         });
     let answers = if can.repeat { 1..3 } else { 1..2 };
     (prop::collection::vec(answer(can), answers), usage).prop_map(|(answers, usage)| Reply {
