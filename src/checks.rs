@@ -121,7 +121,7 @@ fn forget_verdicts(gateway: &Gateway, unchecked: &[Arc<str>]) {
 fn tell(model: &Model, outcome: Outcome, before: Option<Check>) {
     let name = &model.name;
     let key = match &model.dispatch {
-        Dispatch::Direct(Direct { provider_key_name, .. }) => &**provider_key_name,
+        Dispatch::Direct(direct) => &*direct.provider_key_name,
         Dispatch::Routing(_) => "",
     };
     match outcome.check {

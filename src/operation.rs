@@ -112,6 +112,12 @@ impl Task {
     pub const fn writes_text(self) -> bool {
         matches!(self, Self::Converse | Self::Complete)
     }
+
+    /// Whether its answer can be paid for by the token.
+    #[must_use]
+    pub const fn has_output(self) -> bool {
+        !matches!(self, Self::CountTokens | Self::Embed | Self::Rerank | Self::Moderate)
+    }
 }
 
 impl Operation {

@@ -57,6 +57,8 @@ pub struct Call {
     pub costs_tokens: bool,
     /// Whether the answer is words, which cost by the token.
     pub writes_text: bool,
+    /// Whether the answer can cost by the token at all: vectors and verdicts do not.
+    pub has_output: bool,
 }
 
 /// What the caller said of `stream_options`.
@@ -118,6 +120,7 @@ impl Call {
             files: 0,
             costs_tokens: true,
             writes_text: false,
+            has_output: true,
         }
     }
 
@@ -153,6 +156,7 @@ impl Call {
             files: 0,
             costs_tokens: operation.task() != Some(Task::CountTokens),
             writes_text: operation.task().is_some_and(Task::writes_text),
+            has_output: operation.task().is_none_or(Task::has_output),
             body: Body::Json(body),
         })
     }

@@ -86,6 +86,9 @@ fn most(call: &Call, price: &Price, terms: &Terms<'_>, measures: &Measures) -> O
 /// An answer ends where the caller says, or where the model must; what it says and what it thinks count together.
 fn most_output_tokens(call: &Call, terms: &Terms<'_>) -> Option<u64> {
     let limit = terms.max_output_tokens.or(terms.context_window);
+    if !call.has_output {
+        return Some(0);
+    }
     let asked = call.max_output_tokens.filter(|_| call.writes_text);
     let each = match (asked, limit) {
         (Some(asked), Some(limit)) => asked.min(limit),

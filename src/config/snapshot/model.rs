@@ -82,7 +82,7 @@ impl Model {
 #[derive(Debug)]
 pub enum Dispatch {
     /// By one upstream.
-    Direct(Direct),
+    Direct(Box<Direct>),
     /// By the first of several models that can.
     Routing(Routing),
 }
@@ -123,7 +123,7 @@ pub struct Direct {
 #[derive(Clone, Debug, Default)]
 pub struct Tariff {
     /// What the operator says that it costs.
-    pub cost: Option<Price>,
+    pub cost: Option<Box<Price>>,
     /// The most tokens of an answer, as the operator says.
     pub max_output_tokens: Option<u64>,
     /// What the price table says of the provider's model; nothing where that is known per request only.
@@ -154,7 +154,7 @@ impl Direct {
             _ => self.tariff.row,
         };
         Terms {
-            price: self.tariff.cost.as_ref().or(row.map(|row| &row.price)),
+            price: self.tariff.cost.as_deref().or(row.map(|row| &row.price)),
             max_output_tokens: self.tariff.max_output_tokens.or(row.and_then(|row| row.max_output_tokens)),
             context_window: self.context_window.or(row.and_then(|row| row.context_window)),
             row,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::gateway::Gateway;
 use crate::pipeline::usage::BudgetStanding;
 
-/// Budgets, in the order of the configuration.
+/// Budgets, by name.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Spend<'a> {
     /// Each of them.
@@ -44,6 +44,8 @@ pub(super) fn answer(gateway: &Gateway, request: &HttpRequest) -> HttpResponse {
     let wanted = snapshot.budgets.iter().filter(|budget| {
         is_asked(Some(budget.scope.as_str()), &scope) && is_asked(budget.scope_ref.as_deref(), &scope_ref)
     });
-    let budgets = wanted.map(|budget| BudgetStanding::of(gateway, budget, now)).collect();
+    let mut wanted: Vec<_> = wanted.collect();
+    wanted.sort_by(|one, other| one.name.cmp(&other.name));
+    let budgets = wanted.into_iter().map(|budget| BudgetStanding::of(gateway, budget, now)).collect();
     HttpResponse::Ok().json(Spend { budgets })
 }

@@ -60,9 +60,9 @@ pub(super) fn resolve(
     let target = Arc::new(Target { id: id.clone(), cooldown, check_stale_after });
     let row = upstream_model.and_then(|model| prices::find(key.provider.priced_as(), model));
     let price = cost.as_ref().or(row.map(|row| &row.price));
-    let tariff = Tariff { cost, max_output_tokens: shape.max_output_tokens, row };
-    let cost = price.map(|price| price.rates.input.saturating_add(price.rates.output));
-    let member = Member { cost, ..Member::new(target, shape.display_name.as_str().into()) };
+    let sum = price.map(|price| price.rates.input.saturating_add(price.rates.output));
+    let tariff = Tariff { cost: cost.map(Box::new), max_output_tokens: shape.max_output_tokens, row };
+    let member = Member { cost: sum, ..Member::new(target, shape.display_name.as_str().into()) };
     // A model that is asked for by name is always tried: there is nothing else to choose.
     let group = Group {
         when_all_unavailable: WhenAllUnavailable::TryAnyway,
@@ -84,7 +84,7 @@ pub(super) fn resolve(
         default_headers: key.default_headers.clone(),
         forwarded_headers: key.forwarded_headers.clone(),
     };
-    Some(assemble(shape, group, Dispatch::Direct(direct), known))
+    Some(assemble(shape, group, Dispatch::Direct(Box::new(direct)), known))
 }
 
 fn upstream_model<'s>(place: Place<'_>, shape: &'s ModelShape, problems: &mut Problems) -> Option<&'s str> {
