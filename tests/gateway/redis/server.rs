@@ -1,6 +1,6 @@
 //! A Redis of the test's own: started on a free port, killed, paused, started again over the same data.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -76,7 +76,7 @@ impl RedisServer {
         signal(self.child.id(), "CONT");
     }
 
-    /// Asks it something, and gives what it answers as it came: RESP, without length lines.
+    /// Asks it something, and gives the texts of its answer.
     pub fn ask(&self, words: &[&str]) -> Vec<String> {
         self.try_ask(words).expect("redis answers")
     }
@@ -143,18 +143,36 @@ fn spawn(port: u16, folder: &Folder, more: &[String]) -> Child {
 fn ask(port: u16, password: Option<&str>, words: &[&str]) -> std::io::Result<Vec<String>> {
     let mut connection = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)))?;
     connection.set_read_timeout(Some(PATIENCE))?;
-    let command = |words: &[&str]| {
+    let mut answers = BufReader::new(connection.try_clone()?);
+    let login = password.map(|password| ["AUTH", password]);
+    let mut texts = Vec::new();
+    for words in login.iter().map(|words| &words[..]).chain([words]) {
         let each = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
-        each.fold(format!("*{}\r\n", words.len()), |text, word| text + &word)
-    };
-    let login = password.map(|password| command(&["AUTH", password])).unwrap_or_default();
-    let text = login + &command(words) + &command(&["QUIT"]);
-    connection.write_all(text.as_bytes())?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    let lines = answer.lines().filter(|line| !line.starts_with(['$', '*']));
-    let mut lines: Vec<String> = lines.map(|line| line.trim_start_matches(['+', ':']).to_owned()).collect();
-    // The answers to QUIT and AUTH.
-    lines.pop();
-    Ok(lines.split_off(usize::from(password.is_some()).min(lines.len())))
+        let text = each.fold(format!("*{}\r\n", words.len()), |text, word| text + &word);
+        connection.write_all(text.as_bytes())?;
+        texts.clear();
+        read(&mut answers, &mut texts)?;
+    }
+    Ok(texts)
+}
+
+/// Reads one answer, with the texts of nested ones in a row.
+fn read(answers: &mut impl BufRead, texts: &mut Vec<String>) -> std::io::Result<()> {
+    let mut line = String::new();
+    answers.read_line(&mut line)?;
+    let (kind, rest) = line.trim_end().split_at_checked(1).unwrap_or_default();
+    match kind {
+        "*" => (0..rest.parse::<usize>().unwrap_or(0)).try_for_each(|_| read(answers, texts)),
+        "$" if rest != "-1" => {
+            let mut bytes = vec![0; rest.parse::<usize>().expect("a length") + 2];
+            answers.read_exact(&mut bytes)?;
+            texts.push(String::from_utf8_lossy(&bytes).trim_end().to_owned());
+            Ok(())
+        }
+        "" => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        _ => {
+            texts.push(rest.to_owned());
+            Ok(())
+        }
+    }
 }
