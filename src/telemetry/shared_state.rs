@@ -18,14 +18,13 @@ pub fn write(gateway: &Gateway, out: &mut Exposition) {
     for (used_for, server) in &uses {
         out.sample(name, &labels(&[("use", &used_for.to_string())]), u8::from(server.is_up()));
     }
-    let counters: [(&str, &str, fn(&Tally) -> u64); 2] = [
-        ("aisix_redis_failures_total", "Calls of Redis that failed or were late.", Tally::failures),
-        ("aisix_redis_fallbacks_total", "Requests decided without the Redis of a use.", Tally::fallbacks),
-    ];
-    for (name, help, count) in counters {
+    let mut write_counter = |name: &str, help: &str, count: fn(&Tally) -> u64| {
         out.family(name, Kind::Counter, help);
         for (used_for, server) in &uses {
             out.sample(name, &labels(&[("use", &used_for.to_string())]), count(server.tally(*used_for)));
         }
-    }
+    };
+    write_counter("aisix_redis_failures_total", "Calls of Redis that failed or were late.", Tally::failures);
+    let help = "Requests decided without the Redis of a use.";
+    write_counter("aisix_redis_fallbacks_total", help, Tally::fallbacks);
 }

@@ -195,6 +195,7 @@ fn the_handle_admits_settles_and_outlives_its_actor() {
         let third = limits.acquire(scopes.clone(), 10).await.unwrap();
         limits.release(third);
         let refused = limits.acquire(scopes, 10).await.unwrap_err();
+        let AcquireRefused::Exceeded(refused) = refused else { panic!("{refused}") };
         assert_eq!((refused.dimension, refused.used), (Dimension::Rpd, 3));
         let counters = limits.inspect().await;
         assert_eq!((counters.held, counters.admitted, counters.refused), (0, 3, 1));

@@ -1,6 +1,6 @@
 //! A Redis of the test's own: started on a free port, killed, paused, started again over the same data.
 
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
