@@ -15,7 +15,7 @@ use futures::{FutureExt, StreamExt};
 
 use self::question::{Outcome, ask};
 use self::schedule::{Due, Schedule};
-use crate::config::snapshot::{Direct, Dispatch, Model};
+use crate::config::snapshot::{Dispatch, Model};
 use crate::gateway::Gateway;
 use crate::upstream::Upstream;
 

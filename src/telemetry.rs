@@ -27,6 +27,7 @@ mod refusals;
 pub mod registry;
 pub mod rotating_file;
 pub mod series;
+mod shared_state;
 pub mod spread;
 mod sweep;
 pub mod tallies;

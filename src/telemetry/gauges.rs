@@ -10,6 +10,7 @@ use aisix_actors::types::Now;
 use super::board::{ADMISSIONS, Board, DRAINS, LAYERS, SCOPES};
 use super::exposition::{Exposition, Kind, labels};
 use super::series::Text;
+use super::shared_state;
 use super::spread::Cell;
 use super::tallies::What;
 use crate::config::snapshot::Dispatch;
@@ -28,6 +29,7 @@ pub fn write(gateway: &Gateway, out: &mut Exposition) {
     write_budget_tallies(gateway, out);
     write_journal(gateway, out);
     write_deployments(gateway, out);
+    shared_state::write(gateway, out);
     write_own(gateway, out);
 }
 

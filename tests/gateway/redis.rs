@@ -1,5 +1,8 @@
 //! Several gateways over one Redis: exact together, and well without it.
 
+mod builds;
 mod exact;
 mod fleet;
+mod outage;
 mod server;
+mod turns;

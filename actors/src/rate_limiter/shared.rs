@@ -11,6 +11,7 @@
 mod lane;
 mod scripts;
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,7 @@ use lane::{Entry, Limited};
 use scripts::{ACQUIRE, ADD, CLOSE, KEEP, Keys, Reply};
 
 use super::book::LimitBook;
+use super::counts::Drained;
 use super::limit::{AcquireRefused, Scope};
 use super::permit::{Noted, Permit};
 use crate::redis::{Link, Recovery, Server, Use, Wire};
@@ -50,6 +52,33 @@ pub struct SharedLimits {
     lanes: Mutex<Vec<Arc<Lane>>>,
     /// Whether the book of this process may have counted something.
     has_counted: AtomicBool,
+    /// Unlike that of any other gateway.
+    name: String,
+    additions: tokio::sync::Mutex<Additions>,
+}
+
+/// What this process counted by itself and Redis does not have for certain.
+#[derive(Debug, Default)]
+struct Additions {
+    last: u64,
+    waiting: VecDeque<Addition>,
+}
+
+/// What was counted in one scope; Redis adds each number once.
+#[derive(Debug)]
+struct Addition {
+    number: u64,
+    scope: Arc<str>,
+    counts: Drained,
+}
+
+impl Additions {
+    fn note(&mut self, drained: Vec<(Arc<str>, Drained)>) {
+        for (scope, counts) in drained {
+            self.last = self.last.saturating_add(1);
+            self.waiting.push_back(Addition { number: self.last, scope, counts });
+        }
+    }
 }
 
 impl SharedLimits {
@@ -64,6 +93,8 @@ impl SharedLimits {
             denies,
             lanes: Mutex::default(),
             has_counted: AtomicBool::new(false),
+            name: format!("{:016x}", fastrand::u64(..)),
+            additions: tokio::sync::Mutex::default(),
         })
     }
 
@@ -186,9 +217,7 @@ impl Desk {
             }
             self.close_due().await;
             self.keep_open().await;
-            if self.shared.has_counted.swap(false, Relaxed) {
-                self.add_local().await;
-            }
+            self.add_local().await;
         }
     }
 
@@ -218,17 +247,23 @@ impl Desk {
         }
     }
 
-    /// Adds what the book of this process counted.
+    /// Adds what the book of this process counted: everything once and in order, whichever worker sends it.
     async fn add_local(&self) {
-        for (scope, drained) in self.book.drain(Now::read()) {
-            let fill = |command: &mut _| self.shared.keys.add(command, &scope, &drained);
-            if self.link.run(Use::Limits, &ADD, fill).await.is_err() {
-                // Redis may have added it: rather a request too few in this window than one too many.
-                log::debug!("what was counted of {scope} without redis is not added for certain");
+        let Ok(mut additions) = self.shared.additions.try_lock() else { return };
+        if self.shared.has_counted.swap(false, Relaxed) {
+            // Permits that are open now have tokens to come.
+            let is_held = self.book.is_held();
+            additions.note(self.book.drain(Now::read()));
+            if is_held {
+                self.shared.has_counted.store(true, Relaxed);
             }
         }
-        if self.book.is_held() {
-            self.shared.has_counted.store(true, Relaxed);
+        while let Some(addition) = additions.waiting.front() {
+            let fill = |command: &mut _| self.shared.keys.add(command, &self.shared.name, addition);
+            if self.link.run(Use::Limits, &ADD, fill).await.is_err() {
+                return;
+            }
+            additions.waiting.pop_front();
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A Redis of the test's own: started on a free port, killed, paused, started again over the same data.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub struct RedisServer {
     /// Where its data are.
     pub folder: Arc<Folder>,
     arguments: Vec<String>,
+    password: Option<String>,
 }
 
 impl RedisServer {
@@ -31,7 +33,19 @@ impl RedisServer {
     pub fn start_at(port: u16, folder: Arc<Folder>, more: &[&str]) -> Self {
         let arguments: Vec<String> = more.iter().map(|word| (*word).to_owned()).collect();
         let child = spawn(port, &folder, &arguments);
-        let server = Self { child, port, folder, arguments };
+        let password = more.iter().skip_while(|word| **word != "--requirepass").nth(1);
+        let password = password.map(|word| (*word).to_owned());
+        let server = Self { child, port, folder, arguments, password };
+        server.wait();
+        server
+    }
+
+    /// Starts a sentinel with a file of its own.
+    pub fn sentinel(port: u16, folder: Arc<Folder>, file: &Path) -> Self {
+        let mut command = Command::new("redis-sentinel");
+        command.arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("redis-sentinel is installed: tests/run installs it");
+        let server = Self { child, port, folder, arguments: Vec::new(), password: None };
         server.wait();
         server
     }
@@ -62,9 +76,13 @@ impl RedisServer {
         signal(self.child.id(), "CONT");
     }
 
-    /// Asks it something, and gives what it answers as it came: RESP, without length lines.
+    /// Asks it something, and gives the texts of its answer.
     pub fn ask(&self, words: &[&str]) -> Vec<String> {
-        ask(self.port, words).expect("redis answers")
+        self.try_ask(words).expect("redis answers")
+    }
+
+    fn try_ask(&self, words: &[&str]) -> std::io::Result<Vec<String>> {
+        ask(self.port, self.password.as_deref(), words)
     }
 
     /// A number that it keeps; 0 for none.
@@ -103,7 +121,7 @@ impl RedisServer {
     }
 
     fn wait(&self) {
-        until("redis answers", || ask(self.port, &["PING"]).is_ok_and(|answer| answer == ["PONG"]));
+        until("redis answers", || self.try_ask(&["PING"]).is_ok_and(|answer| answer == ["PONG"]));
     }
 }
 
@@ -122,18 +140,39 @@ fn spawn(port: u16, folder: &Folder, more: &[String]) -> Child {
 }
 
 /// Sends one command over a connection of its own.
-pub fn ask(port: u16, words: &[&str]) -> std::io::Result<Vec<String>> {
+fn ask(port: u16, password: Option<&str>, words: &[&str]) -> std::io::Result<Vec<String>> {
     let mut connection = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)))?;
     connection.set_read_timeout(Some(PATIENCE))?;
-    let mut text = format!("*{}\r\n", words.len());
-    words.iter().for_each(|word| text += &format!("${}\r\n{word}\r\n", word.len()));
-    text += "*1\r\n$4\r\nQUIT\r\n";
-    connection.write_all(text.as_bytes())?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    let lines = answer.lines().filter(|line| !line.starts_with(['$', '*']));
-    let mut lines: Vec<String> = lines.map(|line| line.trim_start_matches(['+', ':']).to_owned()).collect();
-    // The answer to QUIT.
-    lines.pop();
-    Ok(lines)
+    let mut answers = BufReader::new(connection.try_clone()?);
+    let login = password.map(|password| ["AUTH", password]);
+    let mut texts = Vec::new();
+    for words in login.iter().map(|words| &words[..]).chain([words]) {
+        let each = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        let text = each.fold(format!("*{}\r\n", words.len()), |text, word| text + &word);
+        connection.write_all(text.as_bytes())?;
+        texts.clear();
+        read(&mut answers, &mut texts)?;
+    }
+    Ok(texts)
+}
+
+/// Reads one answer, with the texts of nested ones in a row.
+fn read(answers: &mut impl BufRead, texts: &mut Vec<String>) -> std::io::Result<()> {
+    let mut line = String::new();
+    answers.read_line(&mut line)?;
+    let (kind, rest) = line.trim_end().split_at_checked(1).unwrap_or_default();
+    match kind {
+        "*" => (0..rest.parse::<usize>().unwrap_or(0)).try_for_each(|_| read(answers, texts)),
+        "$" if rest != "-1" => {
+            let mut bytes = vec![0; rest.parse::<usize>().expect("a length") + 2];
+            answers.read_exact(&mut bytes)?;
+            texts.push(String::from_utf8_lossy(&bytes).trim_end().to_owned());
+            Ok(())
+        }
+        "" => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        _ => {
+            texts.push(rest.to_owned());
+            Ok(())
+        }
+    }
 }

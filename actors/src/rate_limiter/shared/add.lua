@@ -1,7 +1,13 @@
 -- Adds what a gateway counted by itself while it could not ask, to windows that are still current.
 --
--- KEYS: the counts of one scope. ARGV: minute, its requests and tokens; hour, its requests; day, its requests and
--- tokens; how long the counts are kept beyond their windows (seconds).
+-- KEYS: the counts of one scope, and the last number of the gateway. ARGV: minute, its requests and tokens; hour, its requests; day, its requests and
+-- tokens; how long the counts are kept beyond their windows (seconds); the number, which is added once, and how long
+-- it is remembered (seconds).
+
+if tonumber(ARGV[10]) <= (tonumber(redis.call('GET', KEYS[2])) or 0) then
+  return 0
+end
+redis.call('SET', KEYS[2], ARGV[10], 'EX', ARGV[11])
 
 local secs = tonumber(redis.call('TIME')[1])
 local ttl = tonumber(ARGV[9])

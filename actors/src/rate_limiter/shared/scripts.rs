@@ -3,6 +3,7 @@
 //! All keys of limits carry one hash tag, so that they lie on one node of a cluster: all scopes of a request are taken
 //! as one step, which no cluster does over several nodes.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use redis::{Cmd, Value};
 use super::super::counts::Drained;
 use super::super::limit::{Dimension, LimitExceeded, RateLimit, Scope};
 use super::super::permit::Ending;
+use super::Addition;
 use super::lane::{Asked, Entry, Lane, Limited};
 use crate::redis::Script;
-use std::sync::atomic::Ordering::Relaxed;
 
 pub(super) static ACQUIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("acquire.lua")));
 pub(super) static CLOSE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("close.lua")));
@@ -124,13 +125,14 @@ impl Keys {
     }
 
     /// Writes what was counted without Redis.
-    pub(super) fn add(&self, command: &mut Cmd, scope: &str, drained: &Drained) {
-        command.arg(1).arg(format!("{}n:{scope}", self.prefix));
-        let Drained { minute, minute_tokens, hour, day, day_tokens } = drained;
+    pub(super) fn add(&self, command: &mut Cmd, gateway: &str, addition: &Addition) {
+        let Addition { number, scope, counts } = addition;
+        command.arg(2).arg(format!("{}n:{scope}", self.prefix)).arg(format!("{}add:{gateway}", self.prefix));
+        let Drained { minute, minute_tokens, hour, day, day_tokens } = counts;
         command.arg(minute.0.max(minute_tokens.0)).arg(minute.1).arg(minute_tokens.1);
         command.arg(hour.0).arg(hour.1);
         command.arg(day.0.max(day_tokens.0)).arg(day.1).arg(day_tokens.1);
-        command.arg(self.ttl.saturating_mul(2));
+        command.arg(self.ttl.saturating_mul(2)).arg(number).arg(FENCE_SECS);
     }
 
     /// Writes the fence of a lane: what was sent in earlier epochs does nothing from now on.

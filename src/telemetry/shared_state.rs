@@ -1,0 +1,30 @@
+//! The metrics of what several gateways share in Redis.
+
+use aisix_actors::redis::{Server, Tally, Use};
+
+use super::exposition::{Exposition, Kind, labels};
+use crate::gateway::Gateway;
+
+/// Writes them, for every use that has a Redis.
+pub fn write(gateway: &Gateway, out: &mut Exposition) {
+    let servers = &gateway.books.redis;
+    let uses = Use::ALL.iter().filter_map(|used_for| Some((*used_for, &**servers.of(*used_for)?)));
+    let uses: Vec<(Use, &Server)> = uses.collect();
+    if uses.is_empty() {
+        return;
+    }
+    let name = "aisix_redis_up";
+    out.family(name, Kind::Gauge, "Whether the Redis of a use can be asked: 0 while any worker cannot.");
+    for (used_for, server) in &uses {
+        out.sample(name, &labels(&[("use", &used_for.to_string())]), u8::from(server.is_up()));
+    }
+    let mut write_counter = |name: &str, help: &str, count: fn(&Tally) -> u64| {
+        out.family(name, Kind::Counter, help);
+        for (used_for, server) in &uses {
+            out.sample(name, &labels(&[("use", &used_for.to_string())]), count(server.tally(*used_for)));
+        }
+    };
+    write_counter("aisix_redis_failures_total", "Calls of Redis that failed or were late.", Tally::failures);
+    let help = "Requests decided without the Redis of a use.";
+    write_counter("aisix_redis_fallbacks_total", help, Tally::fallbacks);
+}
