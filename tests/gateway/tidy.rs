@@ -121,6 +121,7 @@ const ROUTES: Absence = Absence {
     words: &["web::resource(", "web::scope("],
     except: &[
         ("src/server/admin.rs", "the table of pages"),
+        ("src/server/admin/cache.rs", "the purge, whose path is one constant for route and document"),
         ("src/server/admin/resources.rs", "the kinds of resources"),
         ("src/server/proxy.rs", "the table of endpoints"),
         ("src/server/status.rs", "the table of the listener for metrics, which has no document of its own"),
