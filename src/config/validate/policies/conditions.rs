@@ -172,24 +172,14 @@ impl Reading<'_, '_> {
             self.report(field, format!("expected at most {MAX_PATTERN} characters"));
             return None;
         }
-        let plain = keyword::pattern(pattern);
-        let built = plain.map(|plain| match is_folded {
+        let folded = |plain| match is_folded {
+            false => Ok(plain),
             true => RegexBuilder::new(pattern)
                 .case_insensitive(true)
                 .build()
-                .map_err(|_| "the pattern is too large"),
-            false => Ok(plain),
-        });
-        match built {
-            Ok(Ok(pattern)) => Some(pattern),
-            Ok(Err(message)) => {
-                self.report(field, message);
-                None
-            }
-            Err(message) => {
-                self.report(field, message);
-                None
-            }
-        }
+                .map_err(|_| "the pattern is too large".to_owned()),
+        };
+        let compiled = keyword::pattern(pattern).and_then(folded);
+        compiled.map_err(|message| self.report(field, message)).ok()
     }
 }
