@@ -8,6 +8,7 @@ pub mod cidr;
 pub mod glob;
 pub mod identity;
 pub mod price;
+pub mod prices;
 pub mod problem;
 pub mod reader;
 pub mod secret;

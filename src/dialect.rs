@@ -18,6 +18,7 @@ pub mod openai_responses;
 pub mod plain;
 pub mod prefill;
 pub mod raw;
+pub mod replay;
 pub mod sse;
 pub mod stream;
 pub mod voyage;
@@ -87,6 +88,8 @@ pub struct Usage {
     pub cached: u64,
     /// The part of `prompt` that the provider wrote to its cache.
     pub cache_write: u64,
+    /// The part of `cache_write` that the provider keeps for an hour, which costs more.
+    pub cache_write_hour: u64,
     /// The part of `completion` that was reasoning.
     pub reasoning: u64,
     /// The provider's own sum.

@@ -108,12 +108,13 @@ const fn any(path: &'static str, operation: Operation) -> Endpoint {
 }
 
 /// Every endpoint of the proxy listener.
-pub static ENDPOINTS: [Endpoint; 23] = {
+pub static ENDPOINTS: [Endpoint; 24] = {
     use {Answer as A, Dialect as D, Envelope as E, Operation as O};
     [
         get("/livez", O::Livez, A::Probe),
         get("/readyz", O::Readyz, A::Probe),
         get("/v1/models", O::Models, A::Gateway),
+        get("/v1/usage", O::Usage, A::Gateway),
         post("/v1/chat/completions", O::Chat, D::OpenAiChat, E::OpenAi),
         post("/v1/responses", O::Responses, D::OpenAiResponses, E::Responses),
         post("/v1/messages", O::Messages, D::Anthropic, E::Anthropic),

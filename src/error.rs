@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use aisix_actors::budget_ledger::{Budget, BudgetExceeded};
-use aisix_actors::rate_limiter::{Dimension, LimitExceeded};
+use aisix_actors::rate_limiter::{Dimension, Layer, LimitExceeded};
 use derive_more::{Display, Error, From};
 
 use crate::guardrails::Blocked;
@@ -175,7 +175,7 @@ pub enum AccessError {
 
 /// A rate limit's refusal, in the caller's words.
 #[derive(Debug, Display, From)]
-#[display("{} (limit {} per {})", class(_0.dimension), _0.limit, window(_0.dimension))]
+#[display("{} (limit {} per {}{})", class(_0.dimension), _0.limit, window(_0.dimension), of_policy(&_0.layer))]
 pub struct LimitRefusal(pub LimitExceeded);
 
 fn class(dimension: Dimension) -> &'static str {
@@ -183,6 +183,14 @@ fn class(dimension: Dimension) -> &'static str {
         Dimension::Rps | Dimension::Rpm | Dimension::Rph | Dimension::Rpd => "request limit exceeded",
         Dimension::Tpm | Dimension::Tpd => "token limit exceeded",
         Dimension::Concurrency => "concurrency limit exceeded",
+    }
+}
+
+/// The policy that a limit is of, so that who reads the refusal knows whom to ask about which.
+fn of_policy(layer: &Layer) -> String {
+    match layer {
+        Layer::Policy(policy) => format!(", policy \"{}\"", policy.name),
+        _ => String::new(),
     }
 }
 

@@ -60,27 +60,29 @@ pub struct Gateway {
     renewed: Notify,
 }
 
+/// What outlives a gateway.
+pub struct Backing {
+    /// The Redis of limits, budgets and answers, where there is one.
+    pub servers: Servers,
+    /// Where charges are written.
+    pub journal: JournalHandle,
+}
+
 impl Gateway {
     /// A gateway over a configuration that forgets what was spent when it ends.
     #[must_use]
     pub fn new(snapshot: Snapshot, telemetry: Telemetry) -> Arc<Self> {
-        Self::with_journal(snapshot, telemetry, JournalHandle::off())
+        Self::over(
+            snapshot,
+            telemetry,
+            Backing { servers: Servers::default(), journal: JournalHandle::off() },
+        )
     }
 
-    /// A gateway over a configuration; charges go to the journal, which is started by whoever starts to serve.
+    /// A gateway over a configuration and what outlives it; the journal is started by whoever starts to serve.
     #[must_use]
-    pub fn with_journal(snapshot: Snapshot, telemetry: Telemetry, journal: JournalHandle) -> Arc<Self> {
-        Self::sharing(snapshot, telemetry, journal, Servers::default())
-    }
-
-    /// The same for a gateway that shares what lies in Redis.
-    #[must_use]
-    pub fn sharing(
-        snapshot: Snapshot,
-        telemetry: Telemetry,
-        journal: JournalHandle,
-        servers: Servers,
-    ) -> Arc<Self> {
+    pub fn over(snapshot: Snapshot, telemetry: Telemetry, backing: Backing) -> Arc<Self> {
+        let Backing { servers, journal } = backing;
         journal.configure(&snapshot);
         let books = Books {
             limits: Arc::default(),

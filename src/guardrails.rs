@@ -140,6 +140,8 @@ pub struct Guardrail {
     pub stream: StreamRules,
     /// Older ones come first; without it, last.
     pub created_at: Option<Duration>,
+    /// A digest of all that its configuration says: other rules have another one.
+    pub digest: [u8; 32],
     /// What decides.
     pub judge: Judge,
 }

@@ -7,6 +7,7 @@
 //! Where spend is kept elsewhere the journal is an outbox: it commits what is to be told ([`Forward`]), and keeps it
 //! until somebody has confirmed it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -147,7 +148,15 @@ impl JournalHandle {
         *lock(&self.0.has_ended) = false;
         let mut keeper = Keeper::new(Arc::clone(&self.0), Arc::clone(ledger), forward);
         keeper.begin();
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || keeper.run())?;
+        let shared = Arc::clone(&self.0);
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
+            if catch_unwind(AssertUnwindSafe(|| keeper.run())).is_err() {
+                log::error!("the journal of budgets has ended by a panic: nothing is written any more");
+                shared.is_failing.store(true, Relaxed);
+            }
+            *lock(&shared.has_ended) = true;
+            shared.end.notify_all();
+        })?;
         let _ = self.0.thread.set(thread.thread().clone());
         Ok(())
     }
@@ -201,6 +210,12 @@ impl JournalHandle {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.0.newest.load(Relaxed)
+    }
+
+    /// The place up to which all charges are on the disk.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        *lock(&self.0.committed)
     }
 
     /// Blocks until all charges up to a place are on the disk, and tells so; not while they cannot be written, and not

@@ -10,6 +10,7 @@
 //! * [`error`] and [`envelope`]: what can go wrong, and how a caller reads it
 //! * [`config`]: `config.toml`, checked and resolved into a snapshot
 //! * [`guardrails`]: what may be asked and answered, as pure code
+//! * [`policies`]: which limits hold for which requests, as pure code
 //! * [`registry`]: what changes the configuration while the gateway runs; the store
 //! * [`openapi`]: what the listeners answer, in words for machines
 //! * [`journal`]: what was spent outlives the process
@@ -38,6 +39,7 @@ pub mod mock;
 pub mod openapi;
 pub mod operation;
 pub mod pipeline;
+pub mod policies;
 pub mod providers;
 pub mod redis;
 pub mod registry;

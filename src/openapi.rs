@@ -144,7 +144,8 @@ pub fn probe(sentence: &str) -> Vec<(u16, Value)> {
     let no_sniff =
         || [("x-content-type-options", header("Always `nosniff`.", &json!({ "const": "nosniff" })))];
     let (status, well) = text(sentence, media_type);
-    let (_, draining) = text("It is on its way out, or not ready.", media_type);
+    let (_, draining) =
+        text("It is on its way out, or not ready: charges cannot be recorded, for one.", media_type);
     vec![(status, with_headers(well, no_sniff())), (503, with_headers(draining, no_sniff()))]
 }
 

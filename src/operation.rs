@@ -43,6 +43,8 @@ operations! {
     Readyz: "readyz", "readyz", None;
     /// The models that the key may call; patterns are not listed.
     Models: "models", "models", None;
+    /// What the key has used of its limits and of the budgets that it pays into.
+    Usage: "usage", "usage", None;
     /// A conversation in OpenAI's chat dialect, whole or streamed.
     Chat: "chat_completions", "chat completions", Some(T::Converse);
     /// A conversation in OpenAI's Responses dialect, whole or streamed.
@@ -116,7 +118,10 @@ impl Operation {
     /// Whether guardrails judge what is asked and answered. Counting, judging and listing say nothing (§10.4).
     #[must_use]
     pub const fn is_screened(self) -> bool {
-        !matches!(self, Self::Livez | Self::Readyz | Self::Models | Self::CountTokens | Self::Moderate)
+        !matches!(
+            self,
+            Self::Livez | Self::Readyz | Self::Models | Self::Usage | Self::CountTokens | Self::Moderate
+        )
     }
 
     /// Whether what is answered can be read, and so be judged: sound cannot.
@@ -136,7 +141,22 @@ impl Operation {
     pub const fn is_cacheable(self) -> bool {
         matches!(
             self,
-            Self::Chat | Self::Responses | Self::Messages | Self::Generate | Self::Complete | Self::Embed
+            Self::Chat
+                | Self::Responses
+                | Self::Messages
+                | Self::Generate
+                | Self::StreamGenerate
+                | Self::Complete
+                | Self::Embed
         )
+    }
+
+    /// The name under which answers are remembered: whether it is streamed makes no difference to what is said.
+    #[must_use]
+    pub const fn kept_as(self) -> &'static str {
+        match self {
+            Self::StreamGenerate => Self::Generate.label(),
+            _ => self.label(),
+        }
     }
 }

@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ::bytes::Bytes;
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
-use aisix_actors::cache::Entry;
-use aisix_actors::types::Now;
 use futures::FutureExt;
 use tokio::task::{JoinError, JoinHandle};
 
@@ -33,6 +32,9 @@ mod events;
 pub mod exchange;
 pub mod headers;
 mod held;
+mod keep;
+pub(crate) mod measure;
+pub(crate) mod outlay;
 pub mod own;
 pub(crate) mod patience;
 pub mod prepare;
@@ -44,17 +46,19 @@ pub(crate) mod reserve;
 pub(crate) mod retry;
 pub(crate) mod route;
 pub mod screen;
+mod sound;
 mod take;
 mod tunnel;
+pub(crate) mod usage;
 
 use ask::Answer;
 use attempt::{Asked, Purpose, Trial};
 use estimate::Prompt;
 use exchange::{Exchange, Outcome};
+use keep::Keeper;
 use recall::Recall;
 
 use crate::config::snapshot::ApiKey;
-use crate::dialect::codec::Reply;
 use crate::dialect::{Call, Usage};
 use crate::endpoints::{self, Endpoint};
 use crate::envelope::{Failure, REQUEST_ID};
@@ -76,8 +80,8 @@ pub async fn serve(
     let id = request_id::of(&worker, request.headers());
     if endpoint.answer == endpoints::Answer::Probe {
         let mut exchange = Exchange::open(&worker, endpoint, id.clone(), client::of(&request));
-        let is_draining = worker.gateway.is_draining();
-        let mut response = own::probe(endpoint.operation, is_draining, own::is_verbose(&request));
+        let is_verbose = own::is_verbose(&request);
+        let mut response = own::probe(endpoint.operation, &worker.gateway, is_verbose);
         response.headers_mut().insert(REQUEST_ID, id);
         exchange.conclude(Outcome::Answered(response.status().as_u16()));
         return Ok(response);
@@ -126,7 +130,7 @@ async fn answer(
         }
     };
     let Some(call) = call else {
-        let mut response = own::models(&exchange, &caller);
+        let mut response = own::answer(&exchange, &caller);
         headers::write(&exchange, None, response.headers_mut());
         exchange.conclude(Outcome::Answered(200));
         return Ok(response);
@@ -166,13 +170,14 @@ async fn respond(
 ) -> Result<HttpResponse, GatewayError> {
     match ask_provider(&mut exchange, &request, &caller, &mut call).await {
         Ok(Ready::Whole(response)) => Ok(response),
-        Ok(Ready::Stream(events, trial)) => {
+        Ok(Ready::Stream(events, trial, keeper)) => {
             let standing = exchange.peek().await;
             exchange.note_standing(standing.as_ref());
             exchange.responded = Some(exchange.opened.elapsed());
             let mut response = relay::event_stream(call.is_array);
             headers::write(&exchange, standing.as_ref(), response.headers_mut());
-            let body = relay::stream(exchange, call, events, trial.map(|trial| (trial, request)));
+            let trial = trial.map(|trial| (*trial, request));
+            let body = relay::stream(exchange, call, events, trial, keeper);
             Ok(response.map_body(|_, ()| body).map_into_boxed_body())
         }
         Ok(Ready::Bytes(upstream, gap)) => {
@@ -196,8 +201,8 @@ async fn respond(
 /// A response, or a stream that takes the exchange with it.
 enum Ready {
     Whole(HttpResponse),
-    /// With the targets that may go on with it.
-    Stream(Box<events::Events>, Option<Trial>),
+    /// With the targets that may go on with it, and who keeps it.
+    Stream(Box<events::Events>, Option<Box<Trial>>, Option<Box<Keeper>>),
     Bytes(Box<UpstreamResponse>, Option<Duration>),
 }
 
@@ -212,9 +217,11 @@ async fn ask_provider(
     screen::request(exchange, caller, call).await?;
     let candidates = reserve::reserve(exchange, request.headers(), caller, call, &model).await?;
     let recalled = recall::recall(exchange, request, caller, call).await;
-    if let Recall::Hit(entry) = recalled {
+    if let Recall::Hit(entry) = &recalled {
         let body = screen::answer(exchange, entry.body.clone()).await?;
-        return Ok(Ready::Whole(finish(exchange, relay::remembered(body)).await));
+        if let Some(response) = again(exchange, call, body) {
+            return Ok(Ready::Whole(finish(exchange, response).await));
+        }
     }
     let has_others = candidates.len() > 1;
     let mut trial = Trial::new(exchange, &model, candidates);
@@ -223,7 +230,10 @@ async fn ask_provider(
     let purpose = if may_be_rescued { Purpose::Rescuable } else { Purpose::Answer };
     let asked = Asked { headers: request.headers(), call, purpose };
     match trial.answer(exchange, asked).await? {
-        Answer::Stream(events) => Ok(Ready::Stream(events, may_be_rescued.then_some(trial))),
+        Answer::Stream(events) => {
+            let keeper = recalled.filling().map(|filling| Box::new(Keeper::new(filling, call)));
+            Ok(Ready::Stream(events, may_be_rescued.then(|| Box::new(trial)), keeper))
+        }
         Answer::Bytes(response, gap) => judged(exchange, call, response, gap).await,
         Answer::Whole(mut reply) => {
             let prompt = Prompt::of(exchange.endpoint.dialect, call, false);
@@ -231,8 +241,11 @@ async fn ask_provider(
             let usage = estimate::filled(reply.usage.unwrap_or_default(), &prompt, words);
             // Counting costs nothing.
             exchange.usage = call.costs_tokens.then_some(usage);
+            measure::answered(&mut exchange.measures, exchange.endpoint.operation.task(), &reply.body);
             reply.body = screen::answer(exchange, reply.body).await?;
-            remember(exchange, recalled, call, &reply, usage);
+            if let Some(filling) = recalled.filling() {
+                keep::whole(exchange, filling, call, &reply, usage);
+            }
             Ok(Ready::Whole(finish(exchange, relay::whole(reply.body)).await))
         }
     }
@@ -265,15 +278,11 @@ async fn finish(exchange: &mut Exchange, mut response: HttpResponse) -> HttpResp
     response
 }
 
-fn remember(exchange: &Exchange, recalled: Recall, call: &Call, reply: &Reply, usage: Usage) {
-    if let Recall::Fill(fill, ttl) = recalled {
-        let entry = Entry {
-            body: reply.body.clone(),
-            input_tokens: usage.prompt,
-            output_tokens: usage.completion,
-            model: Arc::from(&*call.model),
-            stored_at: Now::read().unix,
-        };
-        exchange.worker.actors.cache.store(fill, entry, ttl);
+/// A kept answer as this call wants it; `None` where it cannot be given so.
+fn again(exchange: &mut Exchange, call: &Call, body: Bytes) -> Option<HttpResponse> {
+    if !call.is_stream {
+        return Some(relay::remembered(body));
     }
+    let frames = recall::played(exchange, call, &body)?;
+    Some(relay::event_stream(call.is_array).map_body(|_, ()| frames).map_into_boxed_body())
 }

@@ -26,6 +26,11 @@ pub trait Provider: Send + Sync + 'static {
     /// The vendor id, as configuration spells it.
     fn name(&self) -> &'static str;
 
+    /// The provider whose row of the price table holds for it.
+    fn priced_as(&self) -> &'static str {
+        self.name()
+    }
+
     /// The ways in which it answers; the first of a task is its own, others are there for callers of that dialect.
     fn ways(&self) -> &'static [Way];
 

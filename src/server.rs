@@ -24,7 +24,7 @@ use crate::config::settings::rewritten;
 use crate::config::snapshot::Snapshot;
 use crate::endpoints;
 use crate::envelope::Envelope;
-use crate::gateway::{Certificate, Gateway, Worker};
+use crate::gateway::{Backing, Certificate, Gateway, Worker};
 use crate::journal::{Forward, JournalHandle};
 use crate::redis::{self, Forwarder};
 use crate::registry::{Book, RegistryHandle};
@@ -104,10 +104,13 @@ impl Application {
             metrics if metrics.enabled => Some(bind(metrics.addr, "observability.metrics.prometheus.addr")?),
             _ => None,
         };
-        let telemetry = Telemetry::start(&settings.observability, log)?;
         let servers = redis::servers(&settings)?;
         let journal = JournalHandle::new(&settings, servers.budgets.is_some());
-        let gateway = Gateway::sharing(snapshot, telemetry, journal, servers);
+        if !journal.is_kept() && servers.budgets.is_none() && !snapshot.budgets.is_empty() {
+            log::warn!("what budgets have spent is forgotten at a restart: no journal is kept");
+        }
+        let telemetry = Telemetry::start_behind(&journal, &settings.observability, log)?;
+        let gateway = Gateway::over(snapshot, telemetry, Backing { servers, journal });
         gateway.status.store(Arc::new(book.status().clone()));
         Ok(Self { gateway, book, proxy, admin, metrics })
     }

@@ -44,6 +44,7 @@ use registry::Registry;
 use usage_writer::UsageWriter;
 
 use crate::config::settings::{LineFormat, Observability};
+use crate::journal::JournalHandle;
 
 /// What the whole process tells, and to whom.
 pub struct Telemetry {
@@ -72,6 +73,18 @@ impl Telemetry {
     /// # Errors
     /// The thread for usage records cannot be started.
     pub fn start(settings: &Observability, log: Option<Log>) -> io::Result<Self> {
+        Self::start_behind(&JournalHandle::off(), settings, log)
+    }
+
+    /// The same, with usage records written once the journal has kept their charges.
+    ///
+    /// # Errors
+    /// The thread for usage records cannot be started.
+    pub fn start_behind(
+        journal: &JournalHandle,
+        settings: &Observability,
+        log: Option<Log>,
+    ) -> io::Result<Self> {
         let micros = |edges: &[f64]| edges.iter().map(|edge| (edge * 1e6).round() as u64).collect();
         let buckets = &settings.metrics.buckets;
         let reads_access = || log::log_enabled!(target: access_log::TARGET, log::Level::Info);
@@ -84,7 +97,7 @@ impl Telemetry {
             has_metrics: settings.metrics.prometheus.enabled,
             access_format: has_access.then_some(settings.access_log_format),
             log,
-            usage: UsageWriter::start(&settings.usage_records)?,
+            usage: UsageWriter::start(&settings.usage_records, journal)?,
             boards: Mutex::default(),
         })
     }

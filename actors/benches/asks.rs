@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use actix::{System, SystemRunner};
 use aisix_actors::budget_ledger::{Budget, BudgetScope, Budgets, NoJournal, Period, TimeZone};
-use aisix_actors::cache::{Entry, Key, Recalled};
+use aisix_actors::cache::{Entry, Key, Place, Recalled};
 use aisix_actors::candidate_router::{
     AttemptOutcome, CooldownRule, Group, Member, RouteContext, Strategy, Target,
 };
 use aisix_actors::provider_pool::{ProviderKey, Secret, TlsProfileId};
 use aisix_actors::rate_limiter::{Layer, RateLimit, Scope, Scopes};
+use aisix_actors::redis::Servers;
 use aisix_actors::{Actors, Books, CacheBook, Health, Ledger, LimitBook, MicroUsd, PoolBook};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures::future::join_all;
@@ -47,6 +48,9 @@ impl Worker {
             cache: Arc::new(CacheBook::new(16 << 20)),
             health: Arc::new(Health::new()),
             pool: Arc::new(PoolBook::new()),
+            redis: Servers::default(),
+            shared_limits: None,
+            shared_budgets: None,
         };
         books.pool.install(vec![provider_key()]);
         Rc::new(Self {
@@ -110,9 +114,20 @@ fn provider_key() -> ProviderKey {
     }
 }
 
+fn place(key: Key) -> Place {
+    Place { key, policy: "p".into(), is_shared: false }
+}
+
 fn entry() -> Entry {
     let body = vec![b'x'; 1_024].into();
-    Entry { body, input_tokens: 10, output_tokens: 20, model: "m".into(), stored_at: Duration::ZERO }
+    Entry {
+        body,
+        input_tokens: 10,
+        output_tokens: 20,
+        model: "m".into(),
+        policy: "p".into(),
+        stored_at: Duration::ZERO,
+    }
 }
 
 async fn acquire(worker: Rc<Worker>) {
@@ -126,9 +141,11 @@ async fn hold(worker: Rc<Worker>) {
 }
 
 async fn recall(worker: Rc<Worker>) {
-    match worker.actors.cache.lookup(HIT, Duration::from_secs(1)).await {
+    match worker.actors.cache.lookup(&place(HIT), Duration::from_secs(1)).await {
         Recalled::Hit(_) | Recalled::Alone => {}
-        Recalled::Fill(fill) => worker.actors.cache.store(fill, entry(), Duration::from_secs(600)),
+        Recalled::Fill(fill) => {
+            worker.actors.cache.store(fill, &place(HIT), entry(), Duration::from_secs(600))
+        }
     }
 }
 
@@ -149,13 +166,13 @@ async fn lease(worker: Rc<Worker>) {
 
 /// A cache miss as the gateway serves it: five asks and five tells.
 async fn request(worker: Rc<Worker>) {
-    let Actors { limiter, ledger, cache, router, pool } = &worker.actors;
+    let Actors { limiter, ledger, cache, router, pool, .. } = &worker.actors;
     let asked = futures::join!(
         ledger.hold(worker.budgets.clone(), MicroUsd(100)),
         limiter.acquire(worker.scopes.clone(), 100),
     );
     let (hold, permit) = (asked.0.expect("admitted"), asked.1.expect("admitted"));
-    let recalled = cache.lookup(worker.fresh_key(), Duration::from_secs(1)).await;
+    let recalled = cache.lookup(&place(worker.fresh_key()), Duration::from_secs(1)).await;
     let candidates = router.plan(Arc::clone(&worker.group), RouteContext::default()).await.expect("planned");
     let lease = pool.lease(Arc::clone(&worker.provider_key)).await.expect("leased");
     let attempt = candidates[0].begin_anyway();
@@ -163,7 +180,7 @@ async fn request(worker: Rc<Worker>) {
     router.report(&candidates[0], AttemptOutcome::Succeeded { latency: Duration::from_millis(1) }, None);
     pool.give_back(lease);
     if let Recalled::Fill(fill) = recalled {
-        cache.store(fill, entry(), Duration::from_secs(600));
+        cache.store(fill, &place(HIT), entry(), Duration::from_secs(600));
     }
     limiter.settle(permit, 90);
     ledger.charge(hold, MicroUsd(90));

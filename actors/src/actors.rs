@@ -90,7 +90,7 @@ impl Actors {
         Self {
             limiter: limiter(books, &links),
             ledger: ledger(books, &links),
-            cache: CacheHandle::new(Arc::clone(&books.cache)),
+            cache: CacheHandle::new(Arc::clone(&books.cache), books.redis.cache.clone()),
             router: CandidateRouterHandle::new(Arc::clone(&books.health)),
             pool: ProviderPoolHandle::new(Arc::clone(&books.pool)),
             links,
@@ -183,6 +183,7 @@ fn ledger(books: &Books, links: &Links) -> BudgetLedgerHandle {
 mod tests {
     use super::*;
     use crate::budget_ledger::NoJournal;
+    use crate::cache::Place;
     use crate::worker::run;
 
     #[test]
@@ -201,7 +202,8 @@ mod tests {
         let seen = std::thread::spawn(move || {
             run(async {
                 let actors = Actors::start(&sent_to_a_worker);
-                let fill = actors.cache.refresh([0; 32]).await;
+                let place = Place { key: [0; 32], policy: "p".into(), is_shared: false };
+                let fill = actors.cache.refresh(&place).await;
                 let before = actors.inspect().await;
                 actors.crash_all();
                 assert_eq!(actors.inspect().await, before);

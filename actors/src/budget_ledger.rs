@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, Message, MessageResult, ResponseFuture};
 
+pub use account::BudgetTally;
 pub use book::{BudgetHold, Budgets, Ledger, LedgerCounters};
 pub use budget::{
     Budget, BudgetExceeded, BudgetScope, Estimate, HoldRefused, Period, Spend, TimeZone, Window, timezone,

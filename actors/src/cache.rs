@@ -6,6 +6,7 @@
 
 mod book;
 mod fill;
+mod shared;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,12 +14,26 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, MessageResult};
 
-pub use book::{CacheBook, CacheCounters, Entry, Key};
+pub use book::{CacheBook, CacheCounters, Entry, Key, Purged};
 use book::{Found, Turn};
 pub use fill::Fill;
+use shared::Shared;
+pub use shared::purge;
 
+use crate::redis::Server;
 use crate::types::Now;
 use crate::worker::{Local, MAILBOX, crashable};
+
+/// Where an answer is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The hash of the request.
+    pub key: Key,
+    /// The id of the policy that covers it.
+    pub policy: Arc<str>,
+    /// Whether answers lie in Redis, and not in this process.
+    pub is_shared: bool,
+}
 
 /// What a lookup comes to.
 #[derive(Debug)]
@@ -73,21 +88,27 @@ impl Message for Inspect {
 pub struct CacheHandle {
     actor: Rc<Local<CacheActor>>,
     book: Arc<CacheBook>,
+    shared: Option<Shared>,
 }
 
 impl CacheHandle {
-    /// Prepares the cache's desk of this worker over the shared book.
-    pub fn new(book: Arc<CacheBook>) -> Self {
-        let shared = Arc::clone(&book);
-        let actor = Rc::new(Local::new(move || CacheActor { book: Arc::clone(&shared) }));
-        Self { actor, book }
+    /// Prepares the cache's desk of this worker over the shared book, and its way to the Redis of answers.
+    pub fn new(book: Arc<CacheBook>, server: Option<Arc<Server>>) -> Self {
+        let own = Arc::clone(&book);
+        let actor = Rc::new(Local::new(move || CacheActor { book: Arc::clone(&own) }));
+        Self { actor, book, shared: server.map(Shared::new) }
     }
 
-    /// Looks up a key, waiting at most `deadline` for another caller who is filling it.
-    pub async fn lookup(&self, key: Key, deadline: Duration) -> Recalled {
-        match self.actor.ask(Lookup(key)).await {
+    /// Whether there is a Redis of answers.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Looks an answer up, waiting at most `deadline` for another caller who is filling it.
+    pub async fn lookup(&self, place: &Place, deadline: Duration) -> Recalled {
+        match self.actor.ask(Lookup(self.key(place))).await {
             Ok(Found::Hit(entry)) => Recalled::Hit(entry),
-            Ok(Found::Fill(fill)) => Recalled::Fill(fill),
+            Ok(Found::Fill(fill)) => self.look_further(place, fill).await,
             Ok(Found::Wait(turn)) => match tokio::time::timeout(deadline, turn).await {
                 Ok(Ok(Turn::Entry(entry))) => Recalled::Hit(entry),
                 Ok(Ok(Turn::Fill(fill))) => Recalled::Fill(fill),
@@ -97,20 +118,50 @@ impl CacheHandle {
         }
     }
 
-    /// Takes the right to fill a key without reading it; `None` while another caller has it.
-    pub async fn refresh(&self, key: Key) -> Option<Fill> {
-        self.actor.ask(Refresh(key)).await.ok().flatten()
+    /// Takes the right to fill a place without reading it; `None` while another caller has it.
+    pub async fn refresh(&self, place: &Place) -> Option<Fill> {
+        self.actor.ask(Refresh(self.key(place))).await.ok().flatten()
     }
 
     /// Keeps an answer and hands it to everybody who waits for it, without waiting.
-    pub fn store(&self, mut fill: Fill, entry: Entry, ttl: Duration) {
-        fill.record(entry, ttl);
+    pub fn store(&self, mut fill: Fill, place: &Place, entry: Entry, ttl: Duration) {
+        let entry = Arc::new(entry);
+        match &self.shared {
+            Some(shared) if place.is_shared => {
+                // Asked before a purge: not kept after it.
+                if *fill.key() == self.key(place) {
+                    shared.put(&place.policy, &place.key, &entry, ttl);
+                }
+                fill.record(entry, Duration::ZERO);
+            }
+            _ => fill.record(entry, ttl),
+        }
         self.actor.tell(Store(fill));
     }
 
     /// Passes the turn to the next caller who waits for the key.
     pub fn abandon(&self, fill: Fill) {
         self.actor.tell(Store(fill));
+    }
+
+    /// The key as it is since the last purge of its policy.
+    fn key(&self, place: &Place) -> Key {
+        self.book.current(&place.policy, place.key)
+    }
+
+    /// Looks into Redis, for everybody who waits meanwhile.
+    async fn look_further(&self, place: &Place, mut fill: Fill) -> Recalled {
+        let Some(shared) = self.shared.as_ref().filter(|_| place.is_shared) else {
+            return Recalled::Fill(fill);
+        };
+        let Some(entry) = shared.fetch(&place.policy, &place.key).await else {
+            return Recalled::Fill(fill);
+        };
+        let entry = Arc::new(entry);
+        fill.record(Arc::clone(&entry), Duration::ZERO);
+        self.actor.tell(Store(fill));
+        self.book.note_hit();
+        Recalled::Hit(entry)
     }
 
     /// Returns a copy of the counters, of all workers together.

@@ -18,7 +18,9 @@ use std::sync::Arc;
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, WrapFuture};
 
 pub use book::{LimitBook, LimitCounters, Scopes};
-pub use limit::{AcquireRefused, Dimension, Layer, LimitExceeded, RateLimit, Scope, Standing};
+pub use limit::{
+    AcquireRefused, Dimension, Layer, LimitExceeded, PolicyLabel, RateLimit, Scope, Standing, Use,
+};
 pub use permit::Permit;
 pub use shared::SharedLimits;
 

@@ -2,6 +2,8 @@
 //!
 //! Secrets become references to variables, which are listed at the top. The file's own words, order and comments stay.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
@@ -95,7 +97,7 @@ fn with_names(kind: Kind, body: &Map<String, Json>, known: &Resources) -> Map<St
                 body.insert("provider_key".into(), (*name).into());
             }
         }
-        Kind::Budgets => {
+        Kind::Budgets | Kind::RateLimitPolicies => {
             let of = match text(&body, "scope").as_deref() {
                 Some("api_key") => Some(Kind::ApiKeys),
                 Some("model") => Some(Kind::Models),
@@ -105,6 +107,9 @@ fn with_names(kind: Kind, body: &Map<String, Json>, known: &Resources) -> Map<St
             let reference = of.zip(text(&body, "scope_ref"));
             if let Some(name) = reference.and_then(|(of, id)| name_of(of, &id)) {
                 body.insert("scope_ref".into(), (*name).into());
+            }
+            if let Some(conditions) = body.get_mut("conditions") {
+                name_values(conditions, &name_of);
             }
         }
         Kind::CachePolicies => {
@@ -133,6 +138,35 @@ fn with_names(kind: Kind, body: &Map<String, Json>, known: &Resources) -> Map<St
         Kind::ProviderKeys | Kind::ApiKeys | Kind::Guardrails => {}
     }
     body
+}
+
+/// What conditions of rate limit policies are compared with becomes names, at any depth.
+fn name_values(condition: &mut Json, name_of: &impl Fn(Kind, &str) -> Option<Arc<str>>) {
+    let of = match condition.get("dimension").and_then(Json::as_str) {
+        Some("api_key") => Some(Kind::ApiKeys),
+        Some("model") => Some(Kind::Models),
+        _ => None,
+    };
+    let rename = |value: &mut Json| {
+        let name = of.zip(value.as_str()).and_then(|(of, id)| name_of(of, id));
+        if let Some(name) = name {
+            *value = (*name).into();
+        }
+    };
+    match condition {
+        Json::Array(conditions) => conditions.iter_mut().for_each(|inner| name_values(inner, name_of)),
+        Json::Object(members) => {
+            match members.get_mut("value") {
+                Some(Json::Array(values)) => values.iter_mut().for_each(rename),
+                Some(value) => rename(value),
+                None => {}
+            }
+            if let Some(children) = members.get_mut("children") {
+                name_values(children, name_of);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// A JSON value as TOML. Dollar signs are doubled, because a single one may begin a reference in a file.
@@ -239,6 +273,31 @@ mod tests {
     fn body(kind: Kind, json: Json) -> StoredBody {
         let Json::Object(members) = json else { panic!("an object") };
         (kind, members)
+    }
+
+    #[test]
+    fn conditions_name_what_they_had_by_id() {
+        let mut conditions = json!([
+            {"dimension": "model", "operator": "in", "value": ["m-1", "other"]},
+            {"logic": "or", "children": [
+                {"dimension": "api_key", "operator": "==", "value": "k-1"},
+                {"dimension": "team", "operator": "==", "value": "k-1"},
+            ]},
+        ]);
+        let name_of = |kind: Kind, id: &str| match (kind, id) {
+            (Kind::Models, "m-1") => Some("gpt".into()),
+            (Kind::ApiKeys, "k-1") => Some("ada".into()),
+            _ => None,
+        };
+        name_values(&mut conditions, &name_of);
+        let named = json!([
+            {"dimension": "model", "operator": "in", "value": ["gpt", "other"]},
+            {"logic": "or", "children": [
+                {"dimension": "api_key", "operator": "==", "value": "ada"},
+                {"dimension": "team", "operator": "==", "value": "k-1"},
+            ]},
+        ]);
+        assert_eq!(conditions, named);
     }
 
     #[test]

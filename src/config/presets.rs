@@ -85,6 +85,7 @@ fn model(name: &str, provider: &dyn Provider) -> ModelShape {
         strict_translation: false,
         cooldown: None,
         context_window: None,
+        max_output_tokens: None,
         prefill: None,
         background_model_check: None,
         routing: None,

@@ -12,7 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use self::shapes::{
-    ApiKeyShape, AttachmentShape, BudgetShape, CachePolicyShape, GuardrailShape, ModelShape, ProviderKeyShape,
+    ApiKeyShape, AttachmentShape, BudgetShape, CachePolicyShape, GuardrailShape, ModelShape,
+    ProviderKeyShape, RateLimitPolicyShape,
 };
 use super::{
     problem::{Place, Problems},
@@ -223,6 +224,8 @@ kinds! {
     ApiKeys: api_keys of ApiKeyShape, "API key" by "display_name";
     /// What may be spent.
     Budgets: budgets of BudgetShape, "budget" by "name";
+    /// How often may be asked, by whom and what.
+    RateLimitPolicies: rate_limit_policies of RateLimitPolicyShape, "rate limit policy" by "name";
     /// Which answers are kept.
     CachePolicies: cache_policies of CachePolicyShape, "cache policy" by "name";
     /// What may be asked and answered.

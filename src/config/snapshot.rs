@@ -19,7 +19,7 @@ pub use self::{
     access::{ApiKey, AppliesTo, CachePolicy, CacheScope},
     model::{
         BackgroundCheck, DefaultHeaders, Direct, Dispatch, FallbackOn, HashOn, MidStream, Model, Routing,
-        TimeoutRule,
+        Tariff, Terms, TimeoutRule,
     },
 };
 use super::{
@@ -27,10 +27,10 @@ use super::{
     glob::Glob,
     identity::Identities,
     resources::{Kind, Resources},
-    settings::Settings,
+    settings::{Backend, Settings},
     tls::TlsProfile,
 };
-use crate::guardrails::Guardrails;
+use crate::{guardrails::Guardrails, policies::Policies};
 
 /// One whole configuration.
 pub struct Snapshot {
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub tls_profiles: std::collections::HashMap<TlsProfileId, TlsProfile>,
     /// Every budget, by name.
     pub budgets: Vec<Arc<Budget>>,
+    /// Which limits hold for which requests.
+    pub policies: Policies,
     /// What may be asked and answered, and by whom.
     pub guardrails: Guardrails,
     /// What was declared and stored, for administrators.
@@ -91,6 +93,7 @@ impl Snapshot {
             provider_keys: resolved.provider_keys,
             tls_profiles: resolved.tls_profiles,
             budgets: resolved.budgets,
+            policies: resolved.policies,
             guardrails: resolved.guardrails,
             resources: config.resources,
             generation: config.generation,
@@ -165,6 +168,12 @@ impl Snapshot {
         let idle = self.models().filter_map(|model| Some((model, model.why_nobody_goes_on()?)));
         warnings.extend(idle.map(|(model, why)| {
             format!("the model {:?} has mid_stream = \"continue\", but {why}", model.name)
+        }));
+        let is_shared = |policy: &&CachePolicy| policy.backend == Some(Backend::Redis) && policy.enabled;
+        let homeless = self.cache_policies.iter().filter(is_shared);
+        warnings.extend(homeless.filter(|_| self.settings.cache_redis().is_none()).map(|policy| {
+            let name = &policy.name;
+            format!("the cache policy {name:?} keeps nothing: it wants Redis, and there is no table [redis] or [cache.redis]")
         }));
         warnings
     }

@@ -184,7 +184,7 @@ fn a_credential_in_the_environment_adds_its_provider_unless_the_file_declares_it
     let resolved = snapshot.resolve("groq/llama").unwrap();
     let snapshot::Dispatch::Direct(direct) = &resolved.model.dispatch else { panic!("a preset is direct") };
     assert_eq!(direct.upstream_model_for(resolved.capture.as_deref()), "llama");
-    assert!(direct.price.is_none());
+    assert!(direct.tariff.cost.is_none());
     assert!(!format!("{snapshot:?}{resolved:?}{:?}", snapshot.provider_keys).contains("sk-from-env"));
 }
 

@@ -9,6 +9,7 @@ mod budgets;
 mod cache_policies;
 mod guardrails;
 mod models;
+mod policies;
 mod provider_keys;
 mod rate_limit;
 
@@ -35,7 +36,7 @@ use super::{
     tls::{Profiles, TlsProfile, roots_from_file},
     tree::{Node, Origin, Value},
 };
-use crate::guardrails::Guardrails;
+use crate::{guardrails::Guardrails, policies::Policies};
 
 /// Ids of declared resources are UUIDv5 in this namespace, so that they survive restarts and replicas agree.
 const NAMESPACE: Uuid = Uuid::from_u128(0x63e5_0ab2_677a_54d3_8d1e_c0cb_29ce_ae94);
@@ -50,6 +51,7 @@ pub(super) struct Resolved {
     pub(super) cache_policies: Vec<CachePolicy>,
     pub(super) budgets: Vec<Arc<Budget>>,
     pub(super) guardrails: Guardrails,
+    pub(super) policies: Policies,
 }
 
 /// What stands around the resources while they are resolved.
@@ -81,6 +83,7 @@ pub(super) fn resolve(
     let api_keys = api_keys::resolve(&resources.api_keys, &budgets, problems);
     let cache_policies = cache_policies::resolve(&resources.cache_policies, &names, problems);
     let guardrails = guardrails::resolve(resources, &names, profiles.upstream(), problems);
+    let policies = policies::resolve(resources, &names, problems);
     let files = files(resources, around);
     let resolved = Resolved {
         identities: identities(around, problems),
@@ -91,6 +94,7 @@ pub(super) fn resolve(
         cache_policies,
         budgets: budgets.all(),
         guardrails,
+        policies,
     };
     (resolved, files)
 }
@@ -168,7 +172,10 @@ impl Names {
                 Kind::ApiKeys => names.api_keys = directory,
                 Kind::Guardrails => names.guardrails = directory,
                 // Nothing refers to these.
-                Kind::Budgets | Kind::CachePolicies | Kind::GuardrailAttachments => {}
+                Kind::Budgets
+                | Kind::RateLimitPolicies
+                | Kind::CachePolicies
+                | Kind::GuardrailAttachments => {}
             }
         }
         names

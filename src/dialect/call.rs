@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::form::{Form, FormError};
 use super::raw::RawObject;
@@ -46,8 +47,12 @@ pub struct Call {
     pub prompt_tokens: u64,
     /// The most tokens that the caller lets the model write.
     pub max_output_tokens: Option<u64>,
+    /// What an answer of the target that is likely to serve it usually has, in tokens; nothing where nobody knows.
+    pub usual_output_tokens: Option<u64>,
     /// How many answers the caller wants.
     pub answers: u64,
+    /// How many files came with it.
+    pub files: u64,
     /// Whether it is paid for by the token: counting is not.
     pub costs_tokens: bool,
     /// Whether the answer is words, which cost by the token.
@@ -65,7 +70,7 @@ pub enum StreamOptions {
     WithUsage,
 }
 
-/// Output tokens held for a call that names no maximum, until it settles.
+/// Output tokens held for a call that names no maximum, until it settles, where nobody knows what is usual.
 const ASSUMED_OUTPUT_TOKENS: u64 = 1024;
 /// Most output tokens held per answer, whatever the caller names: a hold keeps others out, and few answers are longer.
 const MAX_HELD_OUTPUT_TOKENS: u64 = 32_768;
@@ -108,7 +113,9 @@ impl Call {
             stream_options: StreamOptions::Unset,
             prompt_tokens: 0,
             max_output_tokens: None,
+            usual_output_tokens: None,
             answers: 1,
+            files: 0,
             costs_tokens: true,
             writes_text: false,
         }
@@ -141,7 +148,9 @@ impl Call {
             stream_options: stream_options(&body)?,
             prompt_tokens: tokens_of_bytes(body.text_bytes()),
             max_output_tokens,
-            answers: whole(&body, "n")?.unwrap_or(1),
+            usual_output_tokens: None,
+            answers: answers(operation, dialect, &body)?,
+            files: 0,
             costs_tokens: operation.task() != Some(Task::CountTokens),
             writes_text: operation.task().is_some_and(Task::writes_text),
             body: Body::Json(body),
@@ -163,8 +172,10 @@ impl Call {
         }
         let prompt = form.text("prompt").map_err(invalid)?;
         let prompt_tokens = prompt.map_or(0, |prompt| tokens_of_bytes(prompt.len() as u64));
+        let answers = form.text("n").map_err(invalid)?.and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+        let files = form.files();
         let is_stream = form.text("stream").map_err(invalid)?.is_some_and(|text| text.trim() == "true");
-        Ok(Self { is_stream, prompt_tokens, ..Self::bare(Body::Form(form), model) })
+        Ok(Self { is_stream, prompt_tokens, answers, files, ..Self::bare(Body::Form(form), model) })
     }
 
     /// The body as a JSON object, where it is one.
@@ -188,7 +199,8 @@ impl Call {
         if !self.writes_text {
             return 0;
         }
-        let each = self.max_output_tokens.unwrap_or(ASSUMED_OUTPUT_TOKENS).min(MAX_HELD_OUTPUT_TOKENS);
+        let usual = self.usual_output_tokens.unwrap_or(ASSUMED_OUTPUT_TOKENS);
+        let each = self.max_output_tokens.unwrap_or(usual).min(MAX_HELD_OUTPUT_TOKENS);
         each.saturating_mul(self.answers.clamp(1, MAX_ANSWERS))
     }
 }
@@ -270,6 +282,29 @@ fn max_output_tokens(dialect: Dialect, body: &RawObject) -> Result<Option<u64>, 
         Dialect::Anthropic | Dialect::OpenAi => whole(body, "max_tokens"),
         Dialect::Cohere | Dialect::Voyage => Ok(None),
     }
+}
+
+/// How many answers a call makes a provider write: those that are wanted, of every prompt, and those that are thrown away.
+fn answers(operation: Operation, dialect: Dialect, body: &RawObject) -> Result<u64, RequestError> {
+    #[derive(Deserialize)]
+    struct Generation {
+        #[serde(default, rename = "candidateCount", alias = "candidate_count")]
+        candidate_count: Option<Whole>,
+    }
+    if dialect == Dialect::Gemini {
+        let config = body.member("generationConfig").or_else(|| body.member("generation_config"));
+        let config: Option<Generation> = config.and_then(|raw| serde_json::from_str(raw).ok());
+        return Ok(config.and_then(|config| config.candidate_count).map_or(1, |Whole(count)| count));
+    }
+    let wanted = whole(body, "n")?.unwrap_or(1);
+    if operation != Operation::Complete {
+        return Ok(wanted);
+    }
+    let prompts = body.member("prompt").and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw).ok());
+    // A list of numbers is one prompt.
+    let is_text = |prompt: &&&RawValue| prompt.get().starts_with(['"', '[']);
+    let prompts = prompts.map_or(1, |prompts| prompts.iter().filter(is_text).count().max(1) as u64);
+    Ok(wanted.max(whole(body, "best_of")?.unwrap_or(1)).saturating_mul(prompts))
 }
 
 #[derive(Deserialize)]

@@ -52,10 +52,10 @@ fn write_value(value: &str, out: &mut Vec<u8>) {
     }
 }
 
-type Name<'a> = std::borrow::Cow<'a, str>;
+pub(super) type Name<'a> = std::borrow::Cow<'a, str>;
 
 /// The members of a nested object, repeated names included.
-struct Members<'a>(SmallVec<[(Name<'a>, &'a str); 12]>);
+pub(super) struct Members<'a>(pub(super) SmallVec<[(Name<'a>, &'a str); 12]>);
 
 impl<'de> serde::Deserialize<'de> for Members<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -110,6 +110,12 @@ impl Form {
         self.parts.iter().any(|part| part.is_file && part.name.trim_end_matches("[]") == name)
     }
 
+    /// How many files there are.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.parts.iter().filter(|part| part.is_file).count() as u64
+    }
+
     /// The first file under this name.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&[u8]> {

@@ -315,6 +315,7 @@ fn read_usage(raw: &str) -> Option<Usage> {
         completion,
         cached: details.cached_tokens.or(members.prompt_cache_hit_tokens).unwrap_or(0).min(prompt),
         cache_write: details.cache_write_tokens.unwrap_or(0).min(prompt),
+        cache_write_hour: 0,
         reasoning,
         total: members.total_tokens.unwrap_or(sum),
         is_estimated: false,

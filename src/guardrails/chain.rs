@@ -127,6 +127,11 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// All of them, in their order.
+    pub fn members(&self) -> impl Iterator<Item = &Arc<Guardrail>> {
+        self.members.iter()
+    }
+
     /// Whether nobody judges.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -93,8 +93,6 @@ impl Keeper {
             self.round();
         }
         self.end();
-        *lock(&self.shared.has_ended) = true;
-        self.shared.end.notify_all();
     }
 
     fn is_stopping(&self) -> bool {
@@ -197,6 +195,7 @@ impl Keeper {
         let written = rows.write(table, &self.lane, &self.unwritten, &self.acknowledged)?;
         self.acknowledged.clear();
         let shared = &self.shared;
+        shared.unwritten.store(0, Relaxed);
         if !self.unwritten.is_empty() {
             let sums = self.unwritten.iter().flat_map(|batch| &batch.sums);
             shared.charges.fetch_add(sums.map(|sum| sum.charges).sum(), Relaxed);

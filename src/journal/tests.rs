@@ -1,9 +1,12 @@
 //! What the journal promises: every charge once, whatever happens between two commits.
 
+mod measures;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc;
 
-use aisix_actors::budget_ledger::{Budget, BudgetScope, Period, TimeZone};
+use aisix_actors::budget_ledger::{Budget, BudgetScope, ChargeSum, Period, TimeZone, Window};
 use aisix_actors::{MicroUsd, Now};
 use rusqlite::Connection;
 
@@ -75,6 +78,25 @@ fn count(path: &std::path::Path, table: &str) -> i64 {
     connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("read")
 }
 
+/// A charge to one budget.
+fn batch(number: u64, cost: u64) -> Batch {
+    let sum = ChargeSum { budget: "all".into(), window: Window::ENDLESS, cost: MicroUsd(cost), charges: 1 };
+    Batch { lane: "lane".into(), number, sums: vec![sum] }
+}
+
+fn write(rows: &mut rows::Rows, lane: &str, batches: &[Batch]) -> usize {
+    let batches = batches.iter().cloned().collect();
+    rows.write(rows::Table::Charges, lane, &batches, &BTreeMap::new()).expect("written")
+}
+
+/// What a process that starts finds to be spent, and how many rows it leaves out.
+fn replayed(path: &std::path::Path) -> (u64, usize) {
+    let mut rows = rows::Rows::open(path, None).expect("opened");
+    let mut spent = 0;
+    rows.replay(|_, _, cost| spent += cost).expect("read");
+    (spent, rows.corrupt.len())
+}
+
 struct Told(mpsc::Sender<Batch>);
 
 impl Forward for Told {
@@ -140,4 +162,119 @@ fn an_outbox_keeps_batches_until_they_are_confirmed() {
     next.journal.acknowledge(&second.lane, second.number);
     next.journal.stop();
     assert_eq!((count(&path, "outbox"), told.try_recv().is_err()), (0, true));
+}
+
+#[test]
+fn a_row_that_is_not_as_it_was_written_does_not_count_and_is_told_of() {
+    let path = scratch("corrupt");
+    let mut rows = rows::Rows::open(&path, None).expect("made");
+    write(&mut rows, "lane", &[batch(1, 10), batch(2, 5)]);
+    let editor = Connection::open(&path).expect("opened");
+    for change in [
+        "cost = 1",
+        "cost = 'ten'",
+        "count = 77",
+        "window_start = 3600",
+        "window_end = 1",
+        "budget = 'al'",
+        "lane = 'lan'",
+        "number = 2",
+        "checksum = checksum + 1",
+        "lane = '', budget = 'laneall'",
+    ] {
+        editor.execute_batch(&format!("UPDATE charges SET {change} WHERE id = 1")).expect("changed");
+        assert_eq!(replayed(&path), (5, 1), "{change}");
+        editor.execute_batch("DELETE FROM charges; DELETE FROM lanes").expect("cleared");
+        write(&mut rows, "lane", &[batch(1, 10), batch(2, 5)]);
+    }
+    editor.execute_batch("UPDATE charges SET cost = 99 WHERE id = 1").expect("changed");
+    rows.fold().expect("folded");
+    assert_eq!((count(&path, "charges"), count(&path, "spend")), (1, 1), "it stays for somebody to look at");
+    assert_eq!((replayed(&path), rows.corrupt.len()), ((5, 1), 1));
+    editor.execute_batch("UPDATE spend SET cost = 0").expect("changed");
+    assert_eq!(replayed(&path), (0, 2));
+    write(&mut rows, "lane", &[batch(3, 7)]);
+    rows.fold().expect("folded");
+    assert_eq!(replayed(&path), (7, 2), "nothing is added to a sum that is not known");
+}
+
+#[test]
+fn a_store_of_the_first_layout_is_taken_over_with_what_is_in_it() {
+    let path = scratch("first");
+    let old = Connection::open(&path).expect("made");
+    old.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA user_version = 1;
+         CREATE TABLE resources (kind TEXT NOT NULL, id TEXT NOT NULL, revision INTEGER NOT NULL,
+                                 body TEXT NOT NULL, PRIMARY KEY (kind, id));
+         INSERT INTO resources VALUES ('models', 'a', 3, '{}');",
+    )
+    .expect("written");
+    drop(old);
+    let store = crate::registry::store::Store::open(&path).expect("opened").expect("there");
+    assert!(!store.is_untouched());
+    assert_eq!(store.rows().expect("read").len(), 1);
+    let all = [budget("all", Period::Total)];
+    let this = Life::begin(&path);
+    this.charge(&all, 10);
+    this.journal.stop();
+    let next = Life::begin(&path);
+    assert_eq!((next.spent(&all[0]), store.rows().expect("read").len()), (10, 1));
+    next.journal.stop();
+}
+
+#[test]
+fn a_batch_that_is_written_again_counts_once() {
+    let path = scratch("again-batch");
+    let mut rows = rows::Rows::open(&path, None).expect("made");
+    assert_eq!(write(&mut rows, "lane", &[batch(1, 10)]), 1);
+    assert_eq!(write(&mut rows, "lane", &[batch(1, 10)]), 0, "the first word was not heard, but it was said");
+    assert_eq!(write(&mut rows, "lane", &[batch(1, 10), batch(2, 5)]), 1);
+    assert_eq!(write(&mut rows, "another", &[batch(1, 1)]), 1);
+    rows.fold().expect("folded");
+    assert_eq!(replayed(&path), (16, 0));
+}
+
+#[test]
+fn spend_of_long_ago_is_dropped_and_that_of_now_is_kept() {
+    let path = scratch("old");
+    let mut rows = rows::Rows::open(&path, None).expect("made");
+    let day = Duration::from_secs(86_400);
+    let now = Now::read().unix;
+    let windows = [
+        Window::ENDLESS,
+        Window { start: now - day * 40, end: Some(now - day * 36) },
+        Window { start: now - day * 40, end: Some(now - day * 34) },
+    ];
+    let sum = |window| ChargeSum { budget: "b".into(), window, cost: MicroUsd(1), charges: 1 };
+    let batch = Batch { lane: "lane".into(), number: 1, sums: windows.map(sum).into() };
+    rows.write(rows::Table::Charges, "lane", &[batch].into(), &BTreeMap::new()).expect("written");
+    rows.fold().expect("folded");
+    assert_eq!((count(&path, "charges"), count(&path, "spend")), (0, 2));
+}
+
+#[test]
+fn what_cannot_be_written_adds_up_and_is_written_once_that_is_over() {
+    let path = scratch("stalled").join("nowhere").join("store.db");
+    let budgets = [budget("all", Period::Total), budget("day", Period::Day)];
+    let this = Life::begin(&path);
+    let soft = budgets.clone().map(|budget| Arc::new(Budget { hard_stop: false, ..(*budget).clone() }));
+    this.charge(&soft, 1);
+    let deadline = Instant::now() + PATIENCE;
+    while !this.journal.is_refusing() {
+        assert!(Instant::now() < deadline, "it is noticed");
+        std::thread::yield_now();
+    }
+    assert!(!this.journal.wait(this.journal.position(), PATIENCE), "nobody waits for what fails");
+    for _ in 0..10_000 {
+        this.charge(&soft, 1);
+    }
+    assert_eq!((this.journal.health(), this.journal.counters().pending), (Health::Refusing, 20_002));
+    assert!(this.ledger.hold(&budgets, MicroUsd(1), Now::read()).is_err());
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    this.journal.stop();
+    assert_eq!((this.journal.health(), this.journal.counters().pending), (Health::Well, 0));
+    assert_eq!(this.journal.counters().commits, 2, "the batch that failed, and the sum of all others");
+    let next = Life::begin(&path);
+    assert_eq!(budgets.each_ref().map(|budget| next.spent(budget)), [10_001; 2]);
+    next.journal.stop();
 }

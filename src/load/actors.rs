@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aisix_actors::budget_ledger::{Budget, BudgetScope, NoJournal, Period, TimeZone};
-use aisix_actors::cache::{Key, Recalled};
+use aisix_actors::cache::{Key, Place, Recalled};
 use aisix_actors::candidate_router::{
     AttemptOutcome, CooldownRule, Group, Member, RouteContext, Strategy, Target,
 };
@@ -121,7 +121,7 @@ impl Request {
         let hold = actors.ledger.hold(budgets, COST).await.map_err(|_| "ledger")?;
         let scopes = self.scopes.iter().cloned().collect();
         let permit = actors.limiter.acquire(scopes, TOKENS).await.map_err(|_| "limiter")?;
-        if let Recalled::Fill(fill) = actors.cache.lookup(key(number), Duration::ZERO).await {
+        if let Recalled::Fill(fill) = actors.cache.lookup(&place(number), Duration::ZERO).await {
             // Every request is a miss that nobody else waits for, and nothing is kept.
             actors.cache.abandon(fill);
         }
@@ -143,6 +143,10 @@ impl Request {
         actors.ledger.charge(hold, COST);
         Ok(())
     }
+}
+
+fn place(number: u64) -> Place {
+    Place { key: key(number), policy: Arc::default(), is_shared: false }
 }
 
 fn key(number: u64) -> Key {

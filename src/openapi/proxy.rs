@@ -13,6 +13,7 @@ use crate::envelope::CALL_ID;
 use crate::operation::Operation;
 use crate::pipeline::headers;
 use crate::pipeline::own::ModelList;
+use crate::pipeline::usage::Usage;
 
 /// What the document says of itself.
 const DESCRIPTION: &str = "One place for every model call. Bodies are those of the providers' own APIs; what the gateway \
@@ -131,6 +132,7 @@ fn answers(operation: Operation, schemas: &mut Schemas) -> Vec<(u16, Value)> {
         Operation::Livez => probe("It is up."),
         Operation::Readyz => probe("It may."),
         Operation::Models => vec![ok::<ModelList<'_>>(schemas, "The models.")],
+        Operation::Usage => vec![ok::<Usage<'_>>(schemas, "What it has used.")],
         Operation::Chat => streamed(schemas.output::<ChatCompletion>()),
         Operation::Messages => streamed(schemas.output::<MessagesReply>()),
         Operation::Speak | Operation::Transcribe | Operation::Translate | Operation::Passthrough => {

@@ -12,6 +12,7 @@ use one::One;
 use super::ask::Answer;
 use super::clock::Clock;
 use super::exchange::Exchange;
+use super::reserve;
 use super::retry::{Rules, Step};
 use crate::config::snapshot::{Dispatch, Model};
 use crate::dialect::Call;
@@ -126,6 +127,10 @@ impl Trial {
                     true => Step::NextCandidate,
                     false => rules.next(&error, self.clock.left()),
                 };
+                // What this one was charged must leave room for the next.
+                if step != Step::Never && reserve::again(exchange, asked.call).await.is_err() {
+                    return Err(error);
+                }
                 match step {
                     Step::Never => return Err(error),
                     Step::SameTarget(wait) => tokio::time::sleep(wait).await,

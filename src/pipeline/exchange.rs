@@ -21,7 +21,7 @@ pub use settle::Spent;
 
 use super::attempt::failed;
 use super::screen::Guard;
-use crate::config::price::Price;
+use crate::config::price::{Measures, Price};
 use crate::config::snapshot::{ApiKey, Model, Resolved, Snapshot};
 use crate::dialect::chat::{Dropped, Stamp};
 use crate::dialect::{Call, Dialect, StreamOptions, Usage, openai_responses};
@@ -108,8 +108,10 @@ pub struct Exchange {
     pub dropped: Dropped,
     /// What the answer cost in tokens, as far as known.
     pub usage: Option<Usage>,
-    /// What tokens cost at the target.
+    /// What it costs at the target.
     pub price: Option<Price>,
+    /// What is charged for besides tokens.
+    pub measures: Measures,
     /// What earlier targets delivered of the answer, and what that cost.
     pub earlier: Spent,
     /// How long providers were waited for, until the last answer's head or body.
@@ -160,6 +162,7 @@ impl Exchange {
             dropped: Dropped::default(),
             usage: None,
             price: None,
+            measures: Measures::default(),
             earlier: Spent::default(),
             upstream_time: Duration::ZERO,
             malformed_events: 0,
@@ -270,6 +273,7 @@ impl Exchange {
             attempts: &self.attempts,
             usage: self.usage.as_ref(),
             cost: self.own_cost(),
+            audio: self.measures.audio,
             malformed_events: self.malformed_events,
             cache: self.cache.as_ref(),
             guard: self.guard.as_ref().map(|guard| &guard.audit),

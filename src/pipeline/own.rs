@@ -1,4 +1,4 @@
-//! What the gateway answers itself: probes, and the list of models.
+//! What the gateway answers itself: probes, the list of models, and what a key has used.
 
 use std::fmt::Write as _;
 
@@ -9,29 +9,59 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::exchange::Exchange;
-use super::relay;
+use super::{relay, usage};
 use crate::config::snapshot::{ApiKey, Dispatch, Model};
+use crate::gateway::Gateway;
+use crate::journal::Health;
 use crate::operation::Operation;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NO_SNIFF: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
 
-/// Answers a probe (§1.5): both fail while the process is draining.
+/// What a check has found.
+#[derive(Clone, Copy, PartialEq)]
+enum Found {
+    Well,
+    /// Something is the matter that does not keep traffic away.
+    Degraded,
+    Failed,
+}
+
+impl From<bool> for Found {
+    fn from(is_well: bool) -> Self {
+        if is_well { Self::Well } else { Self::Failed }
+    }
+}
+
+impl From<Health> for Found {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Well => Self::Well,
+            Health::Degraded => Self::Degraded,
+            Health::Refusing => Self::Failed,
+        }
+    }
+}
+
+/// Answers a probe (§1.5): both fail while the process is draining, and it is not ready while it would refuse requests
+/// because charges cannot be recorded.
 #[must_use]
-pub fn probe(operation: Operation, is_draining: bool, is_verbose: bool) -> HttpResponse {
-    let (name, checks): (_, &[(&str, bool)]) = match operation {
-        Operation::Readyz => ("readyz", &[("shutdown", !is_draining), ("config", true)]),
-        _ => ("livez", &[("ping", true), ("shutdown", !is_draining)]),
+pub fn probe(operation: Operation, gateway: &Gateway, is_verbose: bool) -> HttpResponse {
+    let serves = Found::from(!gateway.is_draining());
+    let ledger = Found::from(gateway.journal.health());
+    let (name, checks): (_, &[(&str, Found)]) = match operation {
+        Operation::Readyz => ("readyz", &[("shutdown", serves), ("config", Found::Well), ("ledger", ledger)]),
+        _ => ("livez", &[("ping", Found::Well), ("shutdown", serves)]),
     };
-    let is_well = checks.iter().all(|(_, ok)| *ok);
+    let is_well = checks.iter().all(|(_, found)| *found != Found::Failed);
     let mut text = String::new();
     if is_verbose || !is_well {
-        for (check, ok) in checks {
-            let line = if *ok {
-                format!("[+]{check} ok\n")
-            } else {
-                format!("[-]{check} failed: reason withheld\n")
+        for (check, found) in checks {
+            let line = match found {
+                Found::Well => format!("[+]{check} ok\n"),
+                Found::Degraded => format!("[+]{check} degraded: reason withheld\n"),
+                Found::Failed => format!("[-]{check} failed: reason withheld\n"),
             };
             text.push_str(&line);
         }
@@ -77,8 +107,16 @@ struct ModelRow<'a> {
     owned_by: &'a str,
 }
 
+/// Answers a caller whom no provider is asked for.
+pub fn answer(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
+    match exchange.endpoint.operation {
+        Operation::Usage => usage::answer(exchange, caller),
+        _ => models(exchange, caller),
+    }
+}
+
 /// The models that a key may call, in the order of the configuration; patterns are not listed.
-pub fn models(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
+fn models(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
     let is_listed = |model: &&std::sync::Arc<Model>| !model.name.contains('*') && caller.allows(&model.name);
     let row = |model| {
         let model: &Model = model;

@@ -1,51 +1,84 @@
 //! Recall: has this been answered before? A broken cache is a miss, never an error.
+//!
+//! Streams and whole answers share entries: how an answer travels is no part of the key.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::CACHE_CONTROL;
-use aisix_actors::cache::{Entry, Fill, Key, Recalled};
-use sha2::{Digest, Sha256};
+use aisix_actors::cache::{Entry, Fill, Place, Recalled};
+use bytes::Bytes;
 
 use super::exchange::Exchange;
-use crate::config::snapshot::{ApiKey, CachePolicy, CacheScope, Dispatch, Model};
-use crate::dialect::raw::RawObject;
-use crate::dialect::{Call, canonical};
+use crate::config::settings::Backend;
+use crate::config::snapshot::ApiKey;
+use crate::dialect::replay::{self, Manner};
+use crate::dialect::{Call, StreamOptions};
 use crate::telemetry::record::{CacheStatus, CacheUse};
+
+mod key;
 
 /// What the cache has to say to a request.
 pub enum Recall {
     /// The answer.
     Hit(Arc<Entry>),
     /// No answer; this request is to store one.
-    Fill(Fill, Duration),
+    Fill(Filling),
     /// No answer, and nothing to store.
     Skip,
 }
 
+/// The turn to store an answer, and under which terms.
+pub struct Filling {
+    /// The turn.
+    pub fill: Fill,
+    /// Where it is looked for.
+    pub place: Place,
+    /// How long the answer is good.
+    pub ttl: Duration,
+}
+
+impl Recall {
+    /// What is to be stored, where something is.
+    pub fn filling(self) -> Option<Filling> {
+        match self {
+            Self::Fill(filling) => Some(filling),
+            Self::Hit(_) | Self::Skip => None,
+        }
+    }
+}
+
 /// Longest wait for another request that is fetching the same answer.
 const FOLLOW_TIME: Duration = Duration::from_secs(60);
-
-/// Members that change how an answer travels, not what it says.
-const NOT_IN_KEY: [&str; 2] = ["stream", "stream_options"];
+/// The same for callers of streams, who hear nothing meanwhile: clients and proxies between give up on silence.
+const STREAM_FOLLOW_TIME: Duration = Duration::from_secs(15);
 
 /// Looks the call up, where a policy covers it.
 pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &ApiKey, call: &Call) -> Recall {
-    let Some(body) = call.json() else { return Recall::Skip };
-    if call.is_stream || !exchange.endpoint.operation.is_cacheable() {
+    if !exchange.endpoint.operation.is_cacheable() {
         return Recall::Skip;
     }
+    let Some(body) = call.json() else { return Recall::Skip };
     let snapshot = exchange.snapshot.clone();
     let Some(policy) = snapshot.cache_policy(&call.model, caller) else { return Recall::Skip };
-    let wish = Wish::of(request);
-    let key = key(exchange, policy, caller, body);
+    if call.is_stream && !policy.streaming {
+        return Recall::Skip;
+    }
+    let is_shared = policy.backend.unwrap_or(snapshot.settings.cache.backend) == Backend::Redis;
     let cache = &exchange.worker.actors.cache;
+    if is_shared && !cache.is_shared() {
+        // The configuration in force says so in a warning.
+        return Recall::Skip;
+    }
+    let wish = Wish::of(request);
+    let key = key::of(exchange, policy, caller, request.headers(), body);
+    let place = Place { key, policy: policy.id.clone(), is_shared };
     let recalled = if wish.no_cache {
         exchange.cache = Some(CacheUse::of(CacheStatus::Bypass, &policy.name));
-        cache.refresh(key).await.map_or(Recalled::Alone, Recalled::Fill)
+        cache.refresh(&place).await.map_or(Recalled::Alone, Recalled::Fill)
     } else {
-        cache.lookup(key, FOLLOW_TIME).await
+        cache.lookup(&place, if call.is_stream { STREAM_FOLLOW_TIME } else { FOLLOW_TIME }).await
     };
     match recalled {
         Recalled::Hit(entry) => {
@@ -62,7 +95,7 @@ pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &Api
                 cache.abandon(fill);
                 return Recall::Skip;
             }
-            Recall::Fill(fill, policy.ttl)
+            Recall::Fill(Filling { fill, place, ttl: policy.ttl })
         }
         Recalled::Alone => {
             exchange.cache.get_or_insert_with(|| CacheUse::of(CacheStatus::Miss, &policy.name));
@@ -71,41 +104,20 @@ pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &Api
     }
 }
 
-/// SHA-256 over everything that can change the answer, and over whose answer it is.
-fn key(exchange: &Exchange, policy: &CachePolicy, caller: &ApiKey, body: &RawObject) -> Key {
-    let mut text = Vec::with_capacity(body.bytes().len() + 128);
-    let owner = match policy.scope {
-        CacheScope::ApiKey => &*caller.id,
-        CacheScope::Env => "",
+/// A kept answer as the frames that this call gets; `None`, and no hit, where it cannot be said in pieces.
+pub fn played(exchange: &mut Exchange, call: &Call, body: &Bytes) -> Option<Bytes> {
+    let manner = Manner {
+        created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        wants_usage: call.stream_options == StreamOptions::WithUsage,
+        is_array: call.is_array,
     };
-    for part in [exchange.endpoint.operation.label(), &*policy.id, owner] {
-        text.extend_from_slice(part.as_bytes());
-        text.push(0);
+    let task = exchange.endpoint.operation.task()?;
+    let frames = replay::play(task, exchange.endpoint.dialect, body, &manner);
+    if frames.is_none() {
+        let policy = exchange.cache.take().map(|cache| cache.policy);
+        exchange.cache = policy.map(|policy| CacheUse::of(CacheStatus::Miss, &policy));
     }
-    text.extend_from_slice(&policy.purge_generation.to_le_bytes());
-    if let Some(named) = &exchange.model {
-        // Not every dialect names the model in the body.
-        text.extend_from_slice(named.model.id.as_bytes());
-        text.push(0);
-        text.extend_from_slice(named.capture.as_deref().unwrap_or_default().as_bytes());
-        text.push(0);
-        write_targets(&named.model, &mut text);
-    }
-    canonical::write_object(body, &NOT_IN_KEY, &mut text);
-    Sha256::digest(&text).into()
-}
-
-/// What stands behind a model: a change of it leaves the earlier answers behind.
-fn write_targets(model: &Model, text: &mut Vec<u8>) {
-    match &model.dispatch {
-        Dispatch::Direct(direct) => {
-            for part in [&direct.upstream_model, &direct.key.id] {
-                text.extend_from_slice(part.as_bytes());
-                text.push(0);
-            }
-        }
-        Dispatch::Routing(routing) => routing.members.iter().for_each(|member| write_targets(member, text)),
-    }
+    frames
 }
 
 /// What the request's `Cache-Control` asks for.

@@ -16,6 +16,7 @@ use super::estimate::{Delivered, Prompt};
 use super::events::Events;
 use super::exchange::Exchange;
 use super::held::{Held, Verdict};
+use super::keep::Keeper;
 use super::patience::Watch;
 use crate::config::snapshot::{Dispatch, MidStream, Model};
 use crate::dialect::codec::Writer;
@@ -74,12 +75,14 @@ pub fn may_be_rescued(endpoint: &Endpoint, model: &Model, call: &Call) -> bool {
     routing.mid_stream == MidStream::Continue && is_conversation && call.is_stream && call.answers == 1
 }
 
-/// The body of a streamed response; the exchange lives in it. `trial` has the targets that may go on with it.
+/// The body of a streamed response; the exchange lives in it. `trial` has the targets that may go on with it, and
+/// `keeper` gathers it for the cache.
 pub fn stream(
     exchange: Exchange,
     call: Call,
     events: Box<Events>,
     trial: Option<(Trial, HttpRequest)>,
+    keeper: Option<Box<Keeper>>,
 ) -> StreamBody {
     let keepalive = exchange.snapshot.settings.downstream.sse_keepalive_interval();
     // An array has no comments.
@@ -101,6 +104,7 @@ pub fn stream(
         delivered: Delivered::new(events.dialect()),
         has_finished: false,
         is_over: false,
+        is_complete: false,
         array: call.is_array.then_some(false),
         has_last_word: false,
         sequence: 0,
@@ -110,7 +114,8 @@ pub fn stream(
         exchange,
     };
     let rescue = trial.map(|(trial, request)| Box::new(Rescue::new(trial, call, request)));
-    let flow = Flow { events, out: BytesMut::new(), held, writer, tally, rescue, broken: None, seam: None };
+    let (out, broken, seam) = (BytesMut::new(), None, None);
+    let flow = Flow { events, out, held, writer, tally, rescue, broken, seam, keeper };
     StreamBody { flow: Some(flow), rescuing: None, keepalive }
 }
 
@@ -140,6 +145,8 @@ struct Flow {
     broken: Option<UpstreamError>,
     /// Where another target has gone on.
     seam: Option<Seam>,
+    /// Who gathers the answer for the cache.
+    keeper: Option<Box<Keeper>>,
 }
 
 impl Flow {
@@ -221,6 +228,23 @@ impl Flow {
         self.tally.complete();
     }
 
+    /// What goes out now. It is gathered where somebody keeps the answer, unless it came in part from elsewhere or
+    /// something of it is missing.
+    fn take_out(&mut self) -> Option<Bytes> {
+        let piece = (!self.out.is_empty()).then(|| self.out.split().freeze());
+        let Some(keeper) = &mut self.keeper else { return piece };
+        let is_whole = self.seam.is_none() && self.tally.exchange.malformed_events == 0;
+        if !is_whole || !keeper.hear(piece.as_deref().unwrap_or_default()) {
+            self.keeper = None;
+        } else if self.tally.is_over
+            && let Some(keeper) = self.keeper.take()
+            && self.tally.is_complete
+        {
+            keeper.finish(&self.tally.exchange, self.tally.usage());
+        }
+        piece
+    }
+
     /// Lets guardrails judge what is held. Pending while one elsewhere is asked: the provider waits.
     fn judge(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(held) = &mut self.held else { return Poll::Ready(()) };
@@ -261,8 +285,8 @@ impl StreamBody {
             }
             let Some(flow) = &mut self.flow else { return Poll::Ready(None) };
             flow.fill(context);
-            if !flow.out.is_empty() {
-                return Poll::Ready(Some(flow.out.split().freeze()));
+            if let Some(piece) = flow.take_out() {
+                return Poll::Ready(Some(piece));
             }
             match flow.broken.take() {
                 None if flow.tally.is_over => return Poll::Ready(None),

@@ -3,17 +3,20 @@
 //! The order is that of the specification: an unavailable group costs no slot, a refused budget takes no limit.
 
 use actix_web::http::header::HeaderMap;
-use aisix_actors::budget_ledger::Estimate;
-use aisix_actors::candidate_router::Candidates;
+use aisix_actors::budget_ledger::{Budget, Budgets, Estimate};
+use aisix_actors::candidate_router::{Candidate, Candidates};
+use aisix_actors::rate_limiter::Scopes;
+use aisix_actors::types::Now;
 
 use super::exchange::Exchange;
 use super::route::Wish;
 use super::take::{Claim, Taken, take};
-use crate::config::price::Price;
+use super::{measure, outlay};
 use crate::config::snapshot::{ApiKey, Dispatch, Model};
 use crate::dialect::Call;
 use crate::endpoints::{Answer, Endpoint};
-use crate::error::{Fault, GatewayError};
+use crate::error::{Fault, GatewayError, RequestError};
+use crate::policies::{Phase, Subject};
 use crate::providers;
 
 /// Plans the candidates and takes the holds of the caller and the model that it named.
@@ -24,7 +27,7 @@ pub async fn reserve(
     exchange: &mut Exchange,
     headers: &HeaderMap,
     caller: &ApiKey,
-    call: &Call,
+    call: &mut Call,
     model: &Model,
 ) -> Result<Candidates, GatewayError> {
     if let Some(provider) = mute_provider(exchange.endpoint, model) {
@@ -36,9 +39,13 @@ pub async fn reserve(
     let candidates = planned
         .map_err(|out| Fault::AllUnavailable { model: call.model.clone(), retry_after: out.retry_after })?;
     let is_named = exchange.is_model_named;
-    let scopes =
+    let mut scopes: Scopes =
         caller.rate_limit.iter().chain(model.rate_limit.iter().filter(|_| is_named)).cloned().collect();
-    let claim = Claim { scopes, ..money(exchange, caller, call, model) };
+    let subject = Subject::at_gate(caller, model, &call.model, is_named);
+    exchange.snapshot.policies.add(Phase::Gate, &subject, || Now::read().unix, &mut scopes);
+    exchange.measures = measure::of(exchange.endpoint.operation.task(), call);
+    call.usual_output_tokens = candidates.first().and_then(Candidate::usual_output);
+    let claim = Claim { scopes, ..money(exchange, caller, call, model)? };
     let Taken { hold, permit } = take(exchange, call, claim).await?;
     exchange.budgets = hold;
     exchange.limits = permit;
@@ -55,23 +62,36 @@ pub async fn hold(
     call: &Call,
     model: &Model,
 ) -> Result<(), GatewayError> {
-    exchange.budgets = take(exchange, call, money(exchange, caller, call, model)).await?.hold;
+    exchange.budgets = take(exchange, call, money(exchange, caller, call, model)?).await?.hold;
     Ok(())
+}
+
+/// Charges what attempts have cost that failed, if anything, and holds anew what the next one may cost: a hold is for one
+/// answer, and what is spent must leave room for another.
+///
+/// # Errors
+/// As [`hold`].
+pub async fn again(exchange: &mut Exchange, call: &Call) -> Result<(), GatewayError> {
+    if !exchange.charge_earlier() {
+        return Ok(());
+    }
+    let (Some(caller), model) = (exchange.caller.clone(), exchange.named_model()?) else {
+        return Err(Fault::Panic.into());
+    };
+    hold(exchange, &caller, call, &model).await
 }
 
 /// What the call may cost, and the budgets that pay for it whoever serves it. The provider key of a direct model is
 /// known by now; those of a routing model's targets pay for their attempts.
-fn money(exchange: &Exchange, caller: &ApiKey, call: &Call, model: &Model) -> Claim {
+fn money(exchange: &Exchange, caller: &ApiKey, call: &Call, model: &Model) -> Result<Claim, GatewayError> {
     let named = model.budgets.iter().filter(|_| exchange.is_model_named);
     let of_key: &[_] = match &model.dispatch {
         Dispatch::Direct(direct) => &direct.provider_key_budgets,
         Dispatch::Routing(_) => &[],
     };
-    let budgets = caller.budgets.iter().chain(named).chain(of_key).cloned().collect();
-    // What a tunnel carries costs what nobody here can know: a budget that is used up refuses it, no more.
-    let is_tunnel = exchange.endpoint.answer == Answer::Tunnel;
-    let estimate = if is_tunnel { Some(Estimate::default()) } else { estimate(call, model) };
-    Claim { budgets, estimate, ..Claim::default() }
+    let budgets: Budgets = caller.budgets.iter().chain(named).chain(of_key).cloned().collect();
+    let estimate = estimate(exchange, call, model, &budgets)?;
+    Ok(Claim { budgets, estimate, ..Claim::default() })
 }
 
 /// A provider of the model, when none of its providers can answer this endpoint.
@@ -92,21 +112,42 @@ pub fn mute_provider(endpoint: &Endpoint, model: &Model) -> Option<&'static str>
     }
 }
 
-/// What the call may cost at the dearest target; `None` when a target has no price.
-pub fn estimate(call: &Call, model: &Model) -> Option<Estimate> {
-    match &model.dispatch {
-        Dispatch::Direct(direct) => direct.price.as_ref().map(|price| held_cost(call, price)),
-        Dispatch::Routing(routing) => {
-            let mut costs = routing.members.iter().map(|member| estimate(call, member));
-            costs.try_fold(Estimate::default(), |dearest, cost| {
-                let cost = cost?;
-                Some(Estimate { likely: cost.likely.max(dearest.likely), most: cost.most.max(dearest.most) })
-            })
-        }
+/// What a claim of the call needs to know of its cost: what a model may cost, and for budgets with `worst_case` at most.
+/// `None` when a target has no price.
+///
+/// # Errors
+/// 400 when a budget wants to know the most, and there is none.
+pub fn estimate(
+    exchange: &Exchange,
+    call: &Call,
+    model: &Model,
+    budgets: &Budgets,
+) -> Result<Option<Estimate>, GatewayError> {
+    // What a tunnel carries costs what nobody here can know: a budget that is used up refuses it, no more.
+    if exchange.endpoint.answer == Answer::Tunnel {
+        return Ok(Some(Estimate::default()));
+    }
+    if budgets.is_empty() {
+        return Ok(None);
+    }
+    let capture = exchange.model.as_ref().and_then(|named| named.capture.as_deref());
+    let worst = budgets.iter().find(|budget| budget.worst_case);
+    let Some(outlay) = outlay::of(call, model, capture, &exchange.measures, worst.is_some()) else {
+        return Ok(None);
+    };
+    match (worst, outlay.most) {
+        (Some(budget), None) if budget.hard_stop => Err(unbounded(call, budget).into()),
+        (_, most) => Ok(Some(Estimate { likely: outlay.likely, most: most.unwrap_or(outlay.likely) })),
     }
 }
 
-/// What the call may cost at one target.
-fn held_cost(call: &Call, price: &Price) -> Estimate {
-    price.cost(call.prompt_tokens, call.held_output_tokens(), 0, 0).into()
+/// Asking again does not help, and asking otherwise may: so it is the request that is refused, and not for want of money.
+fn unbounded(call: &Call, budget: &Budget) -> RequestError {
+    let member = if call.writes_text && call.max_output_tokens.is_none() { "max_tokens" } else { "model" };
+    let message = format!(
+        "the most that this request can cost is not known, and the budget {:?} holds it: set a limit of output tokens \
+         (such as max_tokens), and leave out what its size does not bound, such as tools that the provider runs",
+        budget.name
+    );
+    RequestError::member(member, message)
 }

@@ -167,7 +167,7 @@ async fn ask(
 ) -> Result<Asked, GatewayError> {
     screen::request(exchange, caller, &mut call).await?;
     screen::around(exchange, request.uri().query(), request.headers().get(CONTENT_ENCODING)).await?;
-    let (upstream, gap) = reach(exchange, request, caller, &call).await?;
+    let (upstream, gap) = reach(exchange, request, caller, &mut call).await?;
     if !screen::judges_answers(exchange) {
         return Ok(Asked::Live(upstream, gap));
     }
@@ -186,7 +186,7 @@ async fn reach(
     exchange: &mut Exchange,
     request: &HttpRequest,
     caller: &ApiKey,
-    call: &Call,
+    call: &mut Call,
 ) -> Result<Reached, GatewayError> {
     let model = exchange.named_model()?;
     let Dispatch::Direct(direct) = &model.dispatch else {

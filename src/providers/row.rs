@@ -118,6 +118,11 @@ impl Provider for Row {
         self.name
     }
 
+    /// Azure charges for a deployment what OpenAI does for the model that it is named after.
+    fn priced_as(&self) -> &'static str {
+        if matches!(self.root, Root::Resource) { "openai" } else { self.name }
+    }
+
     fn ways(&self) -> &'static [Way] {
         self.ways
     }

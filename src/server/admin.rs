@@ -21,9 +21,11 @@ use crate::openapi::{self, Access, Document};
 use crate::pipeline::admit;
 
 mod actors;
+mod cache;
 mod documents;
 mod pages;
 mod resources;
+mod spend;
 
 /// Largest payload of the Admin API.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -68,6 +70,7 @@ pub(super) fn configure(worker: Rc<Worker>, routes: &mut web::ServiceConfig) {
         routes.service(proxy::resource(&worker, endpoints::PLAYGROUND.to_owned(), row));
     }
     // After the pages, whose names would be ids otherwise.
+    cache::configure(&worker, routes);
     resources::configure(&worker, routes);
     routes.default_service(web::to(unknown_path));
 }
@@ -78,6 +81,7 @@ fn document() -> Bytes {
     for row in PAGES {
         row.page.describe(&mut document, Envelope::Admin);
     }
+    cache::describe(&mut document);
     resources::describe(&mut document);
     if let Some(row) = endpoints::playground() {
         openapi::describe(&mut document, row, endpoints::PLAYGROUND, "playground");

@@ -37,7 +37,7 @@ pub const DRAINS: [(Drained, &str); 4] = [
 
 /// The label `scope` of a refusal by a limit.
 pub const SCOPES: [&str; 3] = ["requests", "tokens", "concurrency"];
-/// The layers of limits.
+/// The layers of limits that are few; policies are counted by their ids, as tallies.
 pub const LAYERS: [Layer; 2] = [Layer::ApiKey, Layer::Model];
 
 /// See the module.
@@ -83,19 +83,29 @@ impl Board {
         if let Some(drained) = record.drained {
             self.drains[place][drained as usize].add(1);
         }
-        // What refused the last attempt is also what refused the exchange.
-        let last = record.failure.filter(|_| record.attempts.is_empty());
-        let failed = record.attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
-        for (layer, dimension) in failed.chain(last).filter_map(|failure| failure.limit) {
-            let scope = match dimension {
-                Dimension::Rps | Dimension::Rpm | Dimension::Rph | Dimension::Rpd => 0,
-                Dimension::Tpm | Dimension::Tpd => 1,
-                Dimension::Concurrency => 2,
-            };
-            if let Some(layer) = LAYERS.iter().position(|known| *known == layer) {
-                self.refusals[scope][layer].add(1);
+        for (layer, dimension) in refusing(record) {
+            if let Some(layer) = LAYERS.iter().position(|known| known == layer) {
+                self.refusals[scope_of(*dimension)][layer].add(1);
             }
         }
+    }
+}
+
+/// The limits that refused an exchange or an attempt of it.
+pub fn refusing<'r>(record: &Record<'r>) -> impl Iterator<Item = &'r (Layer, Dimension)> {
+    // What refused the last attempt is also what refused the exchange.
+    let last = record.failure.filter(|_| record.attempts.is_empty());
+    let failed = record.attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
+    failed.chain(last).filter_map(|failure| failure.limit.as_ref())
+}
+
+/// The place of a dimension among [`SCOPES`].
+#[must_use]
+pub const fn scope_of(dimension: Dimension) -> usize {
+    match dimension {
+        Dimension::Rps | Dimension::Rpm | Dimension::Rph | Dimension::Rpd => 0,
+        Dimension::Tpm | Dimension::Tpd => 1,
+        Dimension::Concurrency => 2,
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Lines are written on every request, so nothing here allocates.
 
+use std::time::Duration;
+
 /// Longest tag that is taken over from a caller or a provider, in bytes.
 pub const MAX_TAG_BYTES: usize = 256;
 
@@ -74,6 +76,12 @@ impl<const JSON: bool> Fields<'_, JSON> {
     pub fn flag(&mut self, name: Name, value: bool) {
         self.name(name);
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// Writes a time as a decimal number of seconds.
+    pub fn seconds(&mut self, name: Name, time: Duration) {
+        // Microseconds are to seconds what micro-dollars are to dollars.
+        self.usd(name, u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// Writes micro-dollars as a decimal number of dollars.

@@ -16,14 +16,18 @@ use super::tallies::What;
 use crate::config::snapshot::Dispatch;
 use crate::endpoints::ENDPOINTS;
 use crate::gateway::Gateway;
+use crate::journal::{Counters, Health};
 
 /// Writes them.
 pub fn write(gateway: &Gateway, out: &mut Exposition) {
     write_in_flight(gateway, out);
     write_refusals(gateway, out);
     write_tallies(gateway, out);
+    write_cache(gateway, out);
     write_remaining(gateway, out);
     write_budgets(gateway, out);
+    write_budget_tallies(gateway, out);
+    write_journal(gateway, out);
     write_deployments(gateway, out);
     shared_state::write(gateway, out);
     write_own(gateway, out);
@@ -66,6 +70,19 @@ fn write_refusals(gateway: &Gateway, out: &mut Exposition) {
             write_some(name, &labels(&pairs), sum(gateway, |board| &board.refusals[scope][layer]), out);
         }
     }
+    write_refusals_of_policies(name, gateway, out);
+}
+
+fn write_refusals_of_policies(name: &str, gateway: &Gateway, out: &mut Exposition) {
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    let tallies = gateway.telemetry.registry.tallies();
+    for tally in tallies.iter().filter(|tally| tally.what == What::Refusals) {
+        for (scope, cell) in SCOPES.iter().zip(&tally.counts) {
+            let pairs = [("scope", *scope), ("layer", "policy"), ("policy_id", &*tally.texts[0])];
+            *sums.entry(labels(&pairs)).or_default() += cell.read();
+        }
+    }
+    sums.iter().for_each(|(labels, sum)| write_some(name, labels, *sum, out));
 }
 
 fn sum(gateway: &Gateway, cell: impl Fn(&Board) -> &Cell) -> u64 {
@@ -137,6 +154,26 @@ fn write_tallies(gateway: &Gateway, out: &mut Exposition) {
     }
 }
 
+/// What is kept of answers in this process.
+fn write_cache(gateway: &Gateway, out: &mut Exposition) {
+    gateway.books.cache.settle();
+    let counters = gateway.books.cache.counters();
+    let families = [
+        ("aisix_cache_entries", Kind::Gauge, "Answers kept in this process.", counters.entries),
+        ("aisix_cache_bytes", Kind::Gauge, "What the answers kept in this process weigh.", counters.bytes),
+        (
+            "aisix_cache_evictions_total",
+            Kind::Counter,
+            "Answers thrown out for newer ones.",
+            counters.evicted,
+        ),
+    ];
+    for (name, kind, help, value) in families {
+        out.family(name, kind, help);
+        out.sample(name, "", value);
+    }
+}
+
 /// What was left of each caller's limits when it was last answered, as far as that was in this minute.
 fn write_remaining(gateway: &Gateway, out: &mut Exposition) {
     let minute = Now::read().unix.as_secs() / 60;
@@ -196,6 +233,60 @@ fn write_budgets(gateway: &Gateway, out: &mut Exposition) {
         for (labels, values) in &rows {
             values[place].into_iter().for_each(|value| out.sample(name, labels, value));
         }
+    }
+}
+
+/// How often budgets refused and warned; as many series as there are budgets, and fractions in them.
+fn write_budget_tallies(gateway: &Gateway, out: &mut Exposition) {
+    let snapshot = gateway.snapshot();
+    let tallies = || snapshot.budgets.iter().map(|budget| (budget, gateway.books.ledger.tally(budget)));
+    let name = "aisix_budget_rejections_total";
+    out.family(
+        name,
+        Kind::Counter,
+        "Requests and attempts refused by a budget, the tightest of those that refused.",
+    );
+    for (budget, tally) in tallies() {
+        let pairs = [("budget", &*budget.name), ("scope", budget.scope.as_str())];
+        write_some(name, &labels(&pairs), tally.refused, out);
+    }
+    let name = "aisix_budget_alerts_total";
+    out.family(
+        name,
+        Kind::Counter,
+        "How often a fraction of a budget's limit was reached (alert_at), once a period.",
+    );
+    for (budget, tally) in tallies() {
+        for (at, count) in tally.alerts.iter().filter(|(at, _)| budget.alert_at.contains(at)) {
+            let pairs = [("budget", &*budget.name), ("threshold", &*at.to_string())];
+            write_some(name, &labels(&pairs), *count, out);
+        }
+    }
+}
+
+/// How the charges come to the disk; nothing where they do not.
+fn write_journal(gateway: &Gateway, out: &mut Exposition) {
+    if !gateway.journal.is_kept() {
+        return;
+    }
+    let Counters { commits, charges, failures, corrupt, pending } = gateway.journal.counters();
+    let is_well = u64::from(gateway.journal.health() == Health::Well);
+    for (name, kind, help, value) in [
+        ("healthy", Kind::Gauge, "Whether charges can be written to the store.", is_well),
+        ("commits_total", Kind::Counter, "Transactions that brought charges to the disk.", commits),
+        ("committed_charges_total", Kind::Counter, "Charges in them, one for each budget.", charges),
+        ("failures_total", Kind::Counter, "Transactions that failed.", failures),
+        ("corrupt_rows", Kind::Gauge, "Rows that are not as they were written, and do not count.", corrupt),
+        (
+            "pending_micro_usd",
+            Kind::Gauge,
+            "Charges that are not on the disk yet, over all budgets.",
+            pending,
+        ),
+    ] {
+        let name = format!("aisix_ledger_journal_{name}");
+        out.family(&name, kind, help);
+        out.sample(&name, "", value);
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Lines {
     pub bytes: Vec<u8>,
     /// How many lines it is.
     pub count: u32,
+    /// The place in the journal of budgets that has to be kept first; 0 for none.
+    pub after: u64,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -61,8 +63,16 @@ impl Queue {
     /// # Errors
     /// There is no room, or nobody reads any more; the lines are gone.
     pub fn send(&self, bytes: Vec<u8>, count: u32) -> Result<(), Refused> {
+        self.send_after(0, bytes, count)
+    }
+
+    /// The same, for lines that are to be written once the journal of budgets is at a place.
+    ///
+    /// # Errors
+    /// There is no room, or nobody reads any more; the lines are gone.
+    pub fn send_after(&self, after: u64, bytes: Vec<u8>, count: u32) -> Result<(), Refused> {
         let length = bytes.len();
-        let lines = Lines { bytes, count, waiting: Arc::clone(&self.waiting) };
+        let lines = Lines { bytes, count, after, waiting: Arc::clone(&self.waiting) };
         // What does not fit is dropped, and gives its bytes back again.
         if self.waiting.fetch_add(length, Relaxed) + length > self.max_bytes {
             return Err(Refused::Full);

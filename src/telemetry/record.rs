@@ -41,6 +41,8 @@ pub struct Record<'a> {
     pub usage: Option<&'a Usage>,
     /// What it cost there in money.
     pub cost: MicroUsd,
+    /// How long the recording is that was sent; zero where none was.
+    pub audio: Duration,
     /// Events of the provider's stream that could not be read and were left out.
     pub malformed_events: u32,
     /// How the cache took part.
@@ -175,7 +177,7 @@ impl Failure {
     #[must_use]
     pub fn of(error: &GatewayError) -> Self {
         let limit = match error {
-            GatewayError::Limit(refusal) => Some((refusal.0.layer, refusal.0.dimension)),
+            GatewayError::Limit(refusal) => Some((refusal.0.layer.clone(), refusal.0.dimension)),
             _ => None,
         };
         Self { status: error.status(), kind: error.kind(), words: error.for_log(), limit }

@@ -18,6 +18,8 @@ pub enum What {
     Tokens,
     /// Look-ups by cache policy: hits, misses, bypasses.
     Cache,
+    /// Refusals by rate limit policy: of requests, tokens, concurrency.
+    Refusals,
     /// Fallback attempts by group and target: successes, failures.
     Fallbacks,
 }

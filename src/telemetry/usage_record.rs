@@ -104,6 +104,9 @@ impl UsageLine<'_> {
         if usage.is_estimated {
             fields.flag(name!("usage_estimated"), true);
         }
+        if self.is_last() && !self.record.audio.is_zero() {
+            fields.seconds(name!("audio_duration_seconds"), self.record.audio);
+        }
         fields.usd(name!("cost_usd"), cost);
         fields.number(name!("cost_micro_usd"), cost);
         let Some(cache) = self.record.cache else { return };

@@ -1,4 +1,6 @@
 //! The thread that writes usage records, so that a slow disk delays neither a request nor the log.
+//!
+//! A record says that its request is settled, so it is written once the journal of budgets has kept what was charged.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::queue::{Entry, Queue, Refused, bounded};
 use super::rotating_file::RotatingFile;
 use crate::config::settings::{UsageRecords, UsageTarget};
+use crate::journal::{Health, JournalHandle};
 
 /// Bytes in the queue: some seconds of a busy gateway.
 const QUEUE_BYTES: usize = 16 << 20;
@@ -17,10 +20,14 @@ const QUEUE_ENTRIES: usize = 4 << 10;
 /// Longest wait at the end of the process for a disk that does not answer.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
 
+/// Longest wait for the journal: it is longer at a commit only when its disk hangs, and says so itself.
+const JOURNAL_TIME: Duration = Duration::from_secs(6);
+
 /// Where usage records are put.
 #[derive(Clone)]
 pub struct UsageWriter {
     queue: Queue,
+    journal: JournalHandle,
     failed: Arc<AtomicU64>,
 }
 
@@ -34,7 +41,7 @@ impl UsageWriter {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(settings: &UsageRecords) -> io::Result<Option<Self>> {
+    pub fn start(settings: &UsageRecords, journal: &JournalHandle) -> io::Result<Option<Self>> {
         let UsageRecords { path, max_bytes, keep_files, .. } = settings;
         let sink = match settings.target {
             UsageTarget::Off => return Ok(None),
@@ -44,18 +51,19 @@ impl UsageWriter {
         let (queue, entries) = bounded(QUEUE_ENTRIES, QUEUE_BYTES);
         let failed = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&failed);
+        let gate = Gate { journal: journal.clone(), stalled_at: None };
         std::thread::Builder::new()
             .name("usage".to_owned())
-            .spawn(move || write_all(sink, &entries, &counter))?;
-        Ok(Some(Self { queue, failed }))
+            .spawn(move || write_all(sink, gate, &entries, &counter))?;
+        Ok(Some(Self { queue, journal: journal.clone(), failed }))
     }
 
-    /// Hands over whole records, without waiting.
+    /// Hands over whole records of exchanges that are charged, without waiting.
     ///
     /// # Errors
     /// There is no room, or the thread is gone; the records are lost.
     pub fn send(&self, bytes: Vec<u8>, count: u32) -> Result<(), Refused> {
-        self.queue.send(bytes, count)
+        self.queue.send_after(self.journal.position(), bytes, count)
     }
 
     /// Records that could not be written.
@@ -72,7 +80,25 @@ impl UsageWriter {
     }
 }
 
-fn write_all(mut sink: Sink, entries: &Receiver<Entry>, failed: &AtomicU64) {
+/// Holds records back until their charges are kept.
+struct Gate {
+    journal: JournalHandle,
+    /// Where the journal stood when it was waited for in vain.
+    stalled_at: Option<u64>,
+}
+
+impl Gate {
+    /// Waits, but not for a journal that cannot be written, nor again for one that does not move.
+    fn pass(&mut self, after: u64) {
+        let is_stalled = self.stalled_at == Some(self.journal.committed());
+        let patience = if is_stalled { Duration::ZERO } else { JOURNAL_TIME };
+        let is_kept = self.journal.wait(after, patience);
+        let hangs = !is_kept && self.journal.health() == Health::Well;
+        self.stalled_at = hangs.then(|| self.journal.committed());
+    }
+}
+
+fn write_all(mut sink: Sink, mut gate: Gate, entries: &Receiver<Entry>, failed: &AtomicU64) {
     let mut is_out = false;
     while let Ok(entry) = entries.recv() {
         match entry {
@@ -80,6 +106,7 @@ fn write_all(mut sink: Sink, entries: &Receiver<Entry>, failed: &AtomicU64) {
                 let _ = done.send(());
             }
             Entry::Lines(lines) => {
+                gate.pass(lines.after);
                 let written = match &mut sink {
                     Sink::Stdout => write_to_stdout(&lines.bytes).map_err(Some),
                     Sink::File(file) => file.write(&lines.bytes, Instant::now()),

@@ -9,7 +9,9 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::board::{Board, place_of};
+use aisix_actors::rate_limiter::Layer;
+
+use super::board::{Board, place_of, refusing, scope_of};
 use super::client_type::Clients;
 use super::clock::Clock;
 use super::guards::Guards;
@@ -205,6 +207,13 @@ impl Own {
     }
 
     fn count_tallies(&mut self, record: &Record<'_>) {
+        for (layer, dimension) in refusing(record) {
+            if let Layer::Policy(policy) = layer {
+                let mut counts = [0; 3];
+                counts[scope_of(*dimension)] = 1;
+                self.tallies.add(What::Refusals, [&policy.id, &self.words.none], counts);
+            }
+        }
         let Some(named) = record.model.map(|resolved| &resolved.model) else { return };
         let delivered = record.attempts.iter().filter_map(|attempt| attempt.delivered.as_ref());
         for usage in delivered.map(|(usage, _)| usage).chain(record.usage) {

@@ -33,6 +33,9 @@ fn body_of(kind: Kind, name: &str) -> Value {
         Kind::Models => json!({"display_name": name, "provider_key": "up", "model_name": "upstream"}),
         Kind::ApiKeys => json!({"display_name": name, "key": format!("sk-{name}"), "allowed_models": ["*"]}),
         Kind::Budgets => json!({"name": name, "scope": "org", "limit_usd": "5", "period": "day"}),
+        Kind::RateLimitPolicies => json!({
+            "name": name, "scope": "model", "scope_ref": "m", "window": "minute", "max_requests": 100_000,
+        }),
         Kind::CachePolicies => json!({"name": name}),
         Kind::Guardrails => json!({
             "name": name, "kind": "webhook", "url": "http://127.0.0.1:1", "enabled": false,
@@ -51,6 +54,7 @@ fn change_of(kind: Kind) -> (&'static str, Value) {
         Kind::Models => ("timeout", json!(1234)),
         Kind::ApiKeys => ("team_id", json!("red")),
         Kind::Budgets => ("timezone", json!("Europe/Berlin")),
+        Kind::RateLimitPolicies => ("max_tokens", json!(9_000_000)),
         Kind::CachePolicies => ("ttl_seconds", json!(60)),
         Kind::Guardrails => ("timeout_ms", json!(70)),
         Kind::GuardrailAttachments => ("enabled", json!(false)),

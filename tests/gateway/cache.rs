@@ -159,19 +159,6 @@ fn only_what_a_policy_covers_is_kept() {
 }
 
 #[test]
-fn a_stream_tells_nothing_of_the_cache() {
-    let upstream = counting();
-    let gateway = gateway_over(&upstream, &policy(""));
-    for _ in 0..2 {
-        let mut stream = gateway.stream(&chat_body("m", r#","stream":true"#));
-        assert_eq!(stream.head.header("x-aisix-cache"), None);
-        stream.rest();
-    }
-    assert_eq!(upstream.count(), 2);
-    check(&gateway, "sk-test", &chat_body("m", ""), &[], "miss", 2);
-}
-
-#[test]
 fn an_error_is_never_kept() {
     for error in [
         Answer::json(400, r#"{"error":{"message":"no"}}"#),

@@ -365,7 +365,24 @@ fn a_judge_that_is_slow_or_may_not_be_asked_fails_too() {
 }
 
 #[test]
-fn an_answer_from_the_cache_is_judged_by_the_rules_of_now() {
+fn an_answer_from_the_cache_is_judged_again() {
+    let upstream = answering("darn bob@x.example");
+    let allow = Answer::json(200, &json!({"action": "allow"}).to_string());
+    let block = Answer::json(200, &json!({"action": "block"}).to_string());
+    let judge = Upstream::in_turn(vec![allow.clone(), allow, block]);
+    let more = "[[cache_policies]]\nname = \"all\"\n".to_owned()
+        + &email("mask", "")
+        + &webhook("judge", &judge, "hook_point = \"output\"");
+    let gateway = gateway_over(&upstream, &more);
+    for _ in 0..2 {
+        assert_eq!(said(&gateway.chat(&saying("hi")).expect(200)), "darn [EMAIL_REDACTED]");
+    }
+    refused(&gateway.chat(&saying("hi")), "response", "judge");
+    assert_eq!(upstream.count(), 1, "the others are from the cache");
+}
+
+#[test]
+fn other_rules_leave_kept_answers_behind() {
     let upstream = answering("darn bob@x.example");
     let more = "[admin]\nadmin_keys = [\"sk-admin\"]\n[[cache_policies]]\nname = \"all\"\n".to_owned()
         + &email("mask", "");
@@ -374,12 +391,17 @@ fn an_answer_from_the_cache_is_judged_by_the_rules_of_now() {
         assert_eq!(said(&gateway.chat(&saying("hi")).expect(200)), "darn [EMAIL_REDACTED]");
     }
     assert_eq!(upstream.count(), 1, "the second is from the cache");
-    let rule = json!({
-        "name": "new", "kind": "keyword", "patterns": [{"kind": "literal", "value": "darn"}], "hook_point": "output",
+    let mut rule = json!({
+        "name": "new", "kind": "keyword", "patterns": [{"kind": "literal", "value": "never"}], "hook_point": "output",
     });
-    gateway.admin().post(aisix::config::Kind::Guardrails, &rule).expect(201);
+    let created = gateway.admin().post(aisix::config::Kind::Guardrails, &rule).expect(201).json();
+    assert_eq!(said(&gateway.chat(&saying("hi")).expect(200)), "darn [EMAIL_REDACTED]");
+    assert_eq!(upstream.count(), 2, "what was judged by other rules is not given again");
+    rule["patterns"][0]["value"] = "darn".into();
+    let id = created["id"].as_str().expect("an id");
+    gateway.admin().put(aisix::config::Kind::Guardrails, id, &rule).expect(200);
     refused(&gateway.chat(&saying("hi")), "response", "new");
-    assert_eq!(upstream.count(), 1);
+    assert_eq!(upstream.count(), 3);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 mod admin;
 pub mod answers;
 mod client;
+mod crowd;
 mod folder;
 mod metrics;
 mod mock;
@@ -30,12 +31,15 @@ mod usage_file;
 
 pub use admin::{ADMIN_KEY, Admin, address};
 pub use client::{Connection, Response, Stream, request_text};
+pub use crowd::{Crowd, Statuses, room_for_connections};
 pub use folder::Folder;
 pub use metrics::Metrics;
 pub use mock::Mock;
 pub use process::{Process, run, signal, written};
 pub use sample::{Sample, is_spoken, reaches_provider};
-pub use settings::{api_key, budget, chat_body, gateway_over, guardrail, model, provider_key, routing};
+pub use settings::{
+    api_key, budget, chat_body, gateway_over, guardrail, model, policy, provider_key, routing,
+};
 pub use upstream::{Answer, Gate, Received, Upstream, completion, delta, finish, free_port, usage_event};
 pub use usage_file::UsageFile;
 

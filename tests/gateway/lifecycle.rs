@@ -29,7 +29,9 @@ fn probes_tell_their_checks_when_asked() {
     let upstream = Upstream::well();
     let gateway = gateway_over(&upstream, "");
     for addr in [gateway.addr(), gateway.admin_addr()] {
-        for (probe, checks) in [("livez", ["ping", "shutdown"]), ("readyz", ["shutdown", "config"])] {
+        let probes: [(_, &[_]); 2] =
+            [("livez", &["ping", "shutdown"]), ("readyz", &["shutdown", "config", "ledger"])];
+        for (probe, checks) in probes {
             let ask = |query: &str| {
                 let mut connection = Connection::open(addr);
                 connection.send(&request_text("GET", &format!("/{probe}{query}"), "", &[], b""));

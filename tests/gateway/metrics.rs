@@ -54,6 +54,7 @@ fn labels_of(family: &str) -> Vec<&'static str> {
         "aisix_usage_event_drops_total" => "reason model provider_key_id provider_key_name",
         "aisix_build_info" => "version service_name",
         "aisix_log_lines_dropped_total" | "aisix_metrics_collapsed_total" => "",
+        name if name.starts_with("aisix_ledger_journal_") => "",
         name if name.starts_with("aisix_budget_") => "api_key_id team_id user_id budget",
         name if name.starts_with("aisix_deployment_") => "provider model upstream_model provider_key_id",
         name if name.ends_with("_duration_seconds") => {
@@ -66,7 +67,7 @@ fn labels_of(family: &str) -> Vec<&'static str> {
 }
 
 /// Every family of §13.1 that this gateway has something to tell of, with its type.
-const FAMILIES: [(&str, &str); 36] = [
+const FAMILIES: [(&str, &str); 42] = [
     ("aisix_requests_total", "counter"),
     ("aisix_request_duration_seconds", "summary"),
     ("aisix_proxy_requests_total", "counter"),
@@ -94,6 +95,12 @@ const FAMILIES: [(&str, &str); 36] = [
     ("aisix_budget_remaining_usd", "gauge"),
     ("aisix_budget_reset_seconds", "gauge"),
     ("aisix_budget_details_present", "gauge"),
+    ("aisix_ledger_journal_healthy", "gauge"),
+    ("aisix_ledger_journal_commits_total", "counter"),
+    ("aisix_ledger_journal_committed_charges_total", "counter"),
+    ("aisix_ledger_journal_failures_total", "counter"),
+    ("aisix_ledger_journal_corrupt_rows", "gauge"),
+    ("aisix_ledger_journal_pending_micro_usd", "gauge"),
     ("aisix_auth_decisions_total", "counter"),
     ("aisix_deployment_requests_total", "counter"),
     ("aisix_deployment_success_responses_total", "counter"),

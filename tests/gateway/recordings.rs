@@ -40,6 +40,11 @@ fn replay(which: fn(&Exchange) -> bool, sending: Sending, check: fn(&Case<'_>, &
     assert!(problems.is_empty(), "{} of {} differ:\n{}", problems.len(), cases.len(), problems.join("\n"));
 }
 
+/// What real clients sent, recorded.
+pub fn requests() -> Vec<String> {
+    exchanges().into_iter().map(|exchange| exchange.request).collect()
+}
+
 fn is_whole(exchange: &Exchange) -> bool {
     exchange.status < 400 && !exchange.is_stream
 }

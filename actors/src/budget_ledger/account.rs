@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::budget::{Budget, BudgetExceeded, Period, Spend, TimeZone, Window, rfc3339};
 use crate::types::{MicroUsd, Now, whole_seconds};
 
@@ -24,6 +26,25 @@ pub(super) struct Account {
     is_known: bool,
     /// Spend of periods that have not opened yet, from the journal.
     restored: BTreeMap<Bounds, MicroUsd>,
+    tally: BudgetTally,
+}
+
+/// How often a budget refused, and how often each fraction of its limit was reached, since the process began.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BudgetTally {
+    /// Requests that it refused, as the tightest of their budgets.
+    pub refused: u64,
+    /// Fractions of the limit, and how often each was reached.
+    pub alerts: Vec<(f64, u64)>,
+}
+
+impl BudgetTally {
+    fn alert(&mut self, at: f64) {
+        match self.alerts.iter_mut().find(|(known, _)| *known == at) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => self.alerts.push((at, 1)),
+        }
+    }
 }
 
 /// Start and end of a period; `None` comes first.
@@ -91,8 +112,21 @@ impl Account {
     pub(super) fn charge(&mut self, budget: &Arc<Budget>, cost: MicroUsd, now: Now) -> Window {
         let open = self.open(budget, now);
         open.spent = open.spent.saturating_add(cost);
-        open.alert();
-        open.window
+        let window = open.window;
+        for at in open.alert() {
+            self.tally.alert(at);
+        }
+        window
+    }
+
+    /// Counts a refusal.
+    pub(super) fn note_refusal(&mut self) {
+        self.tally.refused = self.tally.refused.saturating_add(1);
+    }
+
+    /// Returns how often it refused and warned.
+    pub(super) fn tally(&self) -> BudgetTally {
+        self.tally.clone()
     }
 
     /// Returns where the budget stands.
@@ -123,7 +157,7 @@ impl Account {
         }
         open.spent = spent;
         if is_first {
-            open.alerted = open.alerted.max(open.share_reached());
+            open.alerted = open.alerted.max(open.reached());
         } else {
             open.alert();
         }
@@ -148,7 +182,7 @@ impl Account {
         };
         *spent = spent.saturating_add(cost);
         if let Some(open) = &mut self.open {
-            open.alerted = open.alerted.max(open.share_reached());
+            open.alerted = open.alerted.max(open.reached());
         }
     }
 
@@ -191,13 +225,13 @@ impl Account {
 impl Open {
     fn begin(budget: &Arc<Budget>, window: Window, spent: MicroUsd) -> Self {
         let mut open = Self { budget: Arc::clone(budget), window, spent, has_warned: false, alerted: 0.0 };
-        // What was reached before a restart was told before it.
-        open.alerted = open.share_reached();
+        // What a journal brought back has been warned about before.
+        open.alerted = open.reached();
         open
     }
 
-    /// The highest fraction to warn at that the spend has reached.
-    fn share_reached(&self) -> f64 {
+    /// Returns the highest fraction to warn about that is reached; zero for none.
+    fn reached(&self) -> f64 {
         let share = self.share();
         self.budget.alert_at.iter().copied().filter(|at| *at <= share).fold(0.0, f64::max)
     }
@@ -232,23 +266,27 @@ impl Open {
         }
     }
 
-    fn alert(&mut self) {
+    /// Warns of fractions of the limit that are newly reached, and returns them.
+    fn alert(&mut self) -> SmallVec<[f64; 2]> {
         let Budget { name, limit, alert_at, .. } = &*self.budget;
         let share = self.share();
-        let reached = alert_at.iter().copied().filter(|at| *at <= share && *at > self.alerted);
-        let highest = reached.fold(self.alerted, |highest, at| {
-            log::warn!(
-                "budget {name:?} has reached {:.0} %: {} of {limit} USD spent",
-                at * 100.0,
-                self.spent
-            );
-            highest.max(at)
-        });
-        self.alerted = highest;
+        let is_new = |at: &f64| *at <= share && *at > self.alerted;
+        let reached: SmallVec<[f64; 2]> = alert_at.iter().copied().filter(is_new).collect();
+        for at in &reached {
+            let percent = at * 100.0;
+            log::warn!("budget {name:?} has reached {percent:.0} %: {} of {limit} USD spent", self.spent);
+        }
+        self.alerted = reached.iter().copied().fold(self.alerted, f64::max);
+        reached
     }
 }
 
 impl Refusal {
+    /// Returns the id of the budget that refuses.
+    pub(super) fn budget_id(&self) -> &str {
+        &self.budget.id
+    }
+
     /// Returns the order of tightness: what remains, then the longest wait first.
     pub(super) fn tightness(&self) -> (i128, std::cmp::Reverse<Duration>) {
         let used = i128::from(self.spend.spent.0).saturating_add(self.spend.held.0.into());

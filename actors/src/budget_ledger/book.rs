@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use smallvec::SmallVec;
 
-use super::account::{Account, Refusal};
+use super::account::{Account, BudgetTally, Refusal};
 use super::budget::{Budget, Estimate, HoldRefused, Spend, Window};
 use super::journal::{Batch, ChargeEntry, Journal};
 use super::shared::{SharedBudgets, Wanted};
@@ -118,6 +118,11 @@ impl Ledger {
             .map(|(share, account)| account.check(&share.budget, share.held, now));
         if let Some(refusal) = checked.filter_map(Result::err).min_by_key(Refusal::tightness) {
             self.refused.fetch_add(1, Relaxed);
+            let refuser =
+                shares.iter().zip(&mut accounts).find(|(share, _)| *share.budget.id == *refusal.budget_id());
+            if let Some((_, account)) = refuser {
+                account.note_refusal();
+            }
             return Err(HoldRefused::Exceeded(Box::new(refusal.into())));
         }
         shares.iter().zip(&mut accounts).for_each(|(share, account)| account.hold(share.held));
@@ -209,6 +214,11 @@ impl Ledger {
     /// Returns where a budget stands.
     pub fn spend(&self, budget: &Arc<Budget>, now: Now) -> Spend {
         lock(&self.accounts.entry(&budget.id)).spend(budget, now)
+    }
+
+    /// Returns how often a budget refused, and reached what is to be warned about.
+    pub fn tally(&self, budget: &Budget) -> BudgetTally {
+        self.accounts.find(&budget.id).map(|account| lock(&account).tally()).unwrap_or_default()
     }
 
     /// Forgets the accounts of budgets that no longer exist, but for those with spend in a period that is not over: a

@@ -300,3 +300,31 @@ fn a_journal_that_cannot_keep_charges_refuses_under_hard_budgets_alone() {
     assert!(matches!(ledger.hold(&[hard, Arc::clone(&soft)], MicroUsd(1), NOON), Err(HoldRefused::Unkept)));
     assert!(ledger.hold(&[soft], MicroUsd(1), NOON).is_ok());
 }
+
+#[test]
+fn a_fraction_of_the_limit_counts_once_a_period_and_not_again_after_a_restart() {
+    let journal = Arc::new(Kept::default());
+    let old = Arc::new(Ledger::new(Arc::clone(&journal) as Arc<dyn Journal>));
+    let day = [Arc::new(budget("day", Period::Day, 100))];
+    let charge = |ledger: &Arc<Ledger>, cost, now| {
+        let hold = ledger.hold(&day, MicroUsd::ZERO, now).unwrap();
+        ledger.charge(hold, MicroUsd(cost), now);
+    };
+    charge(&old, 40, NOON);
+    assert!(old.tally(&day[0]).alerts.is_empty());
+    charge(&old, 20, NOON);
+    charge(&old, 20, NOON);
+    assert_eq!(old.tally(&day[0]).alerts, [(0.5, 1)]);
+    let new = ledger();
+    for entry in journal.0.lock().unwrap().iter() {
+        new.restore(&entry.budget, entry.window, entry.cost);
+    }
+    charge(&new, 5, NOON);
+    assert!(new.tally(&day[0]).alerts.is_empty(), "it was warned of before the restart");
+    charge(&new, 15, NOON);
+    assert_eq!(new.tally(&day[0]).alerts, [(0.9, 1)]);
+    assert!(new.hold(&day, MicroUsd(1), NOON).is_err());
+    assert_eq!(new.tally(&day[0]).refused, 1);
+    charge(&new, 60, later(NOON, DAY));
+    assert_eq!(new.tally(&day[0]).alerts, [(0.9, 1), (0.5, 1)], "another period");
+}

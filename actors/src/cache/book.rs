@@ -6,17 +6,21 @@
 
 use foldhash::HashMap;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use moka::Expiry;
+use moka::notification::RemovalCause;
 use moka::sync::Cache;
 use tokio::sync::oneshot;
 
 use super::fill::Fill;
-use crate::register::lock;
+use crate::register::{lock, read, write};
 use crate::types::Now;
 
 /// Callers that may wait for one fill; more go upstream themselves, which bounds what one slow key
@@ -38,8 +42,10 @@ pub struct Entry {
     pub input_tokens: u64,
     /// Output tokens that the answer cost when it was made.
     pub output_tokens: u64,
-    /// The upstream model that made it.
+    /// The model that it was asked of.
     pub model: Arc<str>,
+    /// The id of the policy that it is kept under.
+    pub policy: Arc<str>,
     /// When it was made, in Unix time.
     pub stored_at: Duration,
 }
@@ -73,6 +79,19 @@ pub struct CacheCounters {
     pub stored: u64,
     /// Entries not stored because they are larger than the cache.
     pub oversized: u64,
+    /// Entries thrown out for newer ones.
+    pub evicted: u64,
+    /// Entries forgotten on request.
+    pub purged: u64,
+}
+
+/// What a purge has forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// Entries.
+    pub entries: u64,
+    /// What they weighed.
+    pub bytes: u64,
 }
 
 /// The entries and the fills under way, shared by the caches of all workers.
@@ -81,7 +100,18 @@ pub struct CacheBook {
     entries: Cache<Key, Kept>,
     max_bytes: u64,
     flights: Mutex<Flights>,
+    purges: Purges,
     tally: Tally,
+}
+
+/// How often what was forgotten. Keys of other times are other keys, so that neither an entry nor a fill from before a
+/// purge is found after it.
+#[derive(Debug, Default)]
+struct Purges {
+    /// All of them together: as long as there are none, nobody looks further.
+    count: AtomicU64,
+    /// Purges of everything, and of one policy each by its id.
+    times: RwLock<(u64, HashMap<Arc<str>, u64>)>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +122,8 @@ struct Tally {
     crowded: AtomicU64,
     stored: AtomicU64,
     oversized: AtomicU64,
+    evicted: Arc<AtomicU64>,
+    purged: AtomicU64,
 }
 
 /// An entry and when it is over; moka forgets it then, and lookups by the book's own time do not
@@ -143,12 +175,41 @@ pub(super) enum Turn {
 impl CacheBook {
     /// Opens an empty cache that keeps at most `max_bytes`.
     pub fn new(max_bytes: u64) -> Self {
+        let tally = Tally::default();
+        let evicted = Arc::clone(&tally.evicted);
         let entries = Cache::builder()
             .max_capacity(max_bytes)
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    evicted.fetch_add(1, Relaxed);
+                }
+            })
             .weigher(|_, kept: &Kept| u32::try_from(kept.entry.weight()).unwrap_or(u32::MAX))
             .expire_after(ByTtl)
             .build();
-        Self { entries, max_bytes, flights: Mutex::default(), tally: Tally::default() }
+        Self { entries, max_bytes, flights: Mutex::default(), purges: Purges::default(), tally }
+    }
+
+    /// What all entries together may weigh.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
+    /// The key as it is since the last purge of its policy.
+    pub fn current(&self, policy: &str, key: Key) -> Key {
+        if self.purges.count.load(Acquire) == 0 {
+            return key;
+        }
+        let time = {
+            let times = read(&self.purges.times);
+            times.0.saturating_add(times.1.get(policy).copied().unwrap_or(0))
+        };
+        let mut key = key;
+        // A digest with some of its bits turned is the digest of nothing that anybody will ever ask.
+        for (own, turned) in key.iter_mut().zip(time.to_le_bytes()) {
+            *own ^= turned;
+        }
+        key
     }
 
     /// Looks up a key: an entry, the right to fill it, or a place in the line for it.
@@ -185,13 +246,41 @@ impl CacheBook {
 
     /// Keeps an entry and hands it to everybody who waits for it.
     pub fn store(&self, mut fill: Fill, entry: Entry, ttl: Duration, now: Now) {
-        fill.record(entry, ttl);
+        fill.record(Arc::new(entry), ttl);
         fill.close(|| now);
     }
 
-    /// Forgets all entries; fills under way go on.
-    pub fn purge(&self) {
-        self.entries.invalidate_all();
+    /// Forgets the entries of a policy, by its id, or all of them. Fills under way go on for those who wait for them, and
+    /// what they bring is not found any more.
+    ///
+    /// Looks at every entry: nothing for a thread that serves callers.
+    pub fn purge(&self, policy: Option<&Arc<str>>) -> Purged {
+        {
+            let mut times = write(&self.purges.times);
+            let time = match policy {
+                None => &mut times.0,
+                Some(policy) => times.1.entry(Arc::clone(policy)).or_default(),
+            };
+            *time = time.saturating_add(1);
+            self.purges.count.fetch_add(1, Release);
+        }
+        let mut purged = Purged::default();
+        for (key, kept) in &self.entries {
+            if policy.is_none_or(|policy| *policy == kept.entry.policy) {
+                self.entries.invalidate(&*key);
+                let weight = u64::try_from(kept.entry.weight()).unwrap_or(u64::MAX);
+                purged.entries = purged.entries.saturating_add(1);
+                purged.bytes = purged.bytes.saturating_add(weight);
+            }
+        }
+        self.settle();
+        self.tally.purged.fetch_add(purged.entries, Relaxed);
+        purged
+    }
+
+    /// Does what is put off: throws out what is too much.
+    pub fn settle(&self) {
+        self.entries.run_pending_tasks();
     }
 
     /// Returns a copy of the counters.
@@ -208,12 +297,19 @@ impl CacheBook {
             crowded: self.tally.crowded.load(Relaxed),
             stored: self.tally.stored.load(Relaxed),
             oversized: self.tally.oversized.load(Relaxed),
+            evicted: self.tally.evicted.load(Relaxed),
+            purged: self.tally.purged.load(Relaxed),
         }
     }
 
     fn find(&self, key: &Key, now: Now) -> Option<Arc<Entry>> {
         let kept = self.entries.get(key)?;
         (now.steady < kept.expires).then_some(kept.entry)
+    }
+
+    /// Counts a lookup that Redis answered.
+    pub(super) fn note_hit(&self) {
+        self.tally.hits.fetch_add(1, Relaxed);
     }
 
     fn hit(&self, entry: Arc<Entry>) -> Found {

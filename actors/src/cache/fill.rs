@@ -36,8 +36,8 @@ impl Fill {
     }
 
     /// Records the entry: from here on, dropping the fill stores it.
-    pub(super) fn record(&mut self, entry: Entry, ttl: Duration) {
-        self.recorded = Some((Arc::new(entry), ttl));
+    pub(super) fn record(&mut self, entry: Arc<Entry>, ttl: Duration) {
+        self.recorded = Some((entry, ttl));
     }
 
     /// Closes it unless it is closed; `now` is read only when an entry is stored.

@@ -18,11 +18,22 @@ fn later(by: Duration) -> Now {
 
 fn entry(bytes: usize) -> Entry {
     let body = vec![b'x'; bytes].into();
-    Entry { body, input_tokens: 3, output_tokens: 4, model: "m".into(), stored_at: START.unix }
+    Entry {
+        body,
+        input_tokens: 3,
+        output_tokens: 4,
+        model: "m".into(),
+        policy: "p".into(),
+        stored_at: START.unix,
+    }
 }
 
 fn book() -> Arc<CacheBook> {
     Arc::new(CacheBook::new(1 << 20))
+}
+
+fn place() -> Place {
+    Place { key: KEY, policy: "p".into(), is_shared: false }
 }
 
 fn fill(found: Found) -> Fill {
@@ -215,11 +226,12 @@ fn threads_that_give_up_pass_the_turn_until_one_stores() {
 #[test]
 fn the_handle_fills_waits_and_outlives_its_actor() {
     run(async {
-        let cache = CacheHandle::new(book());
-        let Recalled::Fill(first) = cache.lookup(KEY, SOON).await else { panic!("expected a fill") };
-        assert!(matches!(cache.lookup(KEY, Duration::from_millis(1)).await, Recalled::Alone));
-        assert!(cache.refresh(KEY).await.is_none());
-        let promoted = cache.lookup(KEY, SOON);
+        let cache = CacheHandle::new(book(), None);
+        let Recalled::Fill(first) = cache.lookup(&place(), SOON).await else { panic!("expected a fill") };
+        assert!(matches!(cache.lookup(&place(), Duration::from_millis(1)).await, Recalled::Alone));
+        assert!(cache.refresh(&place()).await.is_none());
+        let here = place();
+        let promoted = cache.lookup(&here, SOON);
         let abandon = async {
             cache.inspect().await;
             cache.crash();
@@ -227,17 +239,52 @@ fn the_handle_fills_waits_and_outlives_its_actor() {
         };
         let (promoted, ()) = futures::join!(promoted, abandon);
         let Recalled::Fill(second) = promoted else { panic!("expected the turn") };
-        let waiting = cache.lookup(KEY, SOON);
+        let waiting = cache.lookup(&here, SOON);
         let store = async {
             cache.inspect().await;
             cache.crash();
-            cache.store(second, entry(10), SOON);
+            cache.store(second, &place(), entry(10), SOON);
         };
         let (waited, ()) = futures::join!(waiting, store);
         assert!(matches!(waited, Recalled::Hit(found) if *found == entry(10)));
         cache.crash();
-        assert!(matches!(cache.lookup(KEY, SOON).await, Recalled::Hit(_)));
+        assert!(matches!(cache.lookup(&place(), SOON).await, Recalled::Hit(_)));
         let counters = cache.inspect().await;
         assert_eq!((counters.filling, counters.waiting, counters.stored, counters.hits), (0, 0, 1, 1));
     });
+}
+
+#[test]
+fn after_a_purge_nothing_of_before_is_found() {
+    let book = book();
+    let policies: [Arc<str>; 2] = ["p".into(), "other".into()];
+    let now_at = |policy: &str| book.current(policy, KEY);
+    for policy in &policies {
+        let kept = Entry { policy: Arc::clone(policy), ..entry(10) };
+        let key = if **policy == *"p" { KEY } else { [8; 32] };
+        book.store(fill(book.lookup(key, START)), kept, SOON, START);
+    }
+    let under_way = fill(book.lookup([9; 32], START));
+    assert_eq!(now_at("p"), KEY, "nothing was purged yet");
+    assert_eq!(book.purge(Some(&policies[0])).entries, 1);
+    assert_eq!((now_at("other"), now_at("p") == KEY), (KEY, false));
+    assert!(matches!(book.lookup(KEY, START), Found::Fill(_)), "it is gone under its old key too");
+    assert!(matches!(book.lookup([8; 32], START), Found::Hit(_)), "the other policy's stays");
+    book.store(under_way, entry(10), SOON, START);
+    let before = now_at("p");
+    assert_eq!(book.purge(None).entries, 2);
+    assert_ne!(now_at("p"), before);
+    assert_eq!((book.counters().entries, book.counters().purged), (0, 3));
+}
+
+#[test]
+fn what_is_thrown_out_for_newer_entries_is_counted() {
+    let book = Arc::new(CacheBook::new(10_000));
+    for number in 0..50 {
+        book.store(fill(book.lookup([number; 32], START)), entry(1_000), SOON, START);
+    }
+    book.settle();
+    let counters = book.counters();
+    assert!(counters.bytes <= 10_000, "{counters:?}");
+    assert_eq!(counters.entries + counters.evicted, 50, "{counters:?}");
 }

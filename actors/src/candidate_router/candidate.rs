@@ -43,6 +43,16 @@ impl Candidate {
         &self.state
     }
 
+    /// Takes note of how many tokens an answer had.
+    pub fn note_output(&self, tokens: u64) {
+        self.state.note_output(tokens);
+    }
+
+    /// Returns how many tokens an answer has of late; `None` before the first.
+    pub fn usual_output(&self) -> Option<u64> {
+        self.state.usual_output()
+    }
+
     /// Returns how long it stays unhealthy, where it is and that is known.
     pub(super) fn unhealthy_for(&self, now: Now) -> Option<Duration> {
         self.state.unhealthy_for(self.target.check_stale_after, now)

@@ -53,6 +53,8 @@ pub(super) struct TargetState {
     trial_end: AtomicU64,
     /// Moving mean in microseconds; zero for none.
     latency_micros: AtomicU64,
+    /// Moving mean of the tokens of an answer; zero for none.
+    output_tokens: AtomicU64,
 }
 
 impl TargetState {
@@ -81,6 +83,20 @@ impl TargetState {
         // Two reports at the same moment may lose one sample of a mean; that is cheaper than a
         // loop.
         self.latency_micros.store((sum / 10).max(1), Relaxed);
+    }
+
+    /// Adds the tokens of an answer to the moving mean, in which they count one tenth.
+    pub(super) fn note_output(&self, tokens: u64) {
+        let mean = self.output_tokens.load(Relaxed);
+        let old = if mean == 0 { tokens } else { mean };
+        let sum = old.saturating_mul(9).saturating_add(tokens);
+        // As with latency, a lost sample is cheaper than a loop. Rounded up, so that a mean of none is never zero.
+        self.output_tokens.store(sum.div_ceil(10).max(1), Relaxed);
+    }
+
+    /// Returns the moving mean of the tokens of an answer; `None` before the first.
+    pub(super) fn usual_output(&self) -> Option<u64> {
+        Some(self.output_tokens.load(Relaxed)).filter(|mean| *mean > 0)
     }
 
     /// Records a background check; one that passes closes what is half-open, and leaves a cooldown alone.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::counts::{Admission, Counts, Drained, Refusal, Taken, rest_of_minute};
-use super::limit::{LimitExceeded, Scope, Standing};
+use super::limit::{LimitExceeded, Scope, Standing, Use};
 use super::permit::{Ending, Permit};
 use crate::register::lock;
 use crate::types::Now;
@@ -147,6 +147,15 @@ impl LimitBook {
         }
     }
 
+    /// Returns what is used of every limit of a scope, without taking anything.
+    pub fn uses(&self, scope: &Scope, now: Now) -> Vec<Use> {
+        let state = lock(self.shard(&scope.id)).scopes.get(&scope.id).cloned();
+        match state {
+            Some(state) => lock(&state.counts).uses(&scope.limit, now),
+            None => Counts::default().uses(&scope.limit, now),
+        }
+    }
+
     /// Returns a copy of the counters.
     pub fn counters(&self) -> LimitCounters {
         let settled = self.tally.settled.load(Relaxed);
@@ -274,7 +283,7 @@ fn take_all(shares: &[Share], tokens: u64, now: Now) -> Result<SmallVec<[Taken; 
 impl Share {
     fn exceeded(&self, refusal: Refusal) -> LimitExceeded {
         LimitExceeded {
-            layer: self.scope.layer,
+            layer: self.scope.layer.clone(),
             scope: Arc::clone(&self.scope.id),
             dimension: refusal.dimension,
             limit: refusal.limit,

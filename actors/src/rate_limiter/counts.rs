@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::limit::{Dimension, RateLimit};
+use super::limit::{Dimension, RateLimit, Use};
 use super::pace::{self, Arrival};
 use crate::types::{Now, whole_seconds};
 
@@ -148,6 +148,32 @@ impl Counts {
     /// Returns whether permits are open.
     pub(super) fn is_held(&self) -> bool {
         self.concurrent > 0
+    }
+
+    /// Returns what is used of every limited dimension.
+    pub(super) fn uses(&mut self, limit: &RateLimit, now: Now) -> Vec<Use> {
+        self.roll(now);
+        let counted = |dimension, limit: Option<u64>, used, held, rest| {
+            limit.map(|limit| Use { dimension, limit, used: Some(used), held, resets_in: Some(rest) })
+        };
+        let (minute, hour, day) =
+            (Window::<MINUTE>::rest(now), Window::<HOUR>::rest(now), Window::<DAY>::rest(now));
+        let held = self.held_tokens;
+        let uncounted = |dimension, limit: Option<u64>, used| {
+            limit.map(|limit| Use { dimension, limit, used, held: 0, resets_in: None })
+        };
+        [
+            uncounted(Dimension::Rps, limit.rps, None),
+            counted(Dimension::Rpm, limit.rpm, self.minute.used, 0, minute),
+            counted(Dimension::Rph, limit.rph, self.hour.used, 0, hour),
+            counted(Dimension::Rpd, limit.rpd, self.day.used, 0, day),
+            counted(Dimension::Tpm, limit.tpm, self.token_minute.used, held, minute),
+            counted(Dimension::Tpd, limit.tpd, self.token_day.used, held, day),
+            uncounted(Dimension::Concurrency, limit.concurrency.map(u64::from), Some(self.concurrent.into())),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// Returns whether forgetting these counts changes no later answer.

@@ -32,7 +32,7 @@ impl RateLimit {
 }
 
 /// Which part of the configuration a limit comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Display)]
 #[non_exhaustive]
 pub enum Layer {
     /// The caller's key.
@@ -41,12 +41,24 @@ pub enum Layer {
     /// The requested model.
     #[display("model")]
     Model,
+    /// A policy.
+    #[display("policy")]
+    Policy(Arc<PolicyLabel>),
+}
+
+/// Which policy: its id for metrics, its name for people.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PolicyLabel {
+    /// The id.
+    pub id: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
 }
 
 /// One bucket that a request falls under, with the limits that hold for it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// The bucket: a key's id, or `model:<name>`. Scopes with the same id share their counts.
+    /// The bucket: a key's id, `model:<id>`, or `policy:…`. Scopes with the same id share their counts.
     pub id: Arc<str>,
     /// Where the limits come from.
     pub layer: Layer,
@@ -123,6 +135,36 @@ pub enum AcquireRefused {
     #[display("no money is set aside for this request")]
     #[from(ignore)]
     NoHold,
+}
+
+impl Dimension {
+    /// Returns the name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rps => "rps",
+            Self::Rpm => "rpm",
+            Self::Rph => "rph",
+            Self::Rpd => "rpd",
+            Self::Tpm => "tpm",
+            Self::Tpd => "tpd",
+            Self::Concurrency => "concurrency",
+        }
+    }
+}
+
+/// What is used of one limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// Of what.
+    pub dimension: Dimension,
+    /// The most that is allowed.
+    pub limit: u64,
+    /// What is used; `None` for a steady rate, which is not counted.
+    pub used: Option<u64>,
+    /// Tokens held for requests in progress.
+    pub held: u64,
+    /// Whole seconds until it begins at zero again; `None` for what no clock resets.
+    pub resets_in: Option<Duration>,
 }
 
 /// Where a scope stands in the current minute, for response headers.

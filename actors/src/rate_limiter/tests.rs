@@ -194,8 +194,9 @@ fn the_handle_admits_settles_and_outlives_its_actor() {
         assert_eq!(standing.concurrent, 0);
         let third = limits.acquire(scopes.clone(), 10).await.unwrap();
         limits.release(third);
-        let refused = limits.acquire(scopes, 10).await.unwrap_err();
-        let AcquireRefused::Exceeded(refused) = refused else { panic!("{refused}") };
+        let Err(AcquireRefused::Exceeded(refused)) = limits.acquire(scopes, 10).await else {
+            panic!("a fourth request of three");
+        };
         assert_eq!((refused.dimension, refused.used), (Dimension::Rpd, 3));
         let counters = limits.inspect().await;
         assert_eq!((counters.held, counters.admitted, counters.refused), (0, 3, 1));

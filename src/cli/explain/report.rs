@@ -1,7 +1,7 @@
 //! What is found out about a request, as plain values that can be printed or serialised.
 
 use aisix_actors::budget_ledger::Budget;
-use aisix_actors::rate_limiter::Scope;
+use aisix_actors::rate_limiter::{Layer, Scope};
 use serde::Serialize;
 
 use super::route::{Route, seats};
@@ -15,6 +15,7 @@ use crate::guardrails::chain::Subject;
 use crate::pipeline::clock;
 use crate::pipeline::reserve::mute_provider;
 use crate::pipeline::route::Wish;
+use crate::policies::{self, Phase};
 
 /// What the gateway would do with a request.
 #[derive(Serialize)]
@@ -105,7 +106,9 @@ impl Explanation {
             self.output_guardrails = names(Hook::Output);
         }
         let scopes = caller.rate_limit.iter().chain(&model.rate_limit);
-        self.limits = scopes.map(|scope| limit(scope)).collect();
+        let subject = policies::Subject::at_gate(caller, model, &call.model, true);
+        let policies = of_policies(snapshot, Phase::Gate, &subject);
+        self.limits = scopes.map(|scope| limit(scope)).chain(policies).collect();
         self.budgets = caller.budgets.iter().chain(&model.budgets).map(|budget| described(budget)).collect();
         let is_cached = endpoint.operation.is_cacheable() && !call.is_stream;
         self.cache = snapshot
@@ -162,7 +165,18 @@ fn refusal(resolved: Option<&Resolved>, wish: &Wish<'_>, call: &Call) -> Option<
     }
 }
 
-fn limit(scope: &Scope) -> String {
+/// The policies that a request falls under in a phase, suspended ones included.
+pub(super) fn of_policies(snapshot: &Snapshot, phase: Phase, subject: &policies::Subject<'_>) -> Vec<String> {
+    let under = snapshot.policies.under(phase, subject).into_iter();
+    let described = under.map(|(policy, scope)| match policy.is_suspended(since_epoch()) {
+        true => format!("{}, suspended now", limit(&scope)),
+        false => limit(&scope),
+    });
+    described.collect()
+}
+
+/// Whose limit it is, and its numbers.
+pub(super) fn limit(scope: &Scope) -> String {
     let limit = &scope.limit;
     let numbers = [
         ("rps", limit.rps),
@@ -174,8 +188,11 @@ fn limit(scope: &Scope) -> String {
         ("concurrency", limit.concurrency.map(u64::from)),
     ];
     let numbers = numbers.iter().filter_map(|(name, number)| Some(format!("{name} {}", (*number)?)));
-    let layer = format!("{:?}", scope.layer).to_ascii_lowercase();
-    format!("{layer}: {}", numbers.collect::<Vec<_>>().join(", "))
+    let numbers = numbers.collect::<Vec<_>>().join(", ");
+    match &scope.layer {
+        Layer::Policy(policy) => format!("policy \"{}\": {numbers} (bucket {})", policy.name, scope.id),
+        layer => format!("{layer}: {numbers}"),
+    }
 }
 
 fn described(budget: &Budget) -> String {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
+use aisix_actors::types::MicroUsd;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::report::{limit, of_policies};
 use super::shown;
 use crate::config::snapshot::{Direct, Dispatch, Model, Resolved, Snapshot};
 use crate::dialect::Call;
@@ -15,6 +17,7 @@ use crate::pipeline::prepare::prepare;
 use crate::pipeline::retry::Rules;
 use crate::pipeline::route::Wish;
 use crate::pipeline::{clock, count};
+use crate::policies::{Phase, Subject};
 use crate::providers::Auth;
 use crate::tokens;
 
@@ -42,10 +45,15 @@ pub(super) struct Target {
     /// What the group says of it; nothing for a direct model.
     #[serde(flatten)]
     pub(super) member: Option<Member>,
+    /// Its own limits and the policies that each attempt at it counts against; nothing for a direct model, where they
+    /// are the request's.
+    pub(super) limits: Vec<String>,
     /// How often it is asked again.
     pub(super) retries: u32,
     /// The same where no other target is left.
     pub(super) retries_when_last: u32,
+    /// What it costs, and where that is from; nothing when unknown.
+    pub(super) price: Option<String>,
     /// The limits of the wait for it, by the names of the configuration.
     pub(super) time_limits_ms: BTreeMap<&'static str, u128>,
     /// The address.
@@ -71,6 +79,19 @@ pub(super) struct Member {
     pub(super) weight: u32,
     /// What requests may ask for it by.
     pub(super) tags: Vec<String>,
+}
+
+/// The price of a model in words, in dollars per million tokens.
+fn price(direct: &Direct, capture: Option<&str>) -> Option<String> {
+    let terms = direct.terms(capture);
+    let price = terms.price?;
+    let dollars = |micros: u64| MicroUsd(micros).to_usd_exact();
+    let from = match (&direct.tariff.cost, terms.row) {
+        (None, Some(row)) => format!("{}, read on {}", row.source, row.read),
+        _ => "cost in the configuration".to_owned(),
+    };
+    let rates = price.rates;
+    Some(format!("{} in, {} out ({from})", dollars(rates.input), dollars(rates.output)))
 }
 
 impl Target {
@@ -99,8 +120,10 @@ impl Target {
                 weight: member.weight,
                 tags: member.tags.iter().map(ToString::to_string).collect(),
             }),
+            limits: if is_routed { limits(snapshot, wish, call, parent, model) } else { Vec::new() },
             retries: tries(is_routed),
             retries_when_last: tries(false),
+            price: price(direct, resolved.capture.as_deref()),
             time_limits_ms: time_limits(&patience, call.is_stream),
             url: None,
             headers: BTreeMap::new(),
@@ -142,6 +165,13 @@ impl Target {
             }
         }
     }
+}
+
+/// What an attempt at a target of a routing model counts against.
+fn limits(snapshot: &Snapshot, wish: &Wish<'_>, call: &Call, parent: &Model, target: &Model) -> Vec<String> {
+    let subject = Subject::at_target(wish.caller, parent, &call.model, target);
+    let policies = of_policies(snapshot, Phase::Target, &subject);
+    target.rate_limit.iter().map(|scope| limit(scope)).chain(policies).collect()
 }
 
 /// Those limits that hold for whole answers, or for streams.

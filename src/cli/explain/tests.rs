@@ -196,3 +196,35 @@ fn a_header_needs_a_name() {
     assert!(header("x-aisix-routing-tags: eu").is_ok());
     assert!(header("eu").is_err() && header(": eu").is_err());
 }
+
+#[test]
+fn policies_are_named_where_they_count_and_suspended_ones_too() {
+    let policy = |name: &str, rest: &str| format!("[[rate_limit_policies]]\nname = \"{name}\"\n{rest}\n");
+    let always = "schedules = [{ days_of_week = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\", \"sat\", \"sun\"], \
+                  start_time = \"00:00\", end_time = \"24:00\" }]";
+    let rest = [
+        routing(""),
+        policy("mine", "scope = \"api_key\"\nscope_ref = \"me\"\nwindow = \"minute\"\nmax_requests = 7"),
+        policy("off", &format!("limits = {{ rpd = 9, concurrency = 3 }}\n{always}")),
+        policy(
+            "others",
+            "limits = { rpm = 1 }\nconditions = [{ dimension = \"team\", operator = \"==\", value = \"red\" }]",
+        ),
+        policy("one", "scope = \"model\"\nscope_ref = \"one\"\nwindow = \"day\"\nmax_tokens = 5"),
+    ];
+    let (explanation, text) = explained(&rest.concat(), CHAT, &[], "192.0.2.7");
+    let limits = explanation["limits"].as_array().expect("limits");
+    let limits: Vec<_> = limits.iter().map(|limit| limit.as_str().expect("a text")).collect();
+    assert_eq!(limits.len(), 2, "{limits:?}");
+    assert!(limits[0].starts_with("policy \"mine\": rpm 7 (bucket policy:api_key:"), "{limits:?}");
+    assert!(limits[1].starts_with("policy \"off\": rpd 9, concurrency 3 (bucket policy:v2:"), "{limits:?}");
+    assert!(limits[1].ends_with("), suspended now"), "{limits:?}");
+    let of_target = |index: usize| explanation["targets"][index]["limits"].clone();
+    let one = of_target(0)[0].as_str().expect("a text").to_owned();
+    assert!(one.starts_with("policy \"one\": tpd 5 (bucket policy:model:"), "{one}");
+    assert_eq!(of_target(1), json!([]));
+    assert!(
+        text.contains(&format!("limits      {}", limits[0])) && text.contains(&format!("   limits: {one}\n")),
+        "{text}"
+    );
+}

@@ -88,6 +88,9 @@ fn write_target(target: &Target, out: &mut String) {
     if matches!(target.place, Place::LeftOut(_)) {
         return;
     }
+    if !target.limits.is_empty() {
+        let _ = writeln!(out, "   limits: {}", target.limits.join("; "));
+    }
     let limits: Vec<_> =
         target.time_limits_ms.iter().map(|(name, limit)| format!("{name} {limit} ms")).collect();
     if !limits.is_empty() {
@@ -97,6 +100,9 @@ fn write_target(target: &Target, out: &mut String) {
         (usual, last) if usual == last => writeln!(out, "   retries: {usual}"),
         (usual, last) => writeln!(out, "   retries: {usual}, or {last} where no other target is left"),
     };
+    if let Some(price) = &target.price {
+        let _ = writeln!(out, "   price: USD per million tokens: {price}");
+    }
     if let Some(problem) = &target.problem {
         let _ = writeln!(out, "   {problem}");
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 mod guardrails;
 mod models;
+mod policies;
 mod routing;
 mod rules;
 mod words;
@@ -18,7 +19,12 @@ mod words;
 pub(crate) use self::{
     guardrails::{AttachmentShape, GuardrailKind, GuardrailShape, ScopeType},
     models::{BackgroundCheckShape, CooldownShape, CostShape, ModelShape},
+    policies::{
+        ConditionShape, GroupByShape, LogicShape, OperatorShape, RateLimitPolicyShape, ScheduleShape,
+        ValueShape, WeekdayShape, WindowShape,
+    },
     routing::{HashOnShape, HashOnType, MoveOn, RoutingShape},
+    rules::policies::{MAX_LEAVES, MAX_LEVELS, MAX_PATTERN, MAX_VALUES},
     words::{StrategyShape, WhenAllUnavailableShape},
 };
 use self::{
@@ -115,7 +121,7 @@ impl RequestShape {
     }
 }
 
-/// Limits of a model or an API key. What is absent is not limited; 0 allows nothing.
+/// Limits of a model, an API key or a policy. What is absent is not limited; 0 allows nothing.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "RateLimit")]
@@ -269,9 +275,12 @@ pub(crate) struct CachePolicyShape {
     /// Whether it is in force.
     #[serde(default = "yes")]
     pub(crate) enabled: bool,
-    /// Where answers are kept.
-    #[serde(default)]
-    pub(crate) backend: Backend,
+    /// Where answers are kept; where `[cache]` says, without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) backend: Option<Backend>,
+    /// Whether streams are answered from what is kept, and kept.
+    #[serde(default = "yes")]
+    pub(crate) streaming: bool,
     /// How long, in seconds; at most a week.
     #[serde(default = "an_hour")]
     #[schemars(range(min = 1, max = 604_800))]

@@ -127,11 +127,11 @@ impl Admin {
     }
 }
 
-/// `[store]`: where the Admin API keeps resources.
+/// `[store]`: where the Admin API keeps resources, and the journal what was spent.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// The file, relative to that of the configuration; made at the first write. Empty for none.
+    /// The file, relative to that of the configuration; made when it is needed. Empty for none.
     pub path: PathBuf,
 }
 

@@ -6,7 +6,7 @@ use aisix_actors::{budget_ledger::Budget, rate_limiter::Scope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::glob::Glob;
+use crate::config::{glob::Glob, settings::Backend};
 
 /// What a caller holds.
 #[derive(Debug, PartialEq)]
@@ -54,6 +54,10 @@ pub struct CachePolicy {
     pub name: Arc<str>,
     /// Whether the policy counts.
     pub enabled: bool,
+    /// Where entries are kept; nothing to take what `[cache]` says.
+    pub backend: Option<Backend>,
+    /// Whether streams take part.
+    pub streaming: bool,
     /// How long an entry is good.
     pub ttl: Duration,
     /// Which requests it is for.

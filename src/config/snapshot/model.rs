@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{cidr::Cidr, glob::Glob, price::Price},
+    config::{cidr::Cidr, glob::Glob, price::Price, prices},
     dialect::prefill::Prefill,
     providers::Provider,
 };
@@ -105,8 +105,8 @@ pub struct Direct {
     pub provider_key_budgets: Vec<Arc<Budget>>,
     /// Tries again at this target; nothing to take the group's or the default.
     pub retries: Option<u32>,
-    /// What tokens cost; nothing when unknown.
-    pub price: Option<Price>,
+    /// What it costs, and how long its answers are.
+    pub tariff: Tariff,
     /// The tokens that a conversation with it may have; nothing when unknown.
     pub context_window: Option<u64>,
     /// Whether it goes on with an answer that is begun for it; nothing to take the provider's usual manner.
@@ -119,7 +119,48 @@ pub struct Direct {
     pub forwarded_headers: Arc<[Glob]>,
 }
 
+/// What a model costs, as far as that is known when the configuration is loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Tariff {
+    /// What the operator says that it costs.
+    pub cost: Option<Price>,
+    /// The most tokens of an answer, as the operator says.
+    pub max_output_tokens: Option<u64>,
+    /// What the price table says of the provider's model; nothing where that is known per request only.
+    pub row: Option<&'static prices::Row>,
+}
+
+/// What a provider's model costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms<'a> {
+    /// The price; nothing when unknown.
+    pub price: Option<&'a Price>,
+    /// The most tokens of an answer; nothing when unknown.
+    pub max_output_tokens: Option<u64>,
+    /// The most tokens of a conversation; nothing when unknown.
+    pub context_window: Option<u64>,
+    /// What the price table says of it.
+    pub row: Option<&'static prices::Row>,
+}
+
 impl Direct {
+    /// What the provider's model costs that a caller's name stands for; one look-up for models that stand for many.
+    #[must_use]
+    pub fn terms(&self, capture: Option<&str>) -> Terms<'_> {
+        let row = match capture {
+            Some(_) if self.upstream_model.contains('*') => {
+                prices::find(self.provider.priced_as(), &self.upstream_model_for(capture))
+            }
+            _ => self.tariff.row,
+        };
+        Terms {
+            price: self.tariff.cost.as_ref().or(row.map(|row| &row.price)),
+            max_output_tokens: self.tariff.max_output_tokens.or(row.and_then(|row| row.max_output_tokens)),
+            context_window: self.context_window.or(row.and_then(|row| row.context_window)),
+            row,
+        }
+    }
+
     /// Whether, and how, it goes on with an answer that is begun for it.
     pub fn prefill(&self) -> Prefill {
         match (self.prefill, self.provider.prefill()) {

@@ -14,7 +14,7 @@ use crate::config::{
 };
 
 /// Time zones that a misspelt one is compared with.
-const WELL_KNOWN_ZONES: [&str; 12] = [
+pub(super) const WELL_KNOWN_ZONES: [&str; 12] = [
     "UTC",
     "Europe/Berlin",
     "Europe/London",

@@ -47,6 +47,8 @@ fn resolve_one(
         id: entry.id.clone(),
         name: shape.name.as_str().into(),
         enabled: shape.enabled,
+        backend: shape.backend,
+        streaming: shape.streaming,
         ttl: Duration::from_secs(shape.ttl_seconds),
         applies_to: applies_to(place, shape, names, problems)?,
         scope: shape.scope,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aisix_actors::provider_pool::TlsProfileId;
+use sha2::{Digest, Sha256};
 
 use super::{Names, provider_keys::is_url};
 use crate::{
@@ -77,6 +78,7 @@ fn resolve_one(
         enforcement: shape.enforcement_mode,
         stream,
         created_at: shape.created_at.map(|created| created.0),
+        digest: Sha256::digest(serde_json::to_vec(shape).unwrap_or_default()).into(),
         judge: judge?,
     })
 }

@@ -1,4 +1,4 @@
-//! Limits of an API key or a model.
+//! Limits of an API key, a model or a policy.
 
 use std::sync::Arc;
 
@@ -8,8 +8,13 @@ use crate::config::resources::shapes::RateLimitShape;
 
 /// The scope that counts for `id`; nothing when there is no limit.
 pub(super) fn scope(id: &str, layer: Layer, shape: Option<&RateLimitShape>) -> Option<Arc<Scope>> {
-    let shape = shape?;
-    let limit = RateLimit {
+    let scope = Scope { id: id.into(), layer, limit: limit(shape?) };
+    (!scope.limit.is_unlimited()).then(|| Arc::new(scope))
+}
+
+/// The limits as the limiter has them.
+pub(super) fn limit(shape: &RateLimitShape) -> RateLimit {
+    RateLimit {
         rps: shape.rps,
         rpm: shape.rpm,
         rph: shape.rph,
@@ -17,7 +22,5 @@ pub(super) fn scope(id: &str, layer: Layer, shape: Option<&RateLimitShape>) -> O
         tpm: shape.tpm,
         tpd: shape.tpd,
         concurrency: shape.concurrency,
-    };
-    let scope = Scope { id: id.into(), layer, limit };
-    (!scope.limit.is_unlimited()).then(|| Arc::new(scope))
+    }
 }

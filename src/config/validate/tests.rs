@@ -7,6 +7,7 @@ use crate::config::{
 
 mod guardrails;
 mod models;
+mod policies;
 
 /// Two good entries of each kind that others refer to; eleven lines.
 const BASE: &str = r#"[[provider_keys]]

@@ -12,6 +12,7 @@ pub(super) struct Counts {
     input: Option<u64>,
     cache_creation: Option<u64>,
     cache_read: Option<u64>,
+    kept_for_an_hour: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
 }
@@ -26,6 +27,7 @@ impl Counts {
         newer(&mut self.input, usage.input);
         newer(&mut self.cache_creation, usage.cache_creation);
         newer(&mut self.cache_read, usage.cache_read);
+        newer(&mut self.kept_for_an_hour, usage.written.and_then(|written| written.hour));
         newer(&mut self.output, usage.output);
         newer(&mut self.thinking, usage.details.and_then(|details| details.thinking));
     }
@@ -44,6 +46,7 @@ impl Counts {
             completion,
             cached,
             cache_write,
+            cache_write_hour: self.kept_for_an_hour.unwrap_or(0).min(cache_write),
             reasoning: self.thinking.unwrap_or(0).min(completion),
             total: prompt.saturating_add(completion),
             is_estimated: false,

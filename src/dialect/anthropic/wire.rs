@@ -138,9 +138,14 @@ shape! {
     UsageBlock {
         "input_tokens" => input: Whole,
         "cache_creation_input_tokens" => cache_creation: Whole,
+        "cache_creation" => written: CacheCreation<'a>,
         "cache_read_input_tokens" => cache_read: Whole,
         "output_tokens" => output: Whole,
         "output_tokens_details" => details: OutputDetails<'a>,
+    }
+    /// For how long the tokens are kept that were written to the cache.
+    CacheCreation {
+        "ephemeral_1h_input_tokens" => hour: Whole,
     }
     /// Of which kinds the tokens received are.
     OutputDetails {

@@ -31,6 +31,7 @@ impl Counts {
             completion,
             cached: self.cached_content_token_count.unwrap_or(0).min(prompt),
             cache_write: 0,
+            cache_write_hour: 0,
             reasoning,
             total: self.total_token_count.unwrap_or(sum),
             is_estimated: false,

@@ -237,6 +237,7 @@ fn read_usage(raw: &str) -> Option<Usage> {
         completion,
         cached: number(input.cached_tokens).min(prompt),
         cache_write: number(input.cache_write_tokens).min(prompt),
+        cache_write_hour: 0,
         reasoning: number(members.output_tokens_details.unwrap_or_default().reasoning_tokens),
         total: members.total_tokens.map_or(prompt.saturating_add(completion), |total| total.0),
         is_estimated: false,

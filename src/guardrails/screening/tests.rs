@@ -28,6 +28,7 @@ pub fn guardrail(name: &str, judge: Judge) -> Guardrail {
             overlap: 256,
         },
         created_at: None,
+        digest: [0; 32],
         judge,
     }
 }

@@ -64,6 +64,8 @@ impl One<'_> {
         }
         let prepared = prepare_for(exchange, asked, direct, model.is_strict || target.is_strict)?;
         let mut engaged = engage(exchange, call, target, direct, candidate, in_flight).await?;
+        let capture = exchange.model.as_ref().and_then(|model| model.capture.as_deref());
+        let terms = direct.terms(capture);
         let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
         let started = Instant::now();
         exchange.last_attempt(|attempt| attempt.is_sent = true);
@@ -92,7 +94,7 @@ impl One<'_> {
                     router.report(candidate, AttemptOutcome::Succeeded { latency: took }, None);
                 }
                 exchange.engaged = Some(engaged);
-                exchange.price = direct.price;
+                exchange.price = terms.price.copied();
                 exchange.served_by = is_routed.then(|| target.name.clone());
                 exchange.dropped = prepared.dropped;
                 Ok(answer)
@@ -107,7 +109,7 @@ impl One<'_> {
                         error
                     }
                 };
-                exchange.forfeit(engaged, direct.price.as_ref(), counted);
+                exchange.forfeit(engaged, terms.price, counted);
                 Err(error.into())
             }
         }

@@ -4,7 +4,7 @@ use aisix_actors::rate_limiter::Standing;
 use aisix_actors::types::MicroUsd;
 
 use super::{Engaged, Exchange};
-use crate::config::price::Price;
+use crate::config::price::{Measures, Price};
 use crate::dialect::Usage;
 
 /// What targets that did not finish an answer have delivered of it.
@@ -25,7 +25,7 @@ impl Exchange {
     /// What the target in use delivered, with its price.
     pub(super) fn own_cost(&self) -> MicroUsd {
         match (&self.price, &self.usage) {
-            (Some(price), Some(usage)) => cost_of(price, usage),
+            (Some(price), Some(usage)) => price.cost(usage, &self.measures),
             _ => MicroUsd(0),
         }
     }
@@ -54,8 +54,21 @@ impl Exchange {
         self.settle_target();
         self.usage = None;
         self.spend(cost, tokens);
+        self.charge(self.earlier.cost);
+    }
+
+    /// Charges the caller's budgets with what earlier attempts have cost, and gives back their hold; whether there was both.
+    pub fn charge_earlier(&mut self) -> bool {
+        let is_due = !self.earlier.cost.is_zero() && self.budgets.is_some();
+        if is_due {
+            self.charge(self.earlier.cost);
+        }
+        is_due
+    }
+
+    fn charge(&mut self, cost: MicroUsd) {
         if let Some(hold) = self.budgets.take() {
-            self.worker.actors.ledger.charge(hold, self.earlier.cost);
+            self.worker.actors.ledger.charge(hold, cost);
             self.earlier.cost = MicroUsd(0);
         }
     }
@@ -63,7 +76,8 @@ impl Exchange {
     /// Gives back what a target held that has failed; what it had counted by then is paid for.
     pub fn forfeit(&mut self, engaged: Engaged, price: Option<&Price>, counted: Option<Usage>) {
         let Some(usage) = counted else { return self.worker.actors.pool.give_back(engaged.lease) };
-        let (cost, tokens) = (price.map_or(MicroUsd(0), |price| cost_of(price, &usage)), usage.total);
+        let (cost, tokens) =
+            (price.map_or(MicroUsd(0), |price| price.cost(&usage, &Measures::default())), usage.total);
         self.last_attempt(|attempt| attempt.delivered = Some((usage, cost)));
         self.give_back(engaged, cost, tokens);
         self.spend(cost, tokens);
@@ -84,6 +98,10 @@ impl Exchange {
     /// Charges the target in use, and gives back what it holds.
     fn settle_target(&mut self) {
         if let Some(engaged) = self.engaged.take() {
+            // Answers that were broken off say nothing of how long they are.
+            if self.attempts.last().is_some_and(|attempt| attempt.finish_reason.is_some()) {
+                self.usage.iter().for_each(|usage| engaged.candidate.note_output(usage.completion));
+            }
             self.give_back(engaged, self.own_cost(), self.own_tokens());
         }
     }
@@ -98,10 +116,4 @@ impl Exchange {
         }
         actors.pool.give_back(engaged.lease);
     }
-}
-
-/// What tokens cost.
-fn cost_of(price: &Price, usage: &Usage) -> MicroUsd {
-    let fresh = usage.prompt.saturating_sub(usage.cached).saturating_sub(usage.cache_write);
-    price.cost(fresh, usage.completion, usage.cached, usage.cache_write)
 }

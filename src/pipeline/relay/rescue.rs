@@ -133,6 +133,7 @@ fn sum(one: &Usage, other: &Usage) -> Usage {
         completion: one.completion.saturating_add(other.completion),
         cached: one.cached.saturating_add(other.cached),
         cache_write: one.cache_write.saturating_add(other.cache_write),
+        cache_write_hour: one.cache_write_hour.saturating_add(other.cache_write_hour),
         reasoning: one.reasoning.saturating_add(other.reasoning),
         total: one.total.saturating_add(other.total),
         is_estimated: one.is_estimated || other.is_estimated,

@@ -25,6 +25,8 @@ pub struct Tally {
     /// A choice has ended: the stream may close without `[DONE]`.
     pub(super) has_finished: bool,
     pub(super) is_over: bool,
+    /// It is over because the provider had said all.
+    pub(super) is_complete: bool,
     /// Whether a stream that is a JSON array has begun; `None` for events.
     pub(super) array: Option<bool>,
     /// The provider has said its last word.
@@ -144,6 +146,7 @@ impl Tally {
 
     pub(super) fn complete(&mut self) {
         self.is_over = true;
+        self.is_complete = true;
         self.exchange.conclude(Outcome::Answered(200));
     }
 
@@ -188,7 +191,7 @@ impl Tally {
     }
 
     /// What the target in use has delivered, counted where it did not.
-    fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> Usage {
         let counted = self.exchange.usage.unwrap_or_default();
         let counted = if self.has_finished { counted } else { self.delivered.completed(counted) };
         filled(counted, &self.prompt, || self.delivered.tokens())

@@ -8,6 +8,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures::future::LocalBoxFuture;
 
 use super::actors::Actors;
+use super::cache::Cache;
+use super::spend::{self, Spend};
 use super::{Admin, documents};
 use crate::envelope::Failure;
 use crate::openapi::{Access, Page, ok, probe, verbose};
@@ -63,6 +65,18 @@ pub(super) const PAGES: &[Row] = &[
     },
     Row {
         page: Page {
+            path: "/admin/v1/cache",
+            id: "cache",
+            tag: "status",
+            summary: "What the response cache of this gateway holds and has done.",
+            access: Access::Administrator,
+            parameters: Vec::new,
+            answers: |schemas| vec![ok::<Cache>(schemas, "The counters.")],
+        },
+        serve: |admin, _| Box::pin(async move { Ok(HttpResponse::Ok().json(Cache::inspect(&admin.worker))) }),
+    },
+    Row {
+        page: Page {
             path: "/admin/v1/health",
             id: "health",
             tag: "status",
@@ -84,6 +98,18 @@ pub(super) const PAGES: &[Row] = &[
             answers: |schemas| vec![ok::<Vec<ModelStatus<'_>>>(schemas, "Every model.")],
         },
         serve: |admin, _| Box::pin(async move { Ok(status::models(&admin.worker.gateway)) }),
+    },
+    Row {
+        page: Page {
+            path: "/admin/v1/spend",
+            id: "spend",
+            tag: "status",
+            summary: "What is spent and held of every budget, and when its period begins anew.",
+            access: Access::Administrator,
+            parameters: spend::filters,
+            answers: |schemas| vec![ok::<Spend<'_>>(schemas, "The budgets.")],
+        },
+        serve: |admin, request| Box::pin(async move { Ok(spend::answer(&admin.worker.gateway, &request)) }),
     },
     Row {
         page: Page {
@@ -148,5 +174,5 @@ pub(super) const PAGES: &[Row] = &[
 ];
 
 fn probed(admin: &Admin, operation: Operation, request: &HttpRequest) -> HttpResponse {
-    own::probe(operation, admin.worker.gateway.is_draining(), own::is_verbose(request))
+    own::probe(operation, &admin.worker.gateway, own::is_verbose(request))
 }

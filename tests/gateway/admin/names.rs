@@ -12,6 +12,7 @@ fn a_name_is_taken_once_over_the_file_and_the_store() {
     let more = ADMIN.to_owned()
         + &budget("b", "scope = \"org\"", "5", "")
         + "[[cache_policies]]\nname = \"c\"\n"
+        + &policy("l", "limits = { rpm = 100000 }")
         + ATTACHED;
     let gateway = gateway_over(&upstream, &more);
     let mut admin = gateway.admin();
@@ -61,6 +62,7 @@ fn what_the_file_declares_is_read_only_and_the_file_is_named() {
     let more = ADMIN.to_owned()
         + &budget("b", "scope = \"org\"", "5", "")
         + "[[cache_policies]]\nname = \"c\"\n"
+        + &policy("l", "limits = { rpm = 100000 }")
         + ATTACHED;
     let gateway = gateway_over(&upstream, &more);
     let text = std::fs::read_to_string(gateway.folder.path().join("config.toml")).expect("a file");
@@ -150,6 +152,29 @@ fn what_others_refer_to_cannot_go_and_they_are_listed() {
         (Kind::Models, "m2"),
         (Kind::ProviderKeys, "pk"),
     ] {
+        admin.delete(kind, id).expect(200);
+    }
+}
+
+#[test]
+fn what_rate_limit_policies_refer_to_cannot_go() {
+    let upstream = Upstream::well();
+    let gateway = gateway(&upstream);
+    let mut admin = gateway.admin();
+    admin.put(Kind::Models, "m1", &body_of(Kind::Models, "own")).expect(201);
+    admin.put(Kind::ApiKeys, "k1", &body_of(Kind::ApiKeys, "caller")).expect(201);
+    let scoped =
+        json!({"name": "l1", "scope": "model", "scope_ref": "own", "window": "day", "max_requests": 9});
+    admin.put(Kind::RateLimitPolicies, "l1", &scoped).expect(201);
+    let comparison = json!({"dimension": "api_key", "operator": "in", "value": ["sk-test", "caller"]});
+    let conditional = json!({"name": "l2", "limits": {"rpm": 9}, "conditions": [comparison]});
+    admin.put(Kind::RateLimitPolicies, "l2", &conditional).expect(201);
+    for (kind, id, policy, referrer) in [
+        (Kind::Models, "m1", "l1", "rate_limit_policies/l1 (scope_ref)"),
+        (Kind::ApiKeys, "k1", "l2", "rate_limit_policies/l2 (conditions[0].value[1])"),
+    ] {
+        refused(&admin.delete(kind, id), 409, &[referrer]);
+        admin.delete(Kind::RateLimitPolicies, policy).expect(200);
         admin.delete(kind, id).expect(200);
     }
 }

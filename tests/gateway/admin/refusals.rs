@@ -78,6 +78,14 @@ fn references_are_checked() {
             ["at scope_ref: ", "\"gpt-lrge\"", "did you mean \"gpt-large\"?"],
         ),
         (
+            Kind::RateLimitPolicies,
+            json!({
+                "name": "one", "limits": {"rpm": 1},
+                "conditions": [{"dimension": "model", "operator": "in", "value": ["m", "gpt-lagre"]}],
+            }),
+            ["at conditions[0].value[1]: ", "\"gpt-lagre\"", "did you mean \"gpt-large\"?"],
+        ),
+        (
             Kind::CachePolicies,
             json!({"name": "one", "applies_to": "model:gpt-lage"}),
             ["at applies_to: ", "\"gpt-lage\"", "did you mean \"gpt-large\"?"],

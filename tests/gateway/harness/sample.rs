@@ -47,6 +47,7 @@ impl Sample {
             Operation::Livez
             | Operation::Readyz
             | Operation::Models
+            | Operation::Usage
             | Operation::Generate
             | Operation::CountTokens
             | Operation::Embed
@@ -148,6 +149,7 @@ fn json(row: &Endpoint, model: &str, more: &str) -> String {
         | Operation::Livez
         | Operation::Readyz
         | Operation::Models
+        | Operation::Usage
         | Operation::Passthrough => panic!("it takes no JSON object"),
     }
 }

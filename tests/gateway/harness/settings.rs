@@ -37,6 +37,11 @@ pub fn budget(name: &str, scope: &str, limit_usd: &str, more: &str) -> String {
     )
 }
 
+/// A rate limit policy; `rest` is the further lines of its table.
+pub fn policy(name: &str, rest: &str) -> String {
+    format!("[[rate_limit_policies]]\nname = \"{name}\"\n{rest}\n")
+}
+
 /// A guardrail; `more` is further lines of its table.
 pub fn guardrail(name: &str, kind: &str, more: &str) -> String {
     format!("[[guardrails]]\nname = \"{name}\"\nkind = \"{kind}\"\n{more}\n")

@@ -42,6 +42,16 @@ fn whole(kind: Kind) -> Value {
             "name": "one", "scope": "model", "scope_ref": "m", "limit_usd": "5.25", "period": "week",
             "timezone": "Europe/Berlin", "hard_stop": false, "alert_at": [0.5, 0.75],
         }),
+        Kind::RateLimitPolicies => json!({
+            "name": "one", "limits": limit, "action": "reject", "group_by": ["team", "model"],
+            "conditions": [
+                {"dimension": "model", "operator": "in", "value": ["m", "n"], "negate": true},
+                {"logic": "or", "children": [{"dimension": "provider", "operator": "~*", "value": "^open"}]},
+            ],
+            "schedules": [{
+                "timezone": "Europe/Berlin", "days_of_week": ["mon", "sun"], "start_time": "22:00", "end_time": "06:00",
+            }],
+        }),
         Kind::CachePolicies => json!({
             "name": "one", "enabled": false, "ttl_seconds": 60, "applies_to": "model:m", "scope": "env",
             "purge_generation": 3,

@@ -10,7 +10,7 @@ const AMOUNTS: [&str; 5] =
     ["input_per_1k", "output_per_1k", "cached_input_per_1k", "cache_write_per_1k", "limit_usd"];
 
 /// Defaults of resources, by list and path; those of settings are what the shipped file shows.
-const DEFAULTS: [(&str, &str, &str); 23] = [
+const DEFAULTS: [(&str, &str, &str); 27] = [
     ("provider_keys", "request", "{}"),
     ("provider_keys", "tls", "{ verify = true }"),
     ("provider_keys", "tls", "{}"),
@@ -28,6 +28,10 @@ const DEFAULTS: [(&str, &str, &str); 23] = [
     ("budgets", "timezone", "\"UTC\""),
     ("budgets", "hard_stop", "true"),
     ("budgets", "alert_at", "[]"),
+    ("budgets", "worst_case", "false"),
+    ("rate_limit_policies", "conditions", "[]"),
+    ("rate_limit_policies", "group_by", "[]"),
+    ("rate_limit_policies", "schedules", "[]"),
     ("cache_policies", "enabled", "true"),
     ("cache_policies", "backend", "\"memory\""),
     ("cache_policies", "ttl_seconds", "3600"),

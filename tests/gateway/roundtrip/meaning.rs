@@ -226,6 +226,7 @@ fn finish(finish: &Finish<'_>) -> Value {
 }
 
 fn counted(usage: &Usage) -> Value {
-    let Usage { prompt, completion, cached, cache_write, reasoning, total, is_estimated } = *usage;
+    // Not every dialect tells for how long something was written to a cache.
+    let Usage { prompt, completion, cached, cache_write, reasoning, total, is_estimated, .. } = *usage;
     json!([prompt, completion, cached, cache_write, reasoning, total, is_estimated])
 }

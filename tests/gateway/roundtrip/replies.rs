@@ -94,7 +94,8 @@ pub fn reply(can: &Can) -> impl Strategy<Value = Reply<'static>> + use<> {
             let cache_write = if counts_writes { written } else { 0 };
             let (prompt, completion) = (input + cached + cache_write, output + written);
             let total = prompt + completion;
-            Usage { prompt, completion, cached, cache_write, reasoning: written, total, is_estimated: false }
+            let known = Usage { prompt, completion, cached, cache_write, total, ..Usage::default() };
+            Usage { reasoning: written, ..known }
         });
     let answers = if can.repeat { 1..3 } else { 1..2 };
     (prop::collection::vec(answer(can), answers), usage).prop_map(|(answers, usage)| Reply {

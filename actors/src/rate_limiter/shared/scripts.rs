@@ -168,7 +168,7 @@ impl Reply {
                     return Self::Lost;
                 };
                 Self::Refused(LimitExceeded {
-                    layer: scope.layer,
+                    layer: scope.layer.clone(),
                     scope: Arc::clone(&scope.id),
                     dimension,
                     limit: count(limit),

@@ -65,7 +65,8 @@ pub(crate) struct ModelShape {
     /// Limits over all callers; absent, none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rate_limit: Option<RateLimitShape>,
-    /// What its tokens cost; without a price a hard budget refuses the model.
+    /// What it costs; absent, as the price table says that comes with the gateway, where it knows the provider's model.
+    /// Without a price a hard budget refuses the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cost: Option<CostShape>,
     /// Whether a request is refused that would lose something when it is translated for the provider; otherwise the answer
@@ -80,6 +81,11 @@ pub(crate) struct ModelShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub(crate) context_window: Option<u64>,
+    /// The most tokens that it answers with; budgets with `worst_case` hold as many where a request names no limit. Absent,
+    /// as the price table says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub(crate) max_output_tokens: Option<u64>,
     /// Whether it goes on with an answer that is begun for it; absent: as its provider usually does. A model that begins
     /// anew instead would repeat itself in a stream that it takes up.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +98,8 @@ pub(crate) struct ModelShape {
     pub(crate) routing: Option<RoutingShape>,
 }
 
-/// What tokens cost: US dollars per thousand.
+/// What a model costs, in US dollars. It replaces the row of the price table as a whole: what is absent here is not charged
+/// for, but for input of the cache.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Cost")]
@@ -107,6 +114,15 @@ pub(crate) struct CostShape {
     /// A thousand tokens that the provider wrote to its cache; absent, as input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache_write_per_1k: Option<Decimal>,
+    /// A minute of sound to be written down, by the second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) per_audio_minute: Option<Decimal>,
+    /// An image that is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) per_image: Option<Decimal>,
+    /// A thousand characters that are spoken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) per_1k_characters: Option<Decimal>,
 }
 
 /// When a failing model is not preferred for a while.

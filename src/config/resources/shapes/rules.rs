@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 
 use crate::providers;
 
+pub(crate) mod policies;
+
+pub(super) use self::policies::{by_limits, by_scope, conditions};
+
 /// A name: no control characters, and something that can be seen.
 pub(super) const NAME: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f\s][^\x00-\x1f\x7f-\x9f]*$";
 

@@ -7,13 +7,14 @@ use aisix_actors::candidate_router::{CooldownRule, Group, Member, Strategy, Targ
 use super::{Known, assemble, check_networks, check_statuses, is_wildcard};
 use crate::{
     config::{
-        price::{Decimal, Price},
+        price::{Decimal, Price, Rates},
+        prices,
         problem::{Place, Problems},
         resources::{
             Declared,
             shapes::{BackgroundCheckShape, CooldownShape, CostShape, ModelShape},
         },
-        snapshot::{BackgroundCheck, Direct, Dispatch, Model},
+        snapshot::{BackgroundCheck, Direct, Dispatch, Model, Tariff},
         validate::provider_keys::CheckedKey,
     },
     dialect::Dialect,
@@ -33,11 +34,15 @@ pub(super) fn resolve(
 ) -> Option<Model> {
     let place = entry.place();
     let upstream_model = upstream_model(place, shape, problems);
-    let price = shape.cost.as_ref().and_then(|cost| price(place, cost, problems));
+    let cost = shape.cost.as_ref().and_then(|cost| price(place, cost, problems));
     let cooldown = cooldown(place, shape.cooldown.as_ref(), problems);
     check_networks(place, shape, problems);
-    if shape.context_window == Some(0) {
-        place.report("context_window", "expected 1 or more", problems);
+    for (field, number) in
+        [("context_window", shape.context_window), ("max_output_tokens", shape.max_output_tokens)]
+    {
+        if number == Some(0) {
+            place.report(field, "expected 1 or more", problems);
+        }
     }
     let check = shape.background_model_check.as_ref();
     let background_check = check.and_then(|check| background_check(place, check, problems));
@@ -53,7 +58,10 @@ pub(super) fn resolve(
     let id = entry.id.clone();
     let check_stale_after = background_check.as_ref().map(|check| check.stale_after);
     let target = Arc::new(Target { id: id.clone(), cooldown, check_stale_after });
-    let cost = price.map(|price| price.input.saturating_add(price.output));
+    let row = upstream_model.and_then(|model| prices::find(key.provider.priced_as(), model));
+    let price = cost.as_ref().or(row.map(|row| &row.price));
+    let tariff = Tariff { cost, max_output_tokens: shape.max_output_tokens, row };
+    let cost = price.map(|price| price.rates.input.saturating_add(price.rates.output));
     let member = Member { cost, ..Member::new(target, shape.display_name.as_str().into()) };
     // A model that is asked for by name is always tried: there is nothing else to choose.
     let group = Group {
@@ -69,7 +77,7 @@ pub(super) fn resolve(
         key: key.key.clone(),
         provider_key_budgets: key.budgets.clone(),
         retries: shape.retries,
-        price,
+        tariff,
         context_window: shape.context_window,
         prefill: shape.prefill,
         background_check: background_check.map(Box::new),
@@ -127,25 +135,32 @@ fn provider_key<'c>(
 }
 
 fn price(place: Place<'_>, cost: &CostShape, problems: &mut Problems) -> Option<Price> {
-    let mut of = |field: &str, amount: &Decimal| {
-        let price = amount.per_million();
+    let mut or = |field: &str, amount: Option<&Decimal>, read: fn(&Decimal) -> Option<u64>, other| {
+        let Some(amount) = amount else { return other };
+        let price = read(amount);
         if price.is_none() {
             let message = "expected at most nine decimal places and a reasonable amount";
             place.report(&format!("cost.{field}"), message, problems);
         }
         price
     };
-    let input = of("input_per_1k", &cost.input_per_1k);
-    let output = of("output_per_1k", &cost.output_per_1k);
-    let cached_input = match &cost.cached_input_per_1k {
-        Some(amount) => of("cached_input_per_1k", amount),
-        None => input,
+    let of_1k = Decimal::per_thousand;
+    let input = or("input_per_1k", Some(&cost.input_per_1k), of_1k, None);
+    let output = or("output_per_1k", Some(&cost.output_per_1k), of_1k, None);
+    let cached_input = or("cached_input_per_1k", cost.cached_input_per_1k.as_ref(), of_1k, input);
+    let cache_write = or("cache_write_per_1k", cost.cache_write_per_1k.as_ref(), of_1k, input);
+    let per_hour = |minute: &Decimal| minute.per_piece()?.checked_mul(60);
+    let audio_hour = or("per_audio_minute", cost.per_audio_minute.as_ref(), per_hour, Some(0));
+    let image = or("per_image", cost.per_image.as_ref(), Decimal::per_piece, Some(0));
+    let character = or("per_1k_characters", cost.per_1k_characters.as_ref(), of_1k, Some(0));
+    let rates = Rates {
+        input: input?,
+        output: output?,
+        cached_input: cached_input?,
+        cache_write: cache_write?,
+        cache_write_hour: cache_write?,
     };
-    let cache_write = match &cost.cache_write_per_1k {
-        Some(amount) => of("cache_write_per_1k", amount),
-        None => input,
-    };
-    Some(Price { input: input?, output: output?, cached_input: cached_input?, cache_write: cache_write? })
+    Some(Price { rates, long: None, audio_hour: audio_hour?, image: image?, character: character? })
 }
 
 fn cooldown(place: Place<'_>, shape: Option<&CooldownShape>, problems: &mut Problems) -> CooldownRule {

@@ -15,7 +15,8 @@ fn counted(usage: &Value) -> Usage {
     let completion = count("output_tokens");
     let reasoning = usage["output_tokens_details"]["thinking_tokens"].as_u64().unwrap_or(0);
     let total = prompt + completion;
-    Usage { prompt, completion, cached, cache_write, reasoning, total, is_estimated: false }
+    let cache_write_hour = usage["cache_creation"]["ephemeral_1h_input_tokens"].as_u64().unwrap_or(0);
+    Usage { prompt, completion, cached, cache_write, cache_write_hour, reasoning, total, is_estimated: false }
 }
 
 fn finish(message: &Value) -> String {

@@ -16,6 +16,7 @@ fn reply(parts: Vec<Part<'_>>, finish: Finish<'static>) -> Value {
         completion: 5,
         cached: 3,
         cache_write: 2,
+        cache_write_hour: 0,
         reasoning: 1,
         total: 14,
         is_estimated: false,

@@ -1,0 +1,78 @@
+//! Keep: a finished answer is put into the cache, under the policy that covered its request.
+//!
+//! A stream is gathered while it goes by, as the caller gets it: judged, masked and named. Only one that ended properly is
+//! kept, as the answer that a caller without a stream would have got; whatever else becomes of it passes the turn to the
+//! next caller who waits for the same answer.
+
+use std::sync::Arc;
+
+use aisix_actors::cache::Entry;
+use aisix_actors::types::Now;
+use bytes::{Bytes, BytesMut};
+
+use super::exchange::Exchange;
+use super::recall::Filling;
+use crate::dialect::codec::Reply;
+use crate::dialect::{Call, Usage, replay};
+
+/// Most bytes of a stream that are gathered: far more than an answer of words has, and little beside the stream's own
+/// buffers in a worker.
+const MAX_STREAM_BYTES: usize = 8 << 20;
+
+/// Keeps a whole answer.
+pub fn whole(exchange: &Exchange, filling: Filling, call: &Call, reply: &Reply, usage: Usage) {
+    if !is_promise(reply) {
+        keep(exchange, filling, &call.model, reply.body.clone(), usage);
+    }
+}
+
+/// Whether the answer is only announced, as Responses in the background are.
+fn is_promise(reply: &Reply) -> bool {
+    reply.usage.is_none() && reply.words.as_deref() == Some("")
+}
+
+fn keep(exchange: &Exchange, filling: Filling, model: &str, body: Bytes, usage: Usage) {
+    let Filling { fill, place, ttl } = filling;
+    let entry = Entry {
+        body,
+        input_tokens: usage.prompt,
+        output_tokens: usage.completion,
+        model: Arc::from(model),
+        policy: place.policy.clone(),
+        stored_at: Now::read().unix,
+    };
+    exchange.worker.actors.cache.store(fill, &place, entry, ttl);
+}
+
+/// A stream that is gathered.
+pub struct Keeper {
+    filling: Filling,
+    stream: BytesMut,
+    model: Box<str>,
+    is_array: bool,
+}
+
+impl Keeper {
+    /// Begins to gather the stream of a call.
+    #[must_use]
+    pub fn new(filling: Filling, call: &Call) -> Self {
+        Self { filling, stream: BytesMut::new(), model: call.model.clone(), is_array: call.is_array }
+    }
+
+    /// Takes a piece; false where there is too much to be kept.
+    #[must_use]
+    pub fn hear(&mut self, piece: &[u8]) -> bool {
+        self.stream.extend_from_slice(piece);
+        self.stream.len() <= MAX_STREAM_BYTES
+    }
+
+    /// Keeps the answer. `usage` is what it cost.
+    pub fn finish(self, exchange: &Exchange, usage: Usage) {
+        let Some(task) = exchange.endpoint.operation.task() else { return };
+        let (dialect, counted) = (exchange.endpoint.dialect, exchange.usage.as_ref());
+        let body = replay::gather(task, dialect, self.is_array, self.stream.freeze(), counted);
+        if let Some(body) = body {
+            keep(exchange, self.filling, &self.model, body, usage);
+        }
+    }
+}

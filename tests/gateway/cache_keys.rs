@@ -1,0 +1,169 @@
+//! What two requests must share to share an answer: every member of real requests changes the key, and how a request is
+//! spelt does not.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+use crate::recordings::requests;
+
+const CHAT: &str = "/v1/chat/completions";
+const POLICY: &str = "[[cache_policies]]\nname = \"policy\"\n";
+/// Most changes of one request that are tried.
+const CHANGES: usize = 40;
+
+fn counting() -> Upstream {
+    Upstream::start(|_, number| Answer::json(200, &completion(&format!("answer {number}"), 5, 7)))
+}
+
+/// What the cache says to a request; nothing where the gateway refuses it.
+fn cache(gateway: &Gateway, key: &str, headers: &[(&str, &str)], body: &str) -> Option<String> {
+    let response = gateway.send("POST", CHAT, key, headers, body.as_bytes());
+    (response.status == 200).then(|| response.header("x-aisix-cache").expect("a policy").to_owned())
+}
+
+/// The same with every leaf changed, or taken away, one at a time.
+fn changed(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Object(members) => {
+            let mut all = Vec::new();
+            for (name, inside) in members {
+                for other in changed(inside) {
+                    let mut members = members.clone();
+                    members.insert(name.clone(), other);
+                    all.push(Value::Object(members));
+                }
+                let mut members = members.clone();
+                members.remove(name);
+                all.push(Value::Object(members));
+            }
+            all
+        }
+        Value::Array(items) => {
+            let mut all = Vec::new();
+            for (place, inside) in items.iter().enumerate() {
+                for other in changed(inside) {
+                    let mut items = items.clone();
+                    items[place] = other;
+                    all.push(Value::Array(items));
+                }
+            }
+            let more = items.last().map(|last| items.iter().chain([last]).cloned().collect());
+            all.extend(more.map(Value::Array));
+            all
+        }
+        Value::String(text) => vec![json!(format!("{text}!"))],
+        Value::Number(number) => vec![json!(number.as_f64().expect("a number") / 2.0 + 1.25)],
+        Value::Bool(truth) => vec![json!(!truth)],
+        Value::Null => vec![json!(0)],
+    }
+}
+
+/// The same request, spelt otherwise.
+fn spelt_otherwise(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members = members.iter().rev();
+            let members: Vec<String> = members
+                .map(|(name, value)| format!("\n{} :\t{}", json!(name), spelt_otherwise(value)))
+                .collect();
+            format!("{{ {} }}", members.join(" , "))
+        }
+        Value::Array(items) => {
+            format!("[ {} ]", items.iter().map(spelt_otherwise).collect::<Vec<_>>().join("\n,"))
+        }
+        other => other.to_string(),
+    }
+}
+
+#[test]
+fn every_member_of_a_recorded_request_is_in_the_key_and_its_spelling_is_not() {
+    let upstream = counting();
+    let gateway = gateway_over(&upstream, POLICY);
+    let mut tried = 0;
+    let mut seen = HashSet::new();
+    for text in requests() {
+        let mut request: Value = serde_json::from_str(&text).expect("JSON");
+        let members = request.as_object_mut().expect("an object");
+        members.insert("model".into(), "m".into());
+        members.remove("stream");
+        members.remove("stream_options");
+        if !seen.insert(request.to_string()) {
+            continue;
+        }
+        if cache(&gateway, "sk-test", &[], &request.to_string()).is_none() {
+            continue;
+        }
+        assert_eq!(
+            cache(&gateway, "sk-test", &[], &spelt_otherwise(&request)).as_deref(),
+            Some("hit"),
+            "{request}"
+        );
+        let others = changed(&request);
+        let step = others.len().div_ceil(CHANGES).max(1);
+        for other in others.iter().step_by(step).filter(|other| other["model"] == "m") {
+            if !seen.insert(other.to_string()) {
+                continue;
+            }
+            let said = cache(&gateway, "sk-test", &[], &other.to_string());
+            assert!(
+                said.is_none() || said.as_deref() == Some("miss"),
+                "{other}\n  shares the answer to {request}"
+            );
+            tried += usize::from(said.is_some());
+        }
+    }
+    assert!(seen.is_empty() || tried > 500, "{tried}");
+}
+
+#[test]
+fn headers_that_are_handed_on_are_in_the_key_and_others_are_not() {
+    let upstream = counting();
+    let key = provider_key("up", &upstream.url())
+        .replace("api_key =", "request = { forwarded_headers = [\"anthropic-*\", \"x-tenant\"] }\napi_key =");
+    let config = [&key, &model("m", "up", ""), &api_key("sk-test", "\"*\"", ""), POLICY].concat();
+    let gateway = Gateway::start(&config);
+    let body = chat_body("m", "");
+    for (headers, said) in [
+        (&[][..], "miss"),
+        (&[("x-other", "a")], "hit"),
+        (&[("anthropic-beta", "a")], "miss"),
+        (&[("anthropic-beta", "b")], "miss"),
+        (&[("anthropic-beta", "a"), ("x-other", "b")], "hit"),
+        (&[("x-tenant", "a")], "miss"),
+        (&[("anthropic-beta", "a"), ("x-tenant", "a")], "miss"),
+        (&[("x-tenant", "a"), ("anthropic-beta", "a")], "hit"),
+        (&[], "hit"),
+    ] {
+        assert_eq!(cache(&gateway, "sk-test", headers, &body).as_deref(), Some(said), "{headers:?}");
+    }
+}
+
+#[test]
+fn what_stands_behind_a_name_and_the_policy_are_in_the_key() {
+    use aisix::config::Kind;
+    let (upstream, elsewhere) = (counting(), counting());
+    let gateway = gateway_over(&upstream, "[admin]\nadmin_keys = [\"sk-admin\"]\n");
+    let mut admin = gateway.admin();
+    let policy = json!({"name": "stored", "applies_to": "all"});
+    let policy_id = admin.post(Kind::CachePolicies, &policy).expect(201).json()["id"].clone();
+    let key =
+        json!({"display_name": "k", "provider": "openai", "api_key": "sk-x", "api_base": upstream.url()});
+    let key_id = admin.post(Kind::ProviderKeys, &key).expect(201).json()["id"].clone();
+    let direct = json!({"display_name": "own", "provider_key_id": key_id, "model_name": "one"});
+    let model_id = admin.post(Kind::Models, &direct).expect(201).json()["id"].clone();
+    let said = || cache(&gateway, "sk-test", &[], &chat_body("own", "")).expect("an answer");
+    let twice = || [said(), said()];
+    assert_eq!(twice(), ["miss", "hit"]);
+    for (kind, id, change) in [
+        (Kind::Models, &model_id, json!({"model_name": "two"})),
+        (Kind::ProviderKeys, &key_id, json!({"api_base": elsewhere.url()})),
+        (Kind::ProviderKeys, &key_id, json!({"request": {"default_headers": {"x-a": "b"}}})),
+        (Kind::CachePolicies, &policy_id, json!({"purge_generation": 7})),
+        (Kind::CachePolicies, &policy_id, json!({"scope": "env"})),
+    ] {
+        admin.patch(kind, id.as_str().expect("an id"), &change).expect(200);
+        assert_eq!(twice(), ["miss", "hit"], "{change}");
+    }
+}
