@@ -120,8 +120,10 @@ fn every_member_of_a_recorded_request_is_in_the_key_and_its_spelling_is_not() {
 #[test]
 fn headers_that_are_handed_on_are_in_the_key_and_others_are_not() {
     let upstream = counting();
-    let key = provider_key("up", &upstream.url())
-        .replace("api_key =", "request = { forward_client_headers = [\"anthropic-*\", \"x-tenant\"] }\napi_key =");
+    let key = provider_key("up", &upstream.url()).replace(
+        "api_key =",
+        "request = { forward_client_headers = [\"anthropic-*\", \"x-tenant\"] }\napi_key =",
+    );
     let config = [&key, &model("m", "up", ""), &api_key("sk-test", "\"*\"", ""), POLICY].concat();
     let gateway = Gateway::start(&config);
     let body = chat_body("m", "");
