@@ -122,11 +122,7 @@ impl Trial {
                 };
                 exchange.last_attempt(|attempt| attempt.fail(&error));
                 warn(exchange, &target, &error);
-                let step = match asked.purpose.is_rescue() {
-                    // The caller waits in the middle of a sentence, and nobody but the next may do better.
-                    true => Step::NextCandidate,
-                    false => rules.next(&error, self.clock.left()),
-                };
+                let step = self.step(asked, &mut rules, &error);
                 // What this one was charged must leave room for the next.
                 if step != Step::Never && reserve::again(exchange, asked.call).await.is_err() {
                     return Err(error);
@@ -148,6 +144,15 @@ impl Trial {
             self.has_begun = true;
         }
         Err(last)
+    }
+
+    /// What to do after a failure.
+    fn step(&self, asked: Asked<'_>, rules: &mut Rules<'_>, error: &GatewayError) -> Step {
+        match asked.purpose.is_rescue() {
+            // The caller waits in the middle of a sentence, and nobody but the next may do better.
+            true => Step::NextCandidate,
+            false => rules.next(error, self.clock.left()),
+        }
     }
 
     /// Whether there is another target to turn to.

@@ -136,13 +136,13 @@ pub fn estimate(
         return Ok(None);
     };
     match (worst, outlay.most) {
-        (Some(budget), None) if budget.hard_stop => Err(unbounded(call, budget).into()),
+        (Some(budget), None) if budget.hard_stop => Err(endless(call, budget).into()),
         (_, most) => Ok(Some(Estimate { likely: outlay.likely, most: most.unwrap_or(outlay.likely) })),
     }
 }
 
 /// Asking again does not help, and asking otherwise may: so it is the request that is refused, and not for want of money.
-fn unbounded(call: &Call, budget: &Budget) -> RequestError {
+fn endless(call: &Call, budget: &Budget) -> RequestError {
     let member = if call.writes_text && call.max_output_tokens.is_none() { "max_tokens" } else { "model" };
     let message = format!(
         "the most that this request can cost is not known, and the budget {:?} holds it: set a limit of output tokens \

@@ -8,6 +8,7 @@ use actix_web::http::header::HeaderValue;
 use aisix_actors::candidate_router::{AttemptOutcome, Candidate, InFlight};
 
 use super::{Asked, Purpose, failed};
+use crate::config::price::Price;
 use crate::config::snapshot::{Direct, Dispatch, Model};
 use crate::dialect::prefill::Prefill;
 use crate::error::{Fault, GatewayError, UpstreamError};
@@ -38,6 +39,12 @@ fn prepare_for(
     Ok(prepared)
 }
 
+/// What the target costs for the name that the caller sent.
+fn price(exchange: &Exchange, direct: &Direct) -> Option<Price> {
+    let capture = exchange.model.as_ref().and_then(|model| model.capture.as_deref());
+    direct.terms(capture).price.copied()
+}
+
 /// One try at one target.
 pub(super) struct One<'a> {
     pub(super) model: &'a Arc<Model>,
@@ -64,8 +71,6 @@ impl One<'_> {
         }
         let prepared = prepare_for(exchange, asked, direct, model.is_strict || target.is_strict)?;
         let mut engaged = engage(exchange, call, target, direct, candidate, in_flight).await?;
-        let capture = exchange.model.as_ref().and_then(|model| model.capture.as_deref());
-        let terms = direct.terms(capture);
         let patience = Patience::of(&exchange.snapshot.settings, target, is_routed.then_some(&**model));
         let started = Instant::now();
         exchange.last_attempt(|attempt| attempt.is_sent = true);
@@ -94,7 +99,7 @@ impl One<'_> {
                     router.report(candidate, AttemptOutcome::Succeeded { latency: took }, None);
                 }
                 exchange.engaged = Some(engaged);
-                exchange.price = terms.price.copied();
+                exchange.price = price(exchange, direct);
                 exchange.served_by = is_routed.then(|| target.name.clone());
                 exchange.dropped = prepared.dropped;
                 Ok(answer)
@@ -109,7 +114,7 @@ impl One<'_> {
                         error
                     }
                 };
-                exchange.forfeit(engaged, terms.price, counted);
+                exchange.forfeit(engaged, price(exchange, direct).as_ref(), counted);
                 Err(error.into())
             }
         }
