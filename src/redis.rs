@@ -1,8 +1,7 @@
 //! The Redis of each use, as the configuration says.
 
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
-use std::{fs, io};
 
 use aisix_actors::budget_ledger::SharedBudgets;
 use aisix_actors::rate_limiter::SharedLimits;
@@ -97,12 +96,6 @@ fn exposed(text: &Plaintext) -> String {
 }
 
 fn tls(tls: &RedisTls) -> io::Result<Tls> {
-    let read = |file: &Path| {
-        fs::read(file).map_err(|error| io::Error::other(format!("redis.tls: {}: {error}", file.display())))
-    };
-    let identity = match (&tls.client_cert_file, &tls.client_key_file) {
-        (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
-        _ => None,
-    };
-    Ok(Tls { roots: tls.ca_file.as_deref().map(read).transpose()?, identity, verify: tls.verify })
+    let files = tls.files()?;
+    Ok(Tls { roots: files.roots, identity: files.identity, verify: tls.verify })
 }

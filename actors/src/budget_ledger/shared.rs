@@ -19,8 +19,8 @@ use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 pub(super) use desk::{Desk, Ticket};
+use scripts::Keys;
 pub(super) use scripts::Wanted;
-use scripts::{APPLY, KEEP, Keys};
 
 use super::journal::Batch;
 use crate::redis::{Server, Wire};
@@ -105,7 +105,7 @@ impl SharedBudgets {
                 return Ok(());
             }
             let fill = |command: &mut redis::Cmd| self.keys.apply(command, batch, &notes);
-            let sent = wire.run(&APPLY, fill, self.server.options.timeout).await;
+            let sent = wire.run(&self.keys.apply_script, fill, self.server.options.timeout).await;
             if let Err(why) = sent {
                 lock(&self.due).extend(ids.into_iter().map(|id| (0, id)));
                 return Err(why);
@@ -124,7 +124,7 @@ impl SharedBudgets {
         let stale = self.stale_notes(Now::read());
         for notes in stale.chunks(BATCH) {
             let fill = |command: &mut redis::Cmd| self.keys.keep(command, notes);
-            wire.run(&KEEP, fill, self.server.options.timeout).await?;
+            wire.run(&self.keys.keep_script, fill, self.server.options.timeout).await?;
         }
         Ok(())
     }

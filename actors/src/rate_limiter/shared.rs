@@ -22,7 +22,7 @@ use futures::future::{LocalBoxFuture, join_all};
 
 pub(super) use lane::Lane;
 use lane::{Entry, Limited};
-use scripts::{ACQUIRE, ADD, CLOSE, KEEP, Keys, Reply};
+use scripts::{Keys, Reply};
 
 use super::book::LimitBook;
 use super::counts::Drained;
@@ -127,7 +127,7 @@ impl SharedLimits {
                     async move {
                         let within = self.server.options.timeout;
                         let fill = |command: &mut _| self.keys.close(command, lane, *id, entry);
-                        wire.run(&CLOSE, fill, within).await.map(|_| lane.forget(*id))
+                        wire.run(&self.keys.close_script, fill, within).await.map(|_| lane.forget(*id))
                     }
                 });
                 if let Some(Err(why)) = join_all(sent).await.into_iter().find(Result::is_err) {
@@ -174,7 +174,7 @@ impl Desk {
         let fill = |command: &mut _| {
             self.shared.keys.acquire(command, &asked, &limited, tokens, hold.as_ref());
         };
-        let Ok(answer) = self.link.run(Use::Limits, &ACQUIRE, fill).await else {
+        let Ok(answer) = self.link.run(Use::Limits, &self.shared.keys.acquire_script, fill).await else {
             return self.fall_back(scopes, tokens);
         };
         match Reply::read(&answer, &limited) {
@@ -226,7 +226,7 @@ impl Desk {
         for chunk in due.chunks(BATCH) {
             let sent = chunk.iter().map(|(id, entry)| async move {
                 let fill = |command: &mut _| self.shared.keys.close(command, &self.lane, *id, entry);
-                match self.link.run(Use::Limits, &CLOSE, fill).await {
+                match self.link.run(Use::Limits, &self.shared.keys.close_script, fill).await {
                     Ok(_) => self.lane.forget(*id),
                     Err(_) => self.lane.put_back([*id]),
                 }
@@ -241,7 +241,7 @@ impl Desk {
         for chunk in stale.chunks(BATCH) {
             let sent = chunk.iter().map(|(id, entry)| {
                 let fill = move |command: &mut _| self.shared.keys.keep(command, &self.lane, *id, entry);
-                self.link.run(Use::Limits, &KEEP, fill)
+                self.link.run(Use::Limits, &self.shared.keys.keep_script, fill)
             });
             join_all(sent).await;
         }
@@ -260,7 +260,7 @@ impl Desk {
         }
         while let Some(addition) = additions.waiting.front() {
             let fill = |command: &mut _| self.shared.keys.add(command, &self.shared.name, addition);
-            if self.link.run(Use::Limits, &ADD, fill).await.is_err() {
+            if self.link.run(Use::Limits, &self.shared.keys.add_script, fill).await.is_err() {
                 return;
             }
             additions.waiting.pop_front();
@@ -273,7 +273,7 @@ impl Recovery for Desk {
         async move {
             let within = self.shared.server.options.timeout;
             wire.call(&self.shared.keys.raise(&self.lane), within).await?;
-            wire.load(&ACQUIRE, within).await?;
+            wire.load(&self.shared.keys.acquire_script, within).await?;
             self.lane.list_again();
             self.shared.give_back(&self.lane, &wire).await
         }

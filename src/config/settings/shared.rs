@@ -1,6 +1,6 @@
 //! What several gateways share: the tables of limits, budgets and the cache, and the Redis behind them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, io, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -224,6 +224,11 @@ impl Redis {
         if self.key_prefix.contains(['{', '}']) {
             report("key_prefix", "must hold no braces, which say where keys of a cluster lie");
         }
+        let files =
+            self.tls.as_ref().map(|tls| [tls.client_cert_file.is_some(), tls.client_key_file.is_some()]);
+        if files.is_some_and(|[cert, key]| cert != key) {
+            report("tls", "client_cert_file and client_key_file need each other");
+        }
         for (field, value) in
             [("connect_timeout_ms", self.connect_timeout_ms), ("timeout_ms", self.timeout_ms)]
         {
@@ -259,6 +264,32 @@ pub struct RedisTls {
     pub client_key_file: Option<PathBuf>,
     /// Whether certificates are checked.
     pub verify: bool,
+}
+
+/// What the files hold that a table of TLS names, as PEM.
+pub struct RedisCertificates {
+    /// The roots to trust.
+    pub roots: Option<Vec<u8>>,
+    /// The certificate that is shown with its chain, and its key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl RedisTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// One of them cannot be read; the error names it.
+    pub fn files(&self) -> io::Result<RedisCertificates> {
+        let read = |file: &PathBuf| {
+            let named = |error| io::Error::other(format!("redis.tls: {}: {error}", file.display()));
+            fs::read(file).map_err(named)
+        };
+        let identity = match (&self.client_cert_file, &self.client_key_file) {
+            (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
+            _ => None,
+        };
+        Ok(RedisCertificates { roots: self.ca_file.as_ref().map(read).transpose()?, identity })
+    }
 }
 
 impl Default for RedisTls {

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::super::book::{BudgetHold, Ledger, Share};
 use super::super::budget::{Budget, Estimate, HoldRefused};
-use super::scripts::{HOLD, Reply, Wanted};
+use super::scripts::{Reply, Wanted};
 use super::{Note, SharedBudgets};
 use crate::redis::{Link, Recovery, Use, Wire};
 use crate::register::lock;
@@ -94,7 +94,7 @@ impl Desk {
         let fill = |command: &mut redis::Cmd| {
             self.shared.keys.hold(command, (&self.lane, epoch), &ticket.name, &wanted);
         };
-        let Ok(answer) = self.link.run(Use::Budgets, &HOLD, fill).await else {
+        let Ok(answer) = self.link.run(Use::Budgets, &self.shared.keys.hold_script, fill).await else {
             return self.fall_back(budgets, estimate, now);
         };
         self.shared.note_answer(Now::read());
@@ -138,7 +138,7 @@ impl Recovery for Desk {
             let raise = self.shared.keys.raise(&self.lane, epoch);
             let within = self.shared.server.options.timeout;
             wire.call(&raise, within).await?;
-            wire.load(&HOLD, within).await?;
+            wire.load(&self.shared.keys.hold_script, within).await?;
             self.epoch.set(epoch);
             let lost = std::mem::take(&mut *self.lost.borrow_mut());
             lost.into_iter().for_each(|id| self.shared.release(id, 0));

@@ -3,7 +3,7 @@
 //! All keys carry one hash tag, so that they lie on one node of a cluster, together with those of limits: all budgets
 //! of a request are held in as one step.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Value, cmd};
@@ -14,10 +14,6 @@ use super::super::journal::Batch;
 use super::Note;
 use crate::redis::Script;
 use crate::types::MicroUsd;
-
-pub(super) static HOLD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("hold.lua")));
-pub(super) static APPLY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("apply.lua")));
-pub(super) static KEEP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keep.lua")));
 
 /// How long a fence stands: far longer than what was sent before it can be on its way.
 const FENCE_SECS: u64 = 86_400;
@@ -33,6 +29,9 @@ const KEPT_SECS: u64 = 7 * 86_400;
 pub(super) struct Keys {
     prefix: String,
     ttl: u64,
+    pub(super) hold_script: Script,
+    pub(super) apply_script: Script,
+    pub(super) keep_script: Script,
 }
 
 /// One budget of a hold that is asked for.
@@ -56,7 +55,13 @@ pub(super) enum Reply {
 
 impl Keys {
     pub(super) fn new(prefix: &str, ttl: Duration) -> Self {
-        Self { prefix: format!("{{{prefix}}}:bl:"), ttl: ttl.as_secs().max(1) }
+        Self {
+            prefix: format!("{{{prefix}}}:bl:"),
+            ttl: ttl.as_secs().max(1),
+            hold_script: Script::new(include_str!("hold.lua")),
+            apply_script: Script::new(include_str!("apply.lua")),
+            keep_script: Script::new(include_str!("keep.lua")),
+        }
     }
 
     fn spent(&self, budget: &str, window: Window) -> String {

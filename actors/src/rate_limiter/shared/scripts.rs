@@ -3,8 +3,8 @@
 //! All keys of limits carry one hash tag, so that they lie on one node of a cluster: all scopes of a request are taken
 //! as one step, which no cluster does over several nodes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -16,11 +16,6 @@ use super::Addition;
 use super::lane::{Asked, Entry, Lane, Limited};
 use crate::redis::Script;
 
-pub(super) static ACQUIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("acquire.lua")));
-pub(super) static CLOSE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("close.lua")));
-pub(super) static KEEP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keep.lua")));
-pub(super) static ADD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("add.lua")));
-
 /// How long a fence stands: far longer than what was sent before it can be on its way.
 const FENCE_SECS: u64 = 86_400;
 
@@ -29,6 +24,10 @@ const FENCE_SECS: u64 = 86_400;
 pub(super) struct Keys {
     prefix: String,
     ttl: u64,
+    pub(super) acquire_script: Script,
+    pub(super) close_script: Script,
+    pub(super) keep_script: Script,
+    pub(super) add_script: Script,
 }
 
 /// What Redis said to a request.
@@ -49,7 +48,14 @@ pub(super) enum Reply {
 
 impl Keys {
     pub(super) fn new(prefix: &str, ttl: Duration) -> Self {
-        Self { prefix: format!("{{{prefix}}}:rl:"), ttl: ttl.as_secs().max(1) }
+        Self {
+            prefix: format!("{{{prefix}}}:rl:"),
+            ttl: ttl.as_secs().max(1),
+            acquire_script: Script::new(include_str!("acquire.lua")),
+            close_script: Script::new(include_str!("close.lua")),
+            keep_script: Script::new(include_str!("keep.lua")),
+            add_script: Script::new(include_str!("add.lua")),
+        }
     }
 
     fn fence(&self, lane: &Lane) -> String {
