@@ -97,6 +97,12 @@ impl<'a> Subject<'a> {
         Self { caller, named: is_named.then_some((model, sent)), target }
     }
 
+    /// A caller, whatever it asks for.
+    #[must_use]
+    pub fn of_caller(caller: &'a ApiKey) -> Self {
+        Self { caller, named: None, target: None }
+    }
+
     /// A request as it is when a routing model has chosen.
     #[must_use]
     pub fn at_target(caller: &'a ApiKey, named: &'a Model, sent: &'a str, target: &'a Model) -> Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use aisix_actors::budget_ledger::Budget;
-use aisix_actors::rate_limiter::{Scope, Use};
+use aisix_actors::rate_limiter::{Layer, Scope, Scopes, Use};
 use aisix_actors::types::Now;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -19,6 +19,7 @@ use super::exchange::Exchange;
 use super::relay;
 use crate::config::snapshot::ApiKey;
 use crate::gateway::Gateway;
+use crate::policies::{Phase, Subject};
 
 /// What a key has used.
 #[derive(Serialize, JsonSchema)]
@@ -28,8 +29,9 @@ pub struct Usage<'a> {
     object: &'static str,
     /// Whose it is.
     api_key: Key<'a>,
-    /// The limits of the key.
-    limits: Vec<LimitStanding<'a>>,
+    /// The limits of the key, and of the policies in force that go by who calls. What goes by the model is not among
+    /// them.
+    limits: Vec<LimitStanding>,
     /// The budgets that the key pays into.
     budgets: Vec<BudgetStanding<'a>>,
 }
@@ -52,11 +54,14 @@ struct Key<'a> {
 
 /// Limits that stand in one place of the configuration.
 #[derive(Serialize, JsonSchema)]
-struct LimitStanding<'a> {
-    /// Where they stand, such as `api_key`.
+struct LimitStanding {
+    /// Where they stand: `api_key` or `policy`.
     layer: String,
+    /// The name of the rate limit policy, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<Arc<str>>,
     /// What is counted together: requests with the same scope share its limits.
-    scope: &'a str,
+    scope: Arc<str>,
     /// Each of them.
     dimensions: Vec<DimensionStanding>,
 }
@@ -155,18 +160,32 @@ fn rfc3339(unix: Duration) -> Option<String> {
 }
 
 /// The limits that bind a key whatever it asks for.
-fn scopes(caller: &ApiKey) -> impl Iterator<Item = &Arc<Scope>> {
-    caller.rate_limit.iter()
+fn scopes(exchange: &Exchange, caller: &ApiKey, now: Now) -> Scopes {
+    let mut scopes: Scopes = caller.rate_limit.iter().cloned().collect();
+    exchange.snapshot.policies.add(Phase::Gate, &Subject::of_caller(caller), || now.unix, &mut scopes);
+    scopes
+}
+
+impl LimitStanding {
+    fn of(scope: &Scope, uses: Vec<Use>) -> Self {
+        let policy = match &scope.layer {
+            Layer::Policy(label) => Some(label.name.clone()),
+            _ => None,
+        };
+        Self {
+            layer: scope.layer.to_string(),
+            policy,
+            scope: scope.id.clone(),
+            dimensions: uses.into_iter().map(Into::into).collect(),
+        }
+    }
 }
 
 /// Answers a caller.
 pub fn answer(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
     let (gateway, now) = (&exchange.worker.gateway, Now::read());
-    let limits = scopes(caller).map(|scope| LimitStanding {
-        layer: scope.layer.to_string(),
-        scope: &scope.id,
-        dimensions: gateway.books.limits.uses(scope, now).into_iter().map(Into::into).collect(),
-    });
+    let scopes = scopes(exchange, caller, now);
+    let limits = scopes.iter().map(|scope| LimitStanding::of(scope, gateway.books.limits.uses(scope, now)));
     let usage = Usage {
         object: "usage",
         api_key: Key {

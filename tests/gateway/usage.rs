@@ -126,3 +126,33 @@ fn refusals_and_alerts_of_budgets_are_counted() {
         metrics.one("aisix_budget_alerts_total", &[("budget", "company"), ("threshold", "0.0001")]).value;
     assert_eq!((refused, alerts), (2.0, 1.0));
 }
+
+#[test]
+fn a_key_sees_the_policies_that_go_by_who_calls() {
+    let upstream = Upstream::well();
+    let config = provider_key("up", &upstream.url())
+        + &model("priced", "up", PRICE)
+        + &api_key("sk-test", "\"*\"", "team_id = \"search\"")
+        + &api_key("sk-other", "\"*\"", "team_id = \"ads\"")
+        + r#"
+[[rate_limit_policies]]
+name = "each key of search"
+conditions = [{ dimension = "team", operator = "==", value = "search" }]
+group_by = ["api_key"]
+limits = { rpd = 9 }
+[[rate_limit_policies]]
+name = "the model, whoever calls"
+conditions = [{ dimension = "model_name", operator = "==", value = "priced" }]
+limits = { rpd = 99 }
+"#;
+    let gateway = Gateway::start(&config);
+    gateway.chat(&chat_body("priced", "")).expect(200);
+    gateway.settled();
+    let usage = gateway.send("GET", "/v1/usage", "sk-test", &[], b"").expect(200).json();
+    let limits = usage["limits"].as_array().expect("limits");
+    assert_eq!(limits.len(), 1, "{usage}");
+    assert_eq!((&limits[0]["layer"], &limits[0]["policy"]), (&json!("policy"), &json!("each key of search")));
+    assert_eq!(limits[0]["dimensions"][0]["remaining"], 8);
+    let other = gateway.send("GET", "/v1/usage", "sk-other", &[], b"").expect(200).json();
+    assert_eq!(other["limits"], json!([]), "another team");
+}
