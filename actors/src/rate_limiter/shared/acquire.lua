@@ -41,7 +41,7 @@ local function prune(counts, open)
   local gone = redis.call('ZRANGEBYSCORE', open, '-inf', secs)
   for _, member in ipairs(gone) do
     redis.call('ZREM', open, member)
-    local left = redis.call('HINCRBY', counts, 'held', -tonumber(string.match(member, ':(%d+)$')))
+    local left = redis.call('HINCRBY', counts, 'held', 0 - tonumber(string.match(member, ':(%d+)$')))
     if left < 0 then
       redis.call('HSET', counts, 'held', 0)
     end

@@ -10,6 +10,7 @@ local secs = tonumber(redis.call('TIME')[1])
 local permit, tokens, spent, ttl, counted = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local found = 0
 
+-- (0 - tokens: the negative of 0 is written as -0, which is no number for Redis.)
 local function roll(counts, field, length, first, second)
   local index = math.floor(secs / length)
   local kept = tonumber(redis.call('HGET', counts, field)) or 0
@@ -32,7 +33,7 @@ for at = 1, #KEYS, 2 do
   end
   if redis.call('ZREM', open, permit) == 1 then
     found = found + 1
-    if redis.call('HINCRBY', counts, 'held', -tokens) < 0 then
+    if redis.call('HINCRBY', counts, 'held', 0 - tokens) < 0 then
       redis.call('HSET', counts, 'held', 0)
     end
     if spent > 0 and is(4) then
