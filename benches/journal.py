@@ -10,6 +10,7 @@ provider to another. Ends by itself.
 import argparse
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -88,7 +89,8 @@ def main():
                         reports[port].append(
                             measure(binary, server.pid, port, options.connections, False, options.seconds))
                     finally:
-                        server.terminate()
+                        # Not SIGTERM: nobody has to notice first.
+                        server.send_signal(signal.SIGINT)
                         server.wait()
         finally:
             mock.kill()
