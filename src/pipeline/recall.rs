@@ -13,8 +13,9 @@ use bytes::Bytes;
 use super::exchange::Exchange;
 use crate::config::settings::Backend;
 use crate::config::snapshot::ApiKey;
+use crate::dialect::raw::RawObject;
 use crate::dialect::replay::{self, Manner};
-use crate::dialect::{Call, StreamOptions};
+use crate::dialect::{Call, Dialect, StreamOptions};
 use crate::telemetry::record::{CacheStatus, CacheUse};
 
 mod key;
@@ -54,12 +55,27 @@ const FOLLOW_TIME: Duration = Duration::from_secs(60);
 /// The same for callers of streams, who hear nothing meanwhile: clients and proxies between give up on silence.
 const STREAM_FOLLOW_TIME: Duration = Duration::from_secs(15);
 
+/// Whether what a request means lies at the provider, and may be another thing the next time: an earlier turn, a stored
+/// prompt, a container, an answer that is fetched later.
+fn leans_elsewhere(dialect: Dialect, body: &RawObject) -> bool {
+    let names: &[&str] = match dialect {
+        Dialect::OpenAiResponses => &["conversation", "previous_response_id", "background", "prompt"],
+        Dialect::Anthropic => &["container"],
+        Dialect::OpenAiChat | Dialect::Gemini | Dialect::Cohere | Dialect::OpenAi | Dialect::Voyage => &[],
+    };
+    let is_said = |name: &&str| body.member(name).is_some_and(|raw| !matches!(raw.trim(), "null" | "false"));
+    names.iter().any(is_said)
+}
+
 /// Looks the call up, where a policy covers it.
 pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &ApiKey, call: &Call) -> Recall {
     if !exchange.endpoint.operation.is_cacheable() {
         return Recall::Skip;
     }
     let Some(body) = call.json() else { return Recall::Skip };
+    if leans_elsewhere(exchange.endpoint.dialect, body) {
+        return Recall::Skip;
+    }
     let snapshot = exchange.snapshot.clone();
     let Some(policy) = snapshot.cache_policy(&call.model, caller) else { return Recall::Skip };
     if call.is_stream && !policy.streaming {

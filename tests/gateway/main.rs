@@ -12,6 +12,7 @@ mod budgets;
 mod cache;
 mod cache_admin;
 mod cache_keys;
+mod cache_leaves;
 mod cache_redis;
 mod cache_streams;
 mod chaos;

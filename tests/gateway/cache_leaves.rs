@@ -1,0 +1,54 @@
+//! What the response cache leaves alone: requests whose meaning lies elsewhere, and answers that are none.
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+const POLICY: &str = "[[cache_policies]]\nname = \"policy\"\n";
+const RESPONSES: &str = "/v1/responses";
+
+/// Asks twice, and checks what the cache says to each.
+#[track_caller]
+fn twice(gateway: &Gateway, path: &str, body: &Value, said: [Option<&str>; 2]) {
+    for cache in said {
+        let response = gateway.post_json(path, "sk-test", &body.to_string()).expect(200);
+        assert_eq!(response.header("x-aisix-cache"), cache, "{body}");
+        gateway.settled();
+    }
+}
+
+fn response(status: &str, more: Value) -> Value {
+    let mut response = json!({
+        "id": "resp_1", "object": "response", "created_at": 1, "status": status, "model": "up-m",
+        "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+            "content": [{"type": "output_text", "text": "hello", "annotations": []}]}],
+        "usage": {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}
+    });
+    for (name, value) in more.as_object().expect("an object") {
+        response[name] = value.clone();
+    }
+    response
+}
+
+#[test]
+fn a_request_that_leans_on_what_the_provider_keeps_is_not_covered() {
+    let upstream = Upstream::start(|_, _| Answer::json(200, &response("completed", json!({})).to_string()));
+    let gateway = gateway_over(&upstream, POLICY);
+    let with = |more: Value| {
+        let mut body = json!({"model": "m", "input": "again"});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body
+    };
+    for more in [
+        json!({"conversation": "conv_1"}),
+        json!({"conversation": {"id": "conv_1"}}),
+        json!({"previous_response_id": "resp_0"}),
+        json!({"background": true}),
+        json!({"prompt": {"id": "pmpt_1"}}),
+    ] {
+        twice(&gateway, RESPONSES, &with(more), [None, None]);
+    }
+    assert_eq!(upstream.count(), 10);
+    let nothing = json!({"conversation": null, "previous_response_id": null, "background": false});
+    twice(&gateway, RESPONSES, &with(nothing), [Some("miss"), Some("hit")]);
+}
