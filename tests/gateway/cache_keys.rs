@@ -143,6 +143,35 @@ fn headers_that_are_handed_on_are_in_the_key_and_others_are_not() {
 }
 
 #[test]
+fn the_targets_that_a_request_may_go_to_are_in_the_key() {
+    let [eu, us] = ["eu", "us"].map(|name| Upstream::always(Answer::json(200, &completion(name, 5, 7))));
+    let targets =
+        r#"[{ model = "eu", tags = ["eu", "both"] }, { model = "us", tags = ["us", "both", "default"] }]"#;
+    let routed = format!("[[models]]\ndisplay_name = \"m\"\n[models.routing]\ntargets = {targets}\n");
+    let keys = [provider_key("eu-key", &eu.url()), provider_key("us-key", &us.url())].concat();
+    let models = [model("eu", "eu-key", ""), model("us", "us-key", ""), routed].concat();
+    let gateway = Gateway::start(&[&keys, &models, &api_key("sk-test", "\"*\"", ""), POLICY].concat());
+    for (tags, said, by) in [
+        (Some("us"), "miss", "us"),
+        (Some("eu"), "miss", "eu"),
+        (Some("eu"), "hit", "eu"),
+        (Some(" eu,,unknown "), "hit", "eu"),
+        (None, "hit", "us"),
+        (Some("unknown"), "hit", "us"),
+        (Some("us,eu"), "miss", "eu"),
+        (Some("eu, us"), "hit", "eu"),
+        (Some("both"), "hit", "eu"),
+    ] {
+        let headers: Vec<_> = tags.map(|tags| ("x-aisix-routing-tags", tags)).into_iter().collect();
+        let response =
+            gateway.send("POST", CHAT, "sk-test", &headers, chat_body("m", "").as_bytes()).expect(200);
+        assert_eq!(response.header("x-aisix-cache"), Some(said), "{tags:?}");
+        assert_eq!(response.json()["choices"][0]["message"]["content"], by, "{tags:?}");
+        gateway.settled();
+    }
+}
+
+#[test]
 fn what_stands_behind_a_name_and_the_policy_are_in_the_key() {
     use aisix::config::Kind;
     let (upstream, elsewhere) = (counting(), counting());

@@ -12,12 +12,13 @@ use crate::config::snapshot::{ApiKey, CachePolicy, CacheScope, Direct, Dispatch,
 use crate::dialect::canonical;
 use crate::dialect::raw::RawObject;
 use crate::pipeline::exchange::Exchange;
+use crate::pipeline::route::{Narrowed, Wish};
 
 /// Members that change how an answer travels, not what it says.
 const NOT_IN_KEY: [&str; 2] = ["stream", "stream_options"];
 
 /// What the key is made of; a new number leaves all answers of earlier makings behind.
-const MAKING: &str = "aisix answer 2";
+const MAKING: &str = "aisix answer 3";
 
 /// The key of the answer to a request.
 pub(super) fn of(
@@ -48,6 +49,9 @@ pub(super) fn of(
         write(named.model.id.as_bytes(), &mut text);
         write(named.capture.as_deref().unwrap_or_default().as_bytes(), &mut text);
         write_targets(&named.model, headers, &mut text);
+        let address = exchange.client.ip;
+        let wish = Wish { endpoint: exchange.endpoint, headers, caller, address };
+        write_eligible(&wish, &named.model, &mut text);
     }
     canonical::write_object(body, &NOT_IN_KEY, &mut text);
     Sha256::digest(&text).into()
@@ -68,6 +72,15 @@ fn write_targets(model: &Model, headers: &HeaderMap, text: &mut Vec<u8>) {
             routing.members.iter().for_each(|member| write_targets(member, headers, text));
         }
     }
+}
+
+/// Which targets the request may go to, by its tags and its address: who may not ask a target is not given its answers.
+/// Which of them the router would choose is no part of the key.
+fn write_eligible(wish: &Wish<'_>, model: &Model, text: &mut Vec<u8>) {
+    let Dispatch::Routing(routing) = &model.dispatch else { return };
+    // The route was planned already: a request that may go nowhere does not come here.
+    let Ok(Narrowed { capable, .. }) = wish.narrow(model, routing) else { return };
+    text.extend((0..routing.members.len()).map(|place| u8::from(capable.has(place))));
 }
 
 fn write_target(direct: &Direct, headers: &HeaderMap, text: &mut Vec<u8>) {
