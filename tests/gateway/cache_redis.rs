@@ -134,6 +134,25 @@ fn a_purge_reaches_what_is_in_redis() {
 }
 
 #[test]
+fn a_purge_leaves_what_only_looks_like_its_prefix() {
+    let Some(redis) = Redis::start() else { return };
+    let upstream = both();
+    let odd = redis.settings().replace("timeout_ms", "key_prefix = \"a[bc]*?\"\ntimeout_ms");
+    let gateway = gateway_over(&upstream, &odd);
+    redis.ask("SET abx:cache:mine:x 1");
+    ask(&gateway, "", Some("miss"));
+    until("it is in Redis", || redis.count() == 2);
+    let purged = |body: &str| {
+        gateway.admin().ask("POST", "/admin/v1/cache/purge", body).expect(200).json()["redis_entries"].clone()
+    };
+    assert_eq!(purged(r#"{"policy":"shared"}"#), 1);
+    ask(&gateway, "", Some("miss"));
+    until("it is in Redis", || redis.count() == 2);
+    assert_eq!(purged(""), 1);
+    assert!(redis.ask("GET abx:cache:mine:x").contains('1'), "a neighbour's entry stays");
+}
+
+#[test]
 fn without_redis_there_are_misses_and_no_errors_until_it_is_back() {
     let Some(mut redis) = Redis::start() else { return };
     let upstream = both();

@@ -24,8 +24,8 @@ pub async fn purge(server: &Server, policy: Option<&str>) -> Result<u64, String>
     let mut wire = server.options.connect().await?;
     // A key has 64 digits: a name that begins like another is not meant.
     let pattern = match policy {
-        Some(policy) => format!("{}{}", beginning(server, policy), "?".repeat(64)),
-        None => format!("{}:cache:*", server.options.key_prefix),
+        Some(policy) => literal(&beginning(server, policy)) + &"?".repeat(64),
+        None => literal(&server.options.key_prefix) + ":cache:*",
     };
     let mut purged = 0_u64;
     for node in nodes(&mut wire).await? {
@@ -48,6 +48,18 @@ pub async fn purge(server: &Server, policy: Option<&str>) -> Result<u64, String>
         }
     }
     Ok(purged)
+}
+
+/// A text as a pattern that only this text matches: whoever shares the Redis may have a name that the pattern would match.
+fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if matches!(letter, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
 }
 
 async fn ask(wire: &mut Wire, node: &Node, command: &Cmd) -> Result<Value, String> {
@@ -99,4 +111,22 @@ fn page(answer: Value) -> Result<(Vec<u8>, Vec<Vec<u8>>), String> {
 
 fn odd() -> String {
     "an answer of another shape than Redis gives".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_match_others_is_escaped() {
+        for (text, pattern) in [
+            ("aisix:cache", "aisix:cache"),
+            ("a*b?", r"a\*b\?"),
+            ("[^a-c]", r"\[\^a\-c\]"),
+            (r"\", r"\\"),
+            ("ü", "ü"),
+        ] {
+            assert_eq!(literal(text), pattern);
+        }
+    }
 }
