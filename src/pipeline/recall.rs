@@ -10,6 +10,7 @@ use actix_web::http::header::CACHE_CONTROL;
 use aisix_actors::cache::{Entry, Fill, Place, Recalled};
 use bytes::Bytes;
 
+use super::clock::Clock;
 use super::exchange::Exchange;
 use crate::config::settings::Backend;
 use crate::config::snapshot::ApiKey;
@@ -52,8 +53,16 @@ impl Recall {
 
 /// Longest wait for another request that is fetching the same answer.
 const FOLLOW_TIME: Duration = Duration::from_secs(60);
-/// The same for callers of streams, who hear nothing meanwhile: clients and proxies between give up on silence.
-const STREAM_FOLLOW_TIME: Duration = Duration::from_secs(15);
+/// The same for callers of streams. They want the first words soon, and get none before the other's last one: an answer
+/// that is not there by then is a long one, or its caller reads slowly.
+const STREAM_FOLLOW_TIME: Duration = Duration::from_secs(3);
+
+/// How long a call may wait for another one: at most half of the time that it has left, so that it can still ask.
+fn patience(exchange: &Exchange, call: &Call) -> Duration {
+    let usual = if call.is_stream { STREAM_FOLLOW_TIME } else { FOLLOW_TIME };
+    let left = exchange.model.as_ref().and_then(|named| Clock::of(exchange, &named.model).left());
+    left.map_or(usual, |left| usual.min(left / 2))
+}
 
 /// Whether what a request means lies at the provider, and may be another thing the next time: an earlier turn, a stored
 /// prompt, a container, an answer that is fetched later.
@@ -94,7 +103,7 @@ pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &Api
         exchange.cache = Some(CacheUse::of(CacheStatus::Bypass, &policy.name));
         cache.refresh(&place).await.map_or(Recalled::Alone, Recalled::Fill)
     } else {
-        cache.lookup(&place, if call.is_stream { STREAM_FOLLOW_TIME } else { FOLLOW_TIME }).await
+        cache.lookup(&place, patience(exchange, call)).await
     };
     match recalled {
         Recalled::Hit(entry) => {

@@ -15,6 +15,7 @@ mod cache_keys;
 mod cache_leaves;
 mod cache_redis;
 mod cache_streams;
+mod cache_waits;
 mod chaos;
 mod checks;
 mod client_address;
