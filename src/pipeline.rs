@@ -231,7 +231,7 @@ async fn ask_provider(
     let asked = Asked { headers: request.headers(), call, purpose };
     match trial.answer(exchange, asked).await? {
         Answer::Stream(events) => {
-            let keeper = recalled.filling().map(|filling| Box::new(Keeper::new(filling, call)));
+            let keeper = recalled.filling().map(|filling| Box::new(Keeper::new(exchange, filling, call)));
             Ok(Ready::Stream(events, may_be_rescued.then(|| Box::new(trial)), keeper))
         }
         Answer::Bytes(response, gap) => judged(exchange, call, response, gap).await,

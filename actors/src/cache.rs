@@ -6,8 +6,10 @@
 
 mod book;
 mod fill;
+mod gathering;
 mod shared;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use actix::{Actor, Context, Handler, Message, MessageResult};
 pub use book::{CacheBook, CacheCounters, Entry, Key, Purged};
 use book::{Found, Turn};
 pub use fill::Fill;
+pub use gathering::Gathering;
 use shared::Shared;
 pub use shared::purge;
 
@@ -89,6 +92,7 @@ pub struct CacheHandle {
     actor: Rc<Local<CacheActor>>,
     book: Arc<CacheBook>,
     shared: Option<Shared>,
+    gathering: Rc<Cell<usize>>,
 }
 
 impl CacheHandle {
@@ -96,7 +100,7 @@ impl CacheHandle {
     pub fn new(book: Arc<CacheBook>, server: Option<Arc<Server>>) -> Self {
         let own = Arc::clone(&book);
         let actor = Rc::new(Local::new(move || CacheActor { book: Arc::clone(&own) }));
-        Self { actor, book, shared: server.map(Shared::new) }
+        Self { actor, book, shared: server.map(Shared::new), gathering: Rc::default() }
     }
 
     /// Whether there is a Redis of answers.
@@ -137,6 +141,15 @@ impl CacheHandle {
             _ => fill.record(entry, ttl),
         }
         self.actor.tell(Store(fill));
+    }
+
+    /// Begins to gather an answer that is to be stored there.
+    pub fn gather(&self, place: &Place) -> Gathering {
+        let largest = match place.is_shared {
+            true => shared::MAX_VALUE_BYTES,
+            false => usize::try_from(self.book.max_bytes()).unwrap_or(usize::MAX),
+        };
+        Gathering::new(largest, Rc::clone(&self.gathering))
     }
 
     /// Passes the turn to the next caller who waits for the key.

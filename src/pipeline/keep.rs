@@ -6,23 +6,19 @@
 
 use std::sync::Arc;
 
-use aisix_actors::cache::Entry;
+use aisix_actors::cache::{Entry, Gathering};
 use aisix_actors::types::Now;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::exchange::Exchange;
 use super::recall::Filling;
 use crate::dialect::codec::Reply;
 use crate::dialect::{Call, Usage, replay};
 
-/// Most bytes of a stream that are gathered: far more than an answer of words has, and little beside the stream's own
-/// buffers in a worker.
-const MAX_STREAM_BYTES: usize = 8 << 20;
-
 /// Keeps a whole answer.
 pub fn whole(exchange: &Exchange, filling: Filling, call: &Call, reply: &Reply, usage: Usage) {
     if !is_promise(reply) {
-        keep(exchange, filling, &call.model, reply.body.clone(), usage);
+        keep(exchange, filling, &call.model, &reply.body, usage);
     }
 }
 
@@ -31,10 +27,11 @@ fn is_promise(reply: &Reply) -> bool {
     reply.usage.is_none() && reply.words.as_deref() == Some("")
 }
 
-fn keep(exchange: &Exchange, filling: Filling, model: &str, body: Bytes, usage: Usage) {
+fn keep(exchange: &Exchange, filling: Filling, model: &str, body: &[u8], usage: Usage) {
     let Filling { fill, place, ttl } = filling;
     let entry = Entry {
-        body,
+        // A copy of its own size: what came over the wire may lie in something larger.
+        body: Bytes::copy_from_slice(body),
         input_tokens: usage.prompt,
         output_tokens: usage.completion,
         model: Arc::from(model),
@@ -47,7 +44,7 @@ fn keep(exchange: &Exchange, filling: Filling, model: &str, body: Bytes, usage: 
 /// A stream that is gathered.
 pub struct Keeper {
     filling: Filling,
-    stream: BytesMut,
+    stream: Gathering,
     model: Box<str>,
     is_array: bool,
 }
@@ -55,24 +52,24 @@ pub struct Keeper {
 impl Keeper {
     /// Begins to gather the stream of a call.
     #[must_use]
-    pub fn new(filling: Filling, call: &Call) -> Self {
-        Self { filling, stream: BytesMut::new(), model: call.model.clone(), is_array: call.is_array }
+    pub fn new(exchange: &Exchange, filling: Filling, call: &Call) -> Self {
+        let stream = exchange.worker.actors.cache.gather(&filling.place);
+        Self { filling, stream, model: call.model.clone(), is_array: call.is_array }
     }
 
     /// Takes a piece; false where there is too much to be kept.
     #[must_use]
     pub fn hear(&mut self, piece: &[u8]) -> bool {
-        self.stream.extend_from_slice(piece);
-        self.stream.len() <= MAX_STREAM_BYTES
+        self.stream.push(piece)
     }
 
     /// Keeps the answer. `usage` is what it cost.
-    pub fn finish(self, exchange: &Exchange, usage: Usage) {
+    pub fn finish(mut self, exchange: &Exchange, usage: Usage) {
         let Some(task) = exchange.endpoint.operation.task() else { return };
         let (dialect, counted) = (exchange.endpoint.dialect, exchange.usage.as_ref());
-        let body = replay::gather(task, dialect, self.is_array, self.stream.freeze(), counted);
+        let body = replay::gather(task, dialect, self.is_array, self.stream.take(), counted);
         if let Some(body) = body {
-            keep(exchange, self.filling, &self.model, body, usage);
+            keep(exchange, self.filling, &self.model, &body, usage);
         }
     }
 }

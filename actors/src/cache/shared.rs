@@ -19,7 +19,7 @@ pub use purge::purge;
 
 /// Largest entry that is kept there: a value travels whole over the one connection of a worker, and a larger one would
 /// keep the look-ups behind it waiting beyond their deadline.
-const MAX_VALUE_BYTES: usize = 1 << 20;
+pub(super) const MAX_VALUE_BYTES: usize = 1 << 20;
 
 /// Bytes of entries that one worker may have on their way: what a Redis that is slow may hold up here.
 const MAX_BYTES_UNDER_WAY: usize = 8 << 20;
