@@ -14,9 +14,12 @@ use crate::operation::Task;
 mod anthropic;
 mod chat;
 mod completions;
+mod ending;
 mod gemini;
 mod members;
 mod responses;
+
+pub use ending::is_proper;
 
 /// How a caller wants a kept answer.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,6 @@
 //! Keep: a finished answer is put into the cache, under the policy that covered its request.
 //!
+//! What a provider's filter has cut, or what is only announced, is none: the same request may get more the next time.
 //! A stream is gathered while it goes by, as the caller gets it: judged, masked and named. Only one that ended properly is
 //! kept, as the answer that a caller without a stream would have got; whatever else becomes of it passes the turn to the
 //! next caller who waits for the same answer.
@@ -17,17 +18,14 @@ use crate::dialect::{Call, Usage, replay};
 
 /// Keeps a whole answer.
 pub fn whole(exchange: &Exchange, filling: Filling, call: &Call, reply: &Reply, usage: Usage) {
-    if !is_promise(reply) {
-        keep(exchange, filling, &call.model, &reply.body, usage);
-    }
-}
-
-/// Whether the answer is only announced, as Responses in the background are.
-fn is_promise(reply: &Reply) -> bool {
-    reply.usage.is_none() && reply.words.as_deref() == Some("")
+    keep(exchange, filling, &call.model, &reply.body, usage);
 }
 
 fn keep(exchange: &Exchange, filling: Filling, model: &str, body: &[u8], usage: Usage) {
+    let is_proper = |task| replay::is_proper(task, exchange.endpoint.dialect, body);
+    if !exchange.endpoint.operation.task().is_some_and(is_proper) {
+        return;
+    }
     let Filling { fill, place, ttl } = filling;
     let entry = Entry {
         // A copy of its own size: what came over the wire may lie in something larger.

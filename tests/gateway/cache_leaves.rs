@@ -52,3 +52,38 @@ fn a_request_that_leans_on_what_the_provider_keeps_is_not_covered() {
     let nothing = json!({"conversation": null, "previous_response_id": null, "background": false});
     twice(&gateway, RESPONSES, &with(nothing), [Some("miss"), Some("hit")]);
 }
+
+#[test]
+fn an_answer_that_a_filter_cut_is_not_kept() {
+    let filtered = |text: String| text.replace("\"stop\"", "\"content_filter\"");
+    let whole = filtered(completion("hel", 5, 7));
+    let end = filtered(finish());
+    assert!(whole.contains("content_filter") && end.contains("content_filter"));
+    let upstream = Upstream::start(move |request, _| match request.json()["stream"] == true {
+        true => Answer::stream(&[&delta("hel"), &end, "data: [DONE]\n\n"]),
+        false => Answer::json(200, &whole),
+    });
+    let gateway = gateway_over(&upstream, POLICY);
+    for is_stream in [true, false] {
+        let body =
+            json!({"model": "m", "stream": is_stream, "messages": [{"role": "user", "content": "hi"}]});
+        twice(&gateway, "/v1/chat/completions", &body, [Some("miss"), Some("miss")]);
+    }
+    assert_eq!(upstream.count(), 4);
+}
+
+#[test]
+fn an_answer_that_is_only_announced_or_that_a_filter_cut_is_not_kept_by_responses() {
+    for (status, more, second) in [
+        ("queued", json!({"output": [], "usage": null}), "miss"),
+        ("incomplete", json!({"incomplete_details": {"reason": "content_filter"}}), "miss"),
+        ("incomplete", json!({"incomplete_details": {"reason": "max_output_tokens"}}), "hit"),
+        ("completed", json!({}), "hit"),
+    ] {
+        let answer = response(status, more).to_string();
+        let upstream = Upstream::always(Answer::json(200, &answer));
+        let gateway = gateway_over(&upstream, POLICY);
+        let body = json!({"model": "m", "input": "again"});
+        twice(&gateway, RESPONSES, &body, [Some("miss"), Some(second)]);
+    }
+}
