@@ -126,6 +126,7 @@ fn entry() -> Entry {
         output_tokens: 20,
         model: "m".into(),
         policy: "p".into(),
+        note: "".into(),
         stored_at: Duration::ZERO,
     }
 }

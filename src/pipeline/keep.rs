@@ -34,6 +34,7 @@ fn keep(exchange: &Exchange, filling: Filling, model: &str, body: &[u8], usage: 
         output_tokens: usage.completion,
         model: Arc::from(model),
         policy: place.policy.clone(),
+        note: exchange.dropped.to_line().into(),
         stored_at: Now::read().unix,
     };
     exchange.worker.actors.cache.store(fill, &place, entry, ttl);

@@ -14,6 +14,7 @@ use super::clock::Clock;
 use super::exchange::Exchange;
 use crate::config::settings::Backend;
 use crate::config::snapshot::ApiKey;
+use crate::dialect::chat::Dropped;
 use crate::dialect::raw::RawObject;
 use crate::dialect::replay::{self, Manner};
 use crate::dialect::{Call, Dialect, StreamOptions};
@@ -107,6 +108,7 @@ pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &Api
     };
     match recalled {
         Recalled::Hit(entry) => {
+            exchange.dropped = Dropped::of_line(&entry.note);
             exchange.cache = Some(CacheUse {
                 saved_input: entry.input_tokens,
                 saved_output: entry.output_tokens,
@@ -141,6 +143,7 @@ pub fn played(exchange: &mut Exchange, call: &Call, body: &Bytes) -> Option<Byte
     if frames.is_none() {
         let policy = exchange.cache.take().map(|cache| cache.policy);
         exchange.cache = policy.map(|policy| CacheUse::of(CacheStatus::Miss, &policy));
+        exchange.dropped = Dropped::default();
     }
     frames
 }

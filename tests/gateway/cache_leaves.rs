@@ -54,6 +54,19 @@ fn a_request_that_leans_on_what_the_provider_keeps_is_not_covered() {
 }
 
 #[test]
+fn what_a_provider_was_not_told_is_named_with_every_hit() {
+    let upstream = Upstream::always(Answer::json(200, &completion("hello", 5, 7)));
+    let gateway = gateway_over(&upstream, POLICY);
+    let body = r#"{"model":"m","max_tokens":9,"top_k":3,"messages":[{"role":"user","content":"hi"}]}"#;
+    for cache in ["miss", "hit"] {
+        let response = gateway.post_json("/v1/messages", "sk-test", body).expect(200);
+        assert_eq!(response.header("x-aisix-cache"), Some(cache));
+        assert_eq!(response.header("x-aisix-dropped-fields"), Some("top_k"), "{cache}");
+        gateway.settled();
+    }
+}
+
+#[test]
 fn an_answer_that_a_filter_cut_is_not_kept() {
     let filtered = |text: String| text.replace("\"stop\"", "\"content_filter\"");
     let whole = filtered(completion("hel", 5, 7));

@@ -46,13 +46,16 @@ pub struct Entry {
     pub model: Arc<str>,
     /// The id of the policy that it is kept under.
     pub policy: Arc<str>,
+    /// What the caller of the cache wants to be told with a hit; mostly empty.
+    pub note: Box<str>,
     /// When it was made, in Unix time.
     pub stored_at: Duration,
 }
 
 impl Entry {
     fn weight(&self) -> usize {
-        self.body.len().saturating_add(self.model.len()).saturating_add(OVERHEAD)
+        let words = self.model.len().saturating_add(self.note.len());
+        self.body.len().saturating_add(words).saturating_add(OVERHEAD)
     }
 }
 

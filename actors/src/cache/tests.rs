@@ -24,6 +24,7 @@ fn entry(bytes: usize) -> Entry {
         output_tokens: 4,
         model: "m".into(),
         policy: "p".into(),
+        note: "".into(),
         stored_at: START.unix,
     }
 }

@@ -81,6 +81,14 @@ impl Dropped {
         self.lost.iter().chain(&self.mentioned).map(|name| &**name)
     }
 
+    /// The names of a line that [`Self::to_line`] wrote; which of them were only mentioned it does not say.
+    #[must_use]
+    pub fn of_line(line: &str) -> Self {
+        let mut dropped = Self::default();
+        line.split(", ").for_each(|name| dropped.add(name.to_owned()));
+        dropped
+    }
+
     /// The names with commas between them, as the header has them.
     #[must_use]
     pub fn to_line(&self) -> String {
@@ -105,6 +113,8 @@ mod tests {
             dropped.add(number.to_string());
         }
         assert_eq!(dropped.names().count(), MAX_NAMES);
+        assert_eq!(Dropped::of_line(&dropped.to_line()), dropped);
+        assert!(Dropped::of_line("").is_empty());
     }
 
     #[test]
