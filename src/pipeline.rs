@@ -238,7 +238,11 @@ async fn ask_provider(
         Answer::Whole(mut reply) => {
             let prompt = Prompt::of(exchange.endpoint.dialect, call, false);
             let words = || reply.words.as_deref().map_or(0, tokens::count);
-            let usage = estimate::filled(reply.usage.unwrap_or_default(), &prompt, words);
+            let usage = match reply.usage {
+                // Only promised yet: charged as it was held for, as nobody here sees what comes of it.
+                None if call.is_background() => Usage::guessed(call.prompt_tokens, call.held_output_tokens()),
+                counted => estimate::filled(counted.unwrap_or_default(), &prompt, words),
+            };
             // Counting costs nothing.
             exchange.usage = call.costs_tokens.then_some(usage);
             measure::answered(&mut exchange.measures, exchange.endpoint.operation.task(), &reply.body);

@@ -191,6 +191,12 @@ impl Call {
         }
     }
 
+    /// Whether the provider is to answer when nobody waits for it, as OpenAI's Responses can.
+    #[must_use]
+    pub fn is_background(&self) -> bool {
+        self.json().and_then(|body| body.member("background")) == Some("true")
+    }
+
     /// Tokens to set aside until the true figure is known.
     #[must_use]
     pub fn held_tokens(&self) -> u64 {

@@ -130,6 +130,11 @@ pub fn estimate(
     if budgets.is_empty() {
         return Ok(None);
     }
+    if call.is_background()
+        && let Some(budget) = budgets.iter().find(|budget| budget.hard_stop)
+    {
+        return Err(unseen(budget).into());
+    }
     let capture = exchange.model.as_ref().and_then(|named| named.capture.as_deref());
     let worst = budgets.iter().find(|budget| budget.worst_case);
     let Some(outlay) = outlay::of(call, model, capture, &exchange.measures, worst.is_some()) else {
@@ -139,6 +144,16 @@ pub fn estimate(
         (Some(budget), None) if budget.hard_stop => Err(endless(call, budget).into()),
         (_, most) => Ok(Some(Estimate { likely: outlay.likely, most: most.unwrap_or(outlay.likely) })),
     }
+}
+
+/// What a provider answers when nobody waits for it passes the gateway by, and so does what it costs.
+fn unseen(budget: &Budget) -> RequestError {
+    let message = format!(
+        "a background response is fetched later, where nobody sees what it costs, and the budget {:?} has to: leave out \
+         \"background\", or use \"stream\"",
+        budget.name
+    );
+    RequestError::member("background", message)
 }
 
 /// Asking again does not help, and asking otherwise may: so it is the request that is refused, and not for want of money.
