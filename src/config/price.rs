@@ -199,6 +199,11 @@ impl Price {
         rounded(tokens.saturating_add(pieces).saturating_mul(HOUR).saturating_add(sound), TOKENS * HOUR)
     }
 
+    /// Whether nothing costs anything.
+    pub fn is_free(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The most that a request of at most so many tokens can cost, whatever kinds of input they are.
     pub fn most(&self, prompt: u64, completion: u64, measures: &Measures) -> MicroUsd {
         let short = self.dearest(self.rates, prompt, completion, measures);

@@ -197,6 +197,15 @@ impl Call {
         self.json().and_then(|body| body.member("background")) == Some("true")
     }
 
+    /// The member by which the caller asks to be served at another price than the usual one, where that may be dearer.
+    /// `auto` is what holds without the member, too: it is the provider's customer who has set what it means.
+    #[must_use]
+    pub fn dearer_by(&self) -> Option<&'static str> {
+        let body = self.json()?;
+        let mut asked = DEARER.iter().filter_map(|(name, usual)| Some((*name, body.member(name)?, usual)));
+        asked.find(|(_, raw, usual)| !is_one_of(raw, usual)).map(|(name, ..)| name)
+    }
+
     /// Tokens to set aside until the true figure is known.
     #[must_use]
     pub fn held_tokens(&self) -> u64 {
@@ -213,6 +222,19 @@ impl Call {
         let each = self.max_output_tokens.unwrap_or(usual).min(MAX_HELD_OUTPUT_TOKENS);
         each.saturating_mul(self.answers.clamp(1, MAX_ANSWERS))
     }
+}
+
+/// Members that choose how a request is served, and their values that cost as usual, or less.
+const DEARER: [(&str, &[&str]); 4] = [
+    ("service_tier", TIERS),
+    ("serviceTier", TIERS),
+    ("speed", &["standard"]),
+    ("inference_geo", &["global"]),
+];
+const TIERS: &[&str] = &["auto", "default", "standard", "standard_only", "flex", "batch"];
+
+fn is_one_of(raw: &str, usual: &[&str]) -> bool {
+    raw == "null" || serde_json::from_str::<String>(raw).is_ok_and(|value| usual.contains(&&*value))
 }
 
 /// The members without which a request means nothing.

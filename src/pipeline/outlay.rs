@@ -71,6 +71,10 @@ fn of_target(
 
 /// The most that a call can cost at a target.
 fn most(call: &Call, price: &Price, terms: &Terms<'_>, measures: &Measures) -> Option<MicroUsd> {
+    // A dearer way of serving it, at rates that nobody here knows.
+    if !price.is_free() && call.dearer_by().is_some() {
+        return None;
+    }
     let is_free = |rate: fn(&Price) -> u64| rate(price) == 0;
     let prompt = match is_free(|price| price.most(1_000_000, 0, &Measures::default()).0) {
         true => 0,

@@ -158,6 +158,14 @@ fn unseen(budget: &Budget) -> RequestError {
 
 /// Asking again does not help, and asking otherwise may: so it is the request that is refused, and not for want of money.
 fn endless(call: &Call, budget: &Budget) -> RequestError {
+    if let Some(member) = call.dearer_by() {
+        let message = format!(
+            "the price of this request's \"{member}\" is not known, and the budget {:?} holds the most that a request can \
+             cost: leave it out, or set it to what costs as usual",
+            budget.name
+        );
+        return RequestError::member(member, message);
+    }
     let member = if call.writes_text && call.max_output_tokens.is_none() { "max_tokens" } else { "model" };
     let message = format!(
         "the most that this request can cost is not known, and the budget {:?} holds it: set a limit of output tokens \

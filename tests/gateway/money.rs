@@ -49,3 +49,30 @@ fn a_background_response_under_a_soft_budget_is_charged_as_it_was_held_for() {
     let spent = spent(&gateway).parse::<f64>().expect("a number");
     assert!((0.05..0.10).contains(&spent), "{spent}: fifty tokens and a few");
 }
+
+#[test]
+fn a_worst_case_budget_refuses_a_tier_whose_price_nobody_knows() {
+    let upstream = Upstream::well();
+    let config = model("priced", "up", PRICE)
+        + &model("free", "up", "cost = { input_per_1k = 0, output_per_1k = 0 }")
+        + &budget("b", "scope = \"org\"", "1000", "worst_case = true");
+    let gateway = gateway_over(&upstream, &config);
+    let asked =
+        |model: &str, more: &str| gateway.chat(&chat_body(model, &format!(r#","max_tokens":50,{more}"#)));
+    for (member, more) in [
+        ("service_tier", r#""service_tier":"priority""#),
+        ("service_tier", r#""service_tier":"pri\u006frity""#),
+        ("speed", r#""speed":"fast""#),
+        ("inference_geo", r#""inference_geo":"us""#),
+    ] {
+        let error = asked("priced", more).expect(400).error();
+        assert_eq!(error["param"], member, "{error}");
+        assert!(error["message"].as_str().expect("words").contains(member), "{error}");
+    }
+    for tier in [r#""default""#, r#""flex""#, r#""auto""#, "null"] {
+        asked("priced", &format!(r#""service_tier":{tier}"#)).expect(200);
+    }
+    asked("free", r#""service_tier":"priority""#).expect(200);
+    gateway.settled();
+    assert_eq!(upstream.count(), 5);
+}
