@@ -76,3 +76,20 @@ fn a_worst_case_budget_refuses_a_tier_whose_price_nobody_knows() {
     gateway.settled();
     assert_eq!(upstream.count(), 5);
 }
+
+#[test]
+fn a_refusal_for_want_of_room_for_the_most_says_what_is_wanted_and_what_is_left() {
+    let upstream = Upstream::well();
+    let config = model("priced", "up", PRICE) + &budget("b", "scope = \"org\"", "1000", "worst_case = true");
+    let gateway = gateway_over(&upstream, &config);
+    gateway.chat(&chat_body("priced", r#","max_tokens":50"#)).expect(200);
+    gateway.settled();
+    let refusal = gateway.chat(&chat_body("priced", r#","max_tokens":2000000"#)).expect(429);
+    let message = refusal.error_message();
+    assert!(message.starts_with("this request can cost up to $2002."), "{message}");
+    assert!(message.contains("and $999.988 is left in the budget \"b\""), "{message}");
+    assert!(message.contains("set or lower max_tokens") && !message.contains("set aside"), "{message}");
+    assert_eq!(refusal.header("retry-after"), None, "waiting does not help: {refusal:?}");
+    gateway.chat(&chat_body("priced", r#","max_tokens":50"#)).expect(200);
+    gateway.settled();
+}
