@@ -13,6 +13,7 @@ pub mod completions;
 pub mod form;
 pub mod gemini;
 pub mod json;
+pub mod marks;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod plain;

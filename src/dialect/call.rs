@@ -1,5 +1,6 @@
 //! One request to a model, read as far as the gateway needs to, whatever its dialect.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::form::{Form, FormError};
+use super::marks::Marks;
 use super::raw::RawObject;
 use super::whole::Whole;
 use super::{Dialect, tokens_of_bytes};
@@ -59,6 +61,8 @@ pub struct Call {
     pub writes_text: bool,
     /// Whether the answer can cost by the token at all: vectors and verdicts do not.
     pub has_output: bool,
+    /// What was found in the body, once somebody has looked.
+    pub marks: OnceCell<Marks>,
 }
 
 /// What the caller said of `stream_options`.
@@ -121,6 +125,7 @@ impl Call {
             costs_tokens: true,
             writes_text: false,
             has_output: true,
+            marks: OnceCell::new(),
         }
     }
 
@@ -157,6 +162,7 @@ impl Call {
             costs_tokens: operation.task() != Some(Task::CountTokens),
             writes_text: operation.task().is_some_and(Task::writes_text),
             has_output: operation.task().is_none_or(Task::has_output),
+            marks: OnceCell::new(),
             body: Body::Json(body),
         })
     }
@@ -189,6 +195,18 @@ impl Call {
             Body::Json(object) => Some(object),
             Body::Form(_) | Body::Opaque(_) => None,
         }
+    }
+
+    /// Puts another body in the place of the one that came.
+    pub fn rewrite(&mut self, body: Body) {
+        self.body = body;
+        self.marks.take();
+    }
+
+    /// What makes the size of a JSON body no bound of what it costs; nothing of other bodies.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        *self.marks.get_or_init(|| self.json().map(|body| Marks::of(body.bytes())).unwrap_or_default())
     }
 
     /// Whether the provider is to answer when nobody waits for it, as OpenAI's Responses can.
