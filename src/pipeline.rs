@@ -231,10 +231,14 @@ async fn ask_provider(
     let asked = Asked { headers: request.headers(), call, purpose };
     match trial.answer(exchange, asked).await? {
         Answer::Stream(events) => {
+            measure::listen(exchange, call).await;
             let keeper = recalled.filling().map(|filling| Box::new(Keeper::new(filling, call)));
             Ok(Ready::Stream(events, may_be_rescued.then(|| Box::new(trial)), keeper))
         }
-        Answer::Bytes(response, gap) => judged(exchange, call, response, gap).await,
+        Answer::Bytes(response, gap) => {
+            measure::listen(exchange, call).await;
+            judged(exchange, call, response, gap).await
+        }
         Answer::Whole(mut reply) => {
             let prompt = Prompt::of(exchange.endpoint.dialect, call, false);
             let words = || reply.words.as_deref().map_or(0, tokens::count);
@@ -246,6 +250,7 @@ async fn ask_provider(
             // Counting costs nothing.
             exchange.usage = call.costs_tokens.then_some(usage);
             measure::answered(&mut exchange.measures, exchange.endpoint.operation.task(), &reply.body);
+            measure::listen(exchange, call).await;
             reply.body = screen::answer(exchange, reply.body).await?;
             if let Some(filling) = recalled.filling() {
                 keep::whole(exchange, filling, call, &reply, usage);

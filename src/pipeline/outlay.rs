@@ -111,7 +111,12 @@ fn most_prompt_tokens(call: &Call, terms: &Terms<'_>, measures: &Measures) -> Op
     let body = match &call.body {
         Body::Json(object) => object.bytes(),
         Body::Form(_) => {
-            let sound = measures.audio.as_secs().saturating_add(1).saturating_mul(TOKENS_PER_SECOND);
+            let sound = measures
+                .audio
+                .max(measures.longest_audio)
+                .as_secs()
+                .saturating_add(1)
+                .saturating_mul(TOKENS_PER_SECOND);
             let words = call.prompt_tokens.saturating_mul(4).saturating_add(OWN_WORDS);
             let images = measures.images_sent.saturating_mul(IMAGE_TOKENS);
             return Some(words.saturating_add(sound).saturating_add(images));

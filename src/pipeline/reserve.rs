@@ -43,13 +43,36 @@ pub async fn reserve(
         caller.rate_limit.iter().chain(model.rate_limit.iter().filter(|_| is_named)).cloned().collect();
     let subject = Subject::at_gate(caller, model, &call.model, is_named);
     exchange.snapshot.policies.add(Phase::Gate, &subject, || Now::read().unix, &mut scopes);
-    exchange.measures = measure::of(exchange.endpoint.operation.task(), call);
+    measure(exchange, caller, call, model).await;
     call.usual_output_tokens = candidates.first().and_then(Candidate::usual_output);
     let claim = Claim { scopes, ..money(exchange, caller, call, model)? };
     let Taken { hold, permit } = take(exchange, call, claim).await?;
     exchange.budgets = hold;
     exchange.limits = permit;
     Ok(candidates)
+}
+
+/// What the price needs to know of the call. How long a recording is matters before the answer only where that is paid for,
+/// or where the most is to be held.
+async fn measure(exchange: &mut Exchange, caller: &ApiKey, call: &Call, model: &Model) {
+    let task = exchange.endpoint.operation.task();
+    exchange.measures = measure::of(task, call);
+    let capture = exchange.model.as_ref().and_then(|named| named.capture.as_deref());
+    if measure::is_charged_by_length(model, capture) || is_bounded(caller, model) {
+        measure::listen(exchange, call).await;
+    }
+}
+
+/// Whether a budget wants to know the most.
+fn is_bounded(caller: &ApiKey, model: &Model) -> bool {
+    fn of(model: &Model) -> bool {
+        let others = match &model.dispatch {
+            Dispatch::Direct(direct) => direct.provider_key_budgets.iter().any(|budget| budget.worst_case),
+            Dispatch::Routing(routing) => routing.members.iter().any(|member| of(member)),
+        };
+        others || model.budgets.iter().any(|budget| budget.worst_case)
+    }
+    caller.budgets.iter().any(|budget| budget.worst_case) || of(model)
 }
 
 /// Holds anew what the call may cost, in the budgets of the caller and of the model that it named.

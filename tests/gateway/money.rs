@@ -93,3 +93,34 @@ fn a_refusal_for_want_of_room_for_the_most_says_what_is_wanted_and_what_is_left(
     gateway.chat(&chat_body("priced", r#","max_tokens":50"#)).expect(200);
     gateway.settled();
 }
+
+/// Ten seconds at 8,000 samples of one byte, whose head says that there are so many bytes.
+fn wav(told: u32) -> Vec<u8> {
+    let mut file = b"RIFF".to_vec();
+    file.extend(told.to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    for number in [16, 1 | (1 << 16), 8_000, 8_000, 1 | (8 << 16)] {
+        file.extend(u32::to_le_bytes(number));
+    }
+    file.extend(b"data");
+    file.extend(told.to_le_bytes());
+    file.resize(file.len() + 80_000, 0x80);
+    file
+}
+
+#[test]
+fn sound_is_charged_for_by_its_bytes_whatever_its_head_says() {
+    let upstream = Upstream::always(Answer::json(200, r#"{"text":"hi"}"#));
+    let hour = "cost = { input_per_1k = 0, output_per_1k = 0, per_audio_minute = \"0.6\" }";
+    let gateway =
+        gateway_over(&upstream, &(model("ear", "up", hour) + &budget("b", "scope = \"org\"", "10", "")));
+    for (count, told) in [(1, 0), (2, u32::MAX), (3, 8), (4, 80_000)] {
+        let mut body =
+            b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n".to_vec();
+        body.extend(wav(told));
+        body.extend(b"\r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\near\r\n--b--\r\n");
+        let headers = [("content-type", "multipart/form-data; boundary=b")];
+        gateway.send("POST", "/v1/audio/transcriptions", "sk-test", &headers, &body).expect(200);
+        assert_eq!(spent(&gateway), format!("0.{count}0"), "ten seconds each, told {told}");
+    }
+}
