@@ -13,6 +13,7 @@ pub mod completions;
 pub mod form;
 pub mod gemini;
 pub mod json;
+pub mod marks;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod plain;
@@ -102,14 +103,14 @@ impl Usage {
     /// A guess from the request's size and the bytes of text delivered.
     #[must_use]
     pub fn estimated(prompt: u64, delivered_bytes: u64) -> Self {
-        let completion = tokens_of_bytes(delivered_bytes);
-        Self {
-            prompt,
-            completion,
-            total: prompt.saturating_add(completion),
-            is_estimated: true,
-            ..Self::default()
-        }
+        Self::guessed(prompt, tokens_of_bytes(delivered_bytes))
+    }
+
+    /// Tokens that nobody has counted.
+    #[must_use]
+    pub fn guessed(prompt: u64, completion: u64) -> Self {
+        let total = prompt.saturating_add(completion);
+        Self { prompt, completion, total, is_estimated: true, ..Self::default() }
     }
 }
 

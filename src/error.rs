@@ -207,7 +207,7 @@ fn window(dimension: Dimension) -> &'static str {
 /// A budget's refusal.
 #[derive(Debug, Display, Error)]
 pub enum BudgetError {
-    /// The budget is used up.
+    /// The budget is used up, or has too little left.
     #[display("{}", describe(_0))]
     Exceeded(#[error(not(source))] Box<BudgetExceeded>),
     /// A hard budget applies and the model has no price, so its cost cannot be known.
@@ -235,6 +235,13 @@ fn describe(refusal: &BudgetExceeded) -> String {
         refusal.resets_at_rfc3339.as_deref().map_or_else(String::new, |at| format!("; it resets at {at}"));
     let (name, scope, period) = (&budget.name, budget.scope.as_str(), budget.period.as_str());
     let (spent, limit) = (refusal.spent.to_usd_exact(), budget.limit.to_usd_exact());
+    if let Some(left) = refusal.too_little() {
+        let (wanted, left) = (refusal.wanted.to_usd_exact(), left.to_usd_exact());
+        return format!(
+            "this request can cost up to ${wanted} and ${left} is left in the budget \"{name}\" ({scope} scope, ${spent} \
+             of ${limit} spent, period {period}): set or lower max_tokens, or send less{reset}"
+        );
+    }
     if refusal.spent < budget.limit {
         let held = refusal.held.to_usd_exact();
         return format!(

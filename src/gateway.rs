@@ -14,7 +14,7 @@ use aisix_actors::redis::Servers;
 use aisix_actors::types::Now;
 use aisix_actors::{Actors, Books, CacheBook, Ledger};
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 mod auth_throttle;
 mod certificate;
@@ -33,6 +33,9 @@ use crate::telemetry::board::{Board, Opened};
 use crate::telemetry::worker::WorkerTelemetry;
 use crate::upstream::Upstream;
 use crate::upstream::tls::TlsConfigs;
+
+/// Each keeps a thread busy, and nobody's answer should wait for all of them.
+const RECORDINGS_AT_A_TIME: usize = 2;
 
 /// What the whole process shares.
 pub struct Gateway {
@@ -56,6 +59,8 @@ pub struct Gateway {
     pub admin_certificate: Arc<Certificate>,
     /// What is counted and written of every exchange.
     pub telemetry: Arc<Telemetry>,
+    /// Recordings that are read at a time.
+    pub readers: Arc<Semaphore>,
     is_draining: AtomicBool,
     renewed: Notify,
 }
@@ -114,6 +119,7 @@ impl Gateway {
             proxy_certificate,
             admin_certificate,
             telemetry: Arc::new(telemetry),
+            readers: Arc::new(Semaphore::new(RECORDINGS_AT_A_TIME)),
             is_draining: AtomicBool::new(false),
             renewed: Notify::new(),
         })

@@ -231,17 +231,26 @@ async fn ask_provider(
     let asked = Asked { headers: request.headers(), call, purpose };
     match trial.answer(exchange, asked).await? {
         Answer::Stream(events) => {
+            measure::listen(exchange, call).await;
             let keeper = recalled.filling().map(|filling| Box::new(Keeper::new(exchange, filling, call)));
             Ok(Ready::Stream(events, may_be_rescued.then(|| Box::new(trial)), keeper))
         }
-        Answer::Bytes(response, gap) => judged(exchange, call, response, gap).await,
+        Answer::Bytes(response, gap) => {
+            measure::listen(exchange, call).await;
+            judged(exchange, call, response, gap).await
+        }
         Answer::Whole(mut reply) => {
             let prompt = Prompt::of(exchange.endpoint.dialect, call, false);
             let words = || reply.words.as_deref().map_or(0, tokens::count);
-            let usage = estimate::filled(reply.usage.unwrap_or_default(), &prompt, words);
+            let usage = match reply.usage {
+                // Only promised yet: charged as it was held for, as nobody here sees what comes of it.
+                None if call.is_background() => Usage::guessed(call.prompt_tokens, call.held_output_tokens()),
+                counted => estimate::filled(counted.unwrap_or_default(), &prompt, words),
+            };
             // Counting costs nothing.
             exchange.usage = call.costs_tokens.then_some(usage);
             measure::answered(&mut exchange.measures, exchange.endpoint.operation.task(), &reply.body);
+            measure::listen(exchange, call).await;
             reply.body = screen::answer(exchange, reply.body).await?;
             if let Some(filling) = recalled.filling() {
                 keep::whole(exchange, filling, call, &reply, usage);

@@ -160,6 +160,8 @@ pub struct Long {
 pub struct Measures {
     /// How long a recording is that was sent.
     pub audio: Duration,
+    /// How long it can be at the most, where that is not certain.
+    pub longest_audio: Duration,
     /// Images that were made.
     pub images: u64,
     /// Images that were sent, as files.
@@ -199,6 +201,11 @@ impl Price {
         rounded(tokens.saturating_add(pieces).saturating_mul(HOUR).saturating_add(sound), TOKENS * HOUR)
     }
 
+    /// Whether nothing costs anything.
+    pub fn is_free(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The most that a request of at most so many tokens can cost, whatever kinds of input they are.
     pub fn most(&self, prompt: u64, completion: u64, measures: &Measures) -> MicroUsd {
         let short = self.dearest(self.rates, prompt, completion, measures);
@@ -209,7 +216,8 @@ impl Price {
     fn dearest(&self, rates: Rates, prompt: u64, completion: u64, measures: &Measures) -> MicroUsd {
         let rates = Rates { input: rates.dearest_input(), ..rates };
         let usage = Usage { prompt, completion, ..Usage::default() };
-        Self { rates, long: None, ..*self }.cost(&usage, measures)
+        let measures = Measures { audio: measures.audio.max(measures.longest_audio), ..*measures };
+        Self { rates, long: None, ..*self }.cost(&usage, &measures)
     }
 
     fn rates_for(&self, prompt: u64) -> &Rates {

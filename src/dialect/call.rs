@@ -1,5 +1,6 @@
 //! One request to a model, read as far as the gateway needs to, whatever its dialect.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::form::{Form, FormError};
+use super::marks::Marks;
 use super::raw::RawObject;
 use super::whole::Whole;
 use super::{Dialect, tokens_of_bytes};
@@ -59,6 +61,8 @@ pub struct Call {
     pub writes_text: bool,
     /// Whether the answer can cost by the token at all: vectors and verdicts do not.
     pub has_output: bool,
+    /// What was found in the body, once somebody has looked.
+    pub marks: OnceCell<Marks>,
 }
 
 /// What the caller said of `stream_options`.
@@ -121,6 +125,7 @@ impl Call {
             costs_tokens: true,
             writes_text: false,
             has_output: true,
+            marks: OnceCell::new(),
         }
     }
 
@@ -157,6 +162,7 @@ impl Call {
             costs_tokens: operation.task() != Some(Task::CountTokens),
             writes_text: operation.task().is_some_and(Task::writes_text),
             has_output: operation.task().is_none_or(Task::has_output),
+            marks: OnceCell::new(),
             body: Body::Json(body),
         })
     }
@@ -191,6 +197,33 @@ impl Call {
         }
     }
 
+    /// Puts another body in the place of the one that came.
+    pub fn rewrite(&mut self, body: Body) {
+        self.body = body;
+        self.marks.take();
+    }
+
+    /// What makes the size of a JSON body no bound of what it costs; nothing of other bodies.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        *self.marks.get_or_init(|| self.json().map(|body| Marks::of(body.bytes())).unwrap_or_default())
+    }
+
+    /// Whether the provider is to answer when nobody waits for it, as OpenAI's Responses can.
+    #[must_use]
+    pub fn is_background(&self) -> bool {
+        self.json().and_then(|body| body.member("background")) == Some("true")
+    }
+
+    /// The member by which the caller asks to be served at another price than the usual one, where that may be dearer.
+    /// `auto` is what holds without the member, too: it is the provider's customer who has set what it means.
+    #[must_use]
+    pub fn dearer_by(&self) -> Option<&'static str> {
+        let body = self.json()?;
+        let mut asked = DEARER.iter().filter_map(|(name, usual)| Some((*name, body.member(name)?, usual)));
+        asked.find(|(_, raw, usual)| !is_one_of(raw, usual)).map(|(name, ..)| name)
+    }
+
     /// Tokens to set aside until the true figure is known.
     #[must_use]
     pub fn held_tokens(&self) -> u64 {
@@ -207,6 +240,19 @@ impl Call {
         let each = self.max_output_tokens.unwrap_or(usual).min(MAX_HELD_OUTPUT_TOKENS);
         each.saturating_mul(self.answers.clamp(1, MAX_ANSWERS))
     }
+}
+
+/// Members that choose how a request is served, and their values that cost as usual, or less.
+const DEARER: [(&str, &[&str]); 4] = [
+    ("service_tier", TIERS),
+    ("serviceTier", TIERS),
+    ("speed", &["standard"]),
+    ("inference_geo", &["global"]),
+];
+const TIERS: &[&str] = &["auto", "default", "standard", "standard_only", "flex", "batch"];
+
+fn is_one_of(raw: &str, usual: &[&str]) -> bool {
+    raw == "null" || serde_json::from_str::<String>(raw).is_ok_and(|value| usual.contains(&&*value))
 }
 
 /// The members without which a request means nothing.

@@ -118,9 +118,9 @@ impl Form {
 
     /// The first file under this name.
     #[must_use]
-    pub fn file(&self, name: &str) -> Option<&[u8]> {
+    pub fn file(&self, name: &str) -> Option<Bytes> {
         let part = self.parts.iter().find(|part| part.is_file && *part.name == *name)?;
-        self.bytes.get(part.value.clone())
+        self.bytes.get(part.value.clone()).map(|value| self.bytes.slice_ref(value))
     }
 
     /// The bytes as they came.
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(form.text("model"), Ok(Some("whisper")));
         assert_eq!(form.text("file"), Ok(Some("\r\n--xY\r\n")));
         assert_eq!(form.text("image[]"), Ok(Some("")));
-        assert_eq!((form.file("file"), form.file("model")), (Some(&b"\r\n--xY\r\n"[..]), None));
+        assert_eq!((form.file("file").as_deref(), form.file("model")), (Some(&b"\r\n--xY\r\n"[..]), None));
         assert_eq!(form.text("prompt"), Ok(None));
         assert!(form.has_file("file") && form.has_file("image") && !form.has_file("model"));
         assert_eq!(form.with("model", "new").concat(), BODY.replace("whisper", "new").as_bytes());

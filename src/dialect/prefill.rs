@@ -4,6 +4,8 @@
 //! reference, "Chat Completion", `prefix`; Groq documentation, "Assistant message prefilling". Who sells models of others
 //! (OpenRouter) goes on with some and begins anew with others.
 
+use std::cell::OnceCell;
+
 use bytes::Bytes;
 
 use super::Dialect;
@@ -61,7 +63,7 @@ pub fn begun(call: &Call, dialect: Dialect, said: &str, tokens: u64) -> Option<C
     };
     let object = RawObject::parse(body.with(&[(member, &turns)])).ok()?;
     let (model, model_json) = (call.model.clone(), call.model_json.clone());
-    Some(Call { body: Body::Json(object), model, model_json, ..*call })
+    Some(Call { body: Body::Json(object), model, model_json, marks: OnceCell::new(), ..*call })
 }
 
 /// The request with so many tokens less to be written; `None` where none are left.

@@ -3,21 +3,46 @@
 
 use std::time::Duration;
 
+use actix_web::web;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::sound;
+use super::exchange::Exchange;
+use super::sound::{self, Length};
 use crate::config::price::Measures;
+use crate::config::snapshot::{Dispatch, Model};
 use crate::dialect::{Body, Call};
 use crate::operation::Task;
 
-/// What is known of a call before it is answered.
+/// Whether a model costs by the length of what is sent, at any of its targets.
+pub fn is_charged_by_length(model: &Model, capture: Option<&str>) -> bool {
+    match &model.dispatch {
+        Dispatch::Direct(direct) => direct.terms(capture).price.is_some_and(|price| price.audio_hour > 0),
+        Dispatch::Routing(routing) => {
+            routing.members.iter().any(|member| is_charged_by_length(member, capture))
+        }
+    }
+}
+
+/// Adds how long the recording is that came with a call, if one did and nobody has told yet. It is read aside, so that
+/// whoever else is served by this thread does not wait.
+pub async fn listen(exchange: &mut Exchange, call: &Call) {
+    let task = exchange.endpoint.operation.task();
+    let (Some(Task::Transcribe | Task::Translate), Body::Form(form)) = (task, &call.body) else { return };
+    let Some(file) = form.file("file").filter(|_| exchange.measures.audio.is_zero()) else { return };
+    let Ok(permit) = exchange.worker.gateway.readers.clone().acquire_owned().await else { return };
+    // The permit goes along: a caller who leaves does not end the reading.
+    let read = web::block(move || {
+        let _permit = permit;
+        sound::length(&file)
+    });
+    let Length { likely, longest } = read.await.unwrap_or_default();
+    (exchange.measures.audio, exchange.measures.longest_audio) = (likely, longest);
+}
+
+/// What is known of a call before it is answered, but for the length of a recording.
 pub fn of(task: Option<Task>, call: &Call) -> Measures {
     match (task, &call.body) {
-        (Some(Task::Transcribe | Task::Translate), Body::Form(form)) => {
-            let audio = form.file("file").map(sound::duration).unwrap_or_default();
-            Measures { audio, ..Measures::default() }
-        }
         (Some(Task::Image), _) => Measures { images: call.answers, ..Measures::default() },
         (Some(Task::EditImage), _) => {
             // The picture, and what says which part of it is to be changed.

@@ -4,10 +4,7 @@
 //! a byte of what was sent, an answer has no more tokens than the caller or the model allows, and whatever a call refers
 //! to, such as a stored file, fits into the model's context. Where there is no bound there is no most.
 
-use std::sync::LazyLock;
-
 use aisix_actors::types::MicroUsd;
-use regex::bytes::{Regex, RegexSet};
 
 use crate::config::price::{Measures, Price};
 use crate::config::snapshot::{Direct, Dispatch, Model, Terms};
@@ -71,6 +68,10 @@ fn of_target(
 
 /// The most that a call can cost at a target.
 fn most(call: &Call, price: &Price, terms: &Terms<'_>, measures: &Measures) -> Option<MicroUsd> {
+    // A dearer way of serving it, at rates that nobody here knows.
+    if !price.is_free() && call.dearer_by().is_some() {
+        return None;
+    }
     let is_free = |rate: fn(&Price) -> u64| rate(price) == 0;
     let prompt = match is_free(|price| price.most(1_000_000, 0, &Measures::default()).0) {
         true => 0,
@@ -110,49 +111,25 @@ fn most_prompt_tokens(call: &Call, terms: &Terms<'_>, measures: &Measures) -> Op
     let body = match &call.body {
         Body::Json(object) => object.bytes(),
         Body::Form(_) => {
-            let sound = measures.audio.as_secs().saturating_add(1).saturating_mul(TOKENS_PER_SECOND);
+            let sound = measures
+                .audio
+                .max(measures.longest_audio)
+                .as_secs()
+                .saturating_add(1)
+                .saturating_mul(TOKENS_PER_SECOND);
             let words = call.prompt_tokens.saturating_mul(4).saturating_add(OWN_WORDS);
             let images = measures.images_sent.saturating_mul(IMAGE_TOKENS);
             return Some(words.saturating_add(sound).saturating_add(images));
         }
         Body::Opaque(_) => return None,
     };
-    let found = MARKS.matches(body);
-    if found.matched(PROVIDERS_TOOL) {
+    let marks = call.marks();
+    if marks.has_providers_tool {
         return None;
     }
-    if found.matched(ELSEWHERE) {
+    if marks.is_elsewhere {
         return terms.context_window;
     }
-    let images = IMAGES.find_iter(body).count() as u64;
     let written = (body.len() as u64).saturating_add(OWN_WORDS);
-    Some(written.saturating_add(images.saturating_mul(IMAGE_TOKENS)))
+    Some(written.saturating_add(marks.images.saturating_mul(IMAGE_TOKENS)))
 }
-
-const PROVIDERS_TOOL: usize = 0;
-const ELSEWHERE: usize = 1;
-
-/// What makes the size of a request no bound: tools that the provider runs, each of which brings what nobody has counted;
-/// and what stands elsewhere, or is no text. Names that are spelled with escapes, which no writer does to letters, may be any
-/// of these.
-static MARKS: LazyLock<RegexSet> = LazyLock::new(|| {
-    let marks = [
-        r#"(?x) "type" \s* : \s* "(?: web_search | web_fetch | code_interpreter | code_execution | file_search | mcp
-            | computer | image_generation | tool_search | bash_ | text_editor | shell | advisor )
-            | "(?: web_search_options | google_?search (?:_retrieval|Retrieval)? | google_?maps | url_?context
-            | code_?execution | mcp_servers | container )" \s* :"#,
-        r#"(?x) "(?: file_id | file_ids | file_data | file_url | file_?uri | previous_response_id | conversation
-            | cached_?content | prompt_id | vector_store_ids | input_audio | video_url | file )" \s* :
-            | "type" \s* : \s* "(?: document | file | input_file | input_audio | video | input_video | item_reference )"
-            | "mime_?type" \s* : \s* "(?: application | audio | video | text ) | \\u00[4-7]"#,
-    ];
-    let set = marks.iter().map(|mark| format!("(?i-u){mark}"));
-    RegexSet::new(set).expect("marks are regular expressions")
-});
-
-/// Pictures, wherever they are.
-static IMAGES: LazyLock<Regex> = LazyLock::new(|| {
-    let mark =
-        r#"(?ix-u) "type" \s* : \s* "(?: image | image_url | input_image )" | "mime_?type" \s* : \s* "image"#;
-    Regex::new(mark).expect("a mark is a regular expression")
-});

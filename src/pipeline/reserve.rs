@@ -43,13 +43,36 @@ pub async fn reserve(
         caller.rate_limit.iter().chain(model.rate_limit.iter().filter(|_| is_named)).cloned().collect();
     let subject = Subject::at_gate(caller, model, &call.model, is_named);
     exchange.snapshot.policies.add(Phase::Gate, &subject, || Now::read().unix, &mut scopes);
-    exchange.measures = measure::of(exchange.endpoint.operation.task(), call);
+    measure(exchange, caller, call, model).await;
     call.usual_output_tokens = candidates.first().and_then(Candidate::usual_output);
     let claim = Claim { scopes, ..money(exchange, caller, call, model)? };
     let Taken { hold, permit } = take(exchange, call, claim).await?;
     exchange.budgets = hold;
     exchange.limits = permit;
     Ok(candidates)
+}
+
+/// What the price needs to know of the call. How long a recording is matters before the answer only where that is paid for,
+/// or where the most is to be held.
+async fn measure(exchange: &mut Exchange, caller: &ApiKey, call: &Call, model: &Model) {
+    let task = exchange.endpoint.operation.task();
+    exchange.measures = measure::of(task, call);
+    let capture = exchange.model.as_ref().and_then(|named| named.capture.as_deref());
+    if measure::is_charged_by_length(model, capture) || is_bounded(caller, model) {
+        measure::listen(exchange, call).await;
+    }
+}
+
+/// Whether a budget wants to know the most.
+fn is_bounded(caller: &ApiKey, model: &Model) -> bool {
+    fn of(model: &Model) -> bool {
+        let others = match &model.dispatch {
+            Dispatch::Direct(direct) => direct.provider_key_budgets.iter().any(|budget| budget.worst_case),
+            Dispatch::Routing(routing) => routing.members.iter().any(|member| of(member)),
+        };
+        others || model.budgets.iter().any(|budget| budget.worst_case)
+    }
+    caller.budgets.iter().any(|budget| budget.worst_case) || of(model)
 }
 
 /// Holds anew what the call may cost, in the budgets of the caller and of the model that it named.
@@ -130,6 +153,11 @@ pub fn estimate(
     if budgets.is_empty() {
         return Ok(None);
     }
+    if call.is_background()
+        && let Some(budget) = budgets.iter().find(|budget| budget.hard_stop)
+    {
+        return Err(unseen(budget).into());
+    }
     let capture = exchange.model.as_ref().and_then(|named| named.capture.as_deref());
     let worst = budgets.iter().find(|budget| budget.worst_case);
     let Some(outlay) = outlay::of(call, model, capture, &exchange.measures, worst.is_some()) else {
@@ -141,8 +169,26 @@ pub fn estimate(
     }
 }
 
+/// What a provider answers when nobody waits for it passes the gateway by, and so does what it costs.
+fn unseen(budget: &Budget) -> RequestError {
+    let message = format!(
+        "a background response is fetched later, where nobody sees what it costs, and the budget {:?} has to: leave out \
+         \"background\", or use \"stream\"",
+        budget.name
+    );
+    RequestError::member("background", message)
+}
+
 /// Asking again does not help, and asking otherwise may: so it is the request that is refused, and not for want of money.
 fn endless(call: &Call, budget: &Budget) -> RequestError {
+    if let Some(member) = call.dearer_by() {
+        let message = format!(
+            "the price of this request's \"{member}\" is not known, and the budget {:?} holds the most that a request can \
+             cost: leave it out, or set it to what costs as usual",
+            budget.name
+        );
+        return RequestError::member(member, message);
+    }
     let member = if call.writes_text && call.max_output_tokens.is_none() { "max_tokens" } else { "model" };
     let message = format!(
         "the most that this request can cost is not known, and the budget {:?} holds it: set a limit of output tokens \

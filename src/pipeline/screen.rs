@@ -65,7 +65,7 @@ pub async fn request(exchange: &mut Exchange, caller: &ApiKey, call: &mut Call) 
             let passages = screen(exchange, Hook::Input, passages).await?;
             if let Some(body) = slots.rewrite(&passages) {
                 // What was an object stays one.
-                call.body = Body::Json(RawObject::parse(body).map_err(|_| Fault::Panic)?);
+                call.rewrite(Body::Json(RawObject::parse(body).map_err(|_| Fault::Panic)?));
             }
         }
         Body::Form(form) => {
@@ -78,7 +78,7 @@ pub async fn request(exchange: &mut Exchange, caller: &ApiKey, call: &mut Call) 
             if let Some(passage) = prompt.filter(|passage| passage.is_changed()) {
                 let changed = form.with("prompt", passage.current()).concat();
                 let form = Form::parse(changed.into(), form.content_type());
-                call.body = Body::Form(form.map_err(|_| Fault::Panic)?);
+                call.rewrite(Body::Form(form.map_err(|_| Fault::Panic)?));
             }
         }
         // All of it is judged, and none of it masked: nobody here knows what it means (§11.14).

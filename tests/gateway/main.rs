@@ -37,6 +37,7 @@ mod listener_tls;
 mod matrix;
 mod metrics;
 mod mock;
+mod money;
 mod mutations;
 mod openapi;
 mod pairs;

@@ -153,7 +153,7 @@ const GLOBALS: Absence = Absence {
         ("src/endpoints.rs", "the table, never changed"),
         ("src/providers/", "rows of data, never changed"),
         ("src/config/prices.rs", "the price table, read once and never changed"),
-        ("src/pipeline/outlay.rs", "regular expressions, made once and never changed"),
+        ("src/dialect/marks.rs", "regular expressions, made once and never changed"),
         ("src/main.rs", "the allocator"),
         (
             "src/upstream/in_process.rs",

@@ -67,6 +67,7 @@ struct Open {
 pub(super) struct Refusal {
     budget: Arc<Budget>,
     spend: Spend,
+    wanted: MicroUsd,
     retry_after: Option<Duration>,
 }
 
@@ -92,10 +93,13 @@ impl Account {
         let retry_after = if !is_spent {
             // Only what is set aside stands in the way, and that is given back any moment.
             Some(whole_seconds(Duration::ZERO))
+        } else if budget.worst_case && wants > budget.limit {
+            // No period has room for it.
+            None
         } else {
             open.window.end.map(|end| whole_seconds(end.saturating_sub(now.unix)))
         };
-        Err(Refusal { budget: Arc::clone(budget), spend: open.spend(held), retry_after })
+        Err(Refusal { budget: Arc::clone(budget), spend: open.spend(held), wanted: wants, retry_after })
     }
 
     /// Sets an estimate aside.
@@ -297,11 +301,12 @@ impl Refusal {
 
 impl From<Refusal> for BudgetExceeded {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { budget, spend, retry_after } = refusal;
+        let Refusal { budget, spend, wanted, retry_after } = refusal;
         Self {
             budget,
             spent: spend.spent,
             held: spend.held,
+            wanted,
             resets_at: spend.resets_at,
             resets_at_rfc3339: spend.resets_at.and_then(rfc3339),
             retry_after,

@@ -158,6 +158,15 @@ impl From<MicroUsd> for Estimate {
     }
 }
 
+impl BudgetExceeded {
+    /// Returns what is left for this request by itself, where it does not fit even after all others have ended.
+    #[must_use]
+    pub fn too_little(&self) -> Option<MicroUsd> {
+        let left = self.budget.limit.saturating_sub(self.spent);
+        (self.budget.worst_case && !left.is_zero() && self.wanted > left).then_some(left)
+    }
+}
+
 impl Estimate {
     /// Returns what a budget holds for it.
     pub fn in_budget(self, budget: &Budget) -> MicroUsd {
@@ -189,11 +198,13 @@ pub struct BudgetExceeded {
     pub spent: MicroUsd,
     /// What is held for requests under way.
     pub held: MicroUsd,
+    /// What was to be held for the request: with `worst_case` the most that it can cost.
+    pub wanted: MicroUsd,
     /// When the next period begins, in Unix time; `None` for `total`.
     pub resets_at: Option<Duration>,
     /// The same as RFC 3339.
     pub resets_at_rfc3339: Option<String>,
-    /// Whole seconds until then, at least one.
+    /// Whole seconds until it can be asked again, at least one; `None` when waiting does not help.
     pub retry_after: Option<Duration>,
 }
 

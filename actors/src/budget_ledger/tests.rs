@@ -272,9 +272,13 @@ fn a_worst_case_budget_admits_only_what_fits_whatever_it_costs() {
     let hold = ledger.hold(&worst, estimate, NOON).unwrap();
     let refused = exceeded(ledger.hold(&worst, estimate, NOON));
     assert_eq!((refused.held, refused.retry_after), (MicroUsd(60), Some(Duration::from_secs(1))));
+    assert_eq!(refused.too_little(), None, "it fits when the other has ended");
     ledger.charge(hold, MicroUsd(50), NOON);
     let refused = exceeded(ledger.hold(&worst, estimate, NOON));
     assert_eq!((refused.spent, refused.retry_after), (MicroUsd(50), Some(DAY / 2)), "it never fits again");
+    assert_eq!((refused.wanted, refused.too_little()), (MicroUsd(60), Some(MicroUsd(50))));
+    let huge = Estimate { likely: MicroUsd(1), most: MicroUsd(101) };
+    assert_eq!(exceeded(ledger.hold(&worst, huge, NOON)).retry_after, None, "no period has room for it");
     let fits = Estimate { likely: MicroUsd(1), most: MicroUsd(50) };
     drop(ledger.hold(&worst, fits, NOON).unwrap());
     let free = exceeded(ledger.hold(
