@@ -88,6 +88,10 @@ impl Forward for Forwarder {
         drop(queue);
         self.0.bell.notify_one();
     }
+
+    fn waiting(&self) -> usize {
+        lock(&self.0.queue).len()
+    }
 }
 
 impl Inner {
