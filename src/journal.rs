@@ -37,6 +37,11 @@ pub trait Forward: Send {
     /// Takes a batch over, on the journal's thread: after it is committed, or all the same where that fails. Batches of a
     /// lane come in the order of their numbers.
     fn forward(&mut self, batch: Batch);
+
+    /// How many batches wait for whom they are told to.
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 /// How the journal stands.

@@ -11,6 +11,7 @@ use crate::config::secret::Plaintext;
 use crate::config::settings::{LimitFailure, Redis, RedisMode, RedisTls, Settings, Verdict};
 
 mod forward;
+mod queue;
 
 pub use forward::Forwarder;
 

@@ -23,8 +23,8 @@ pub use book::{BudgetHold, Budgets, Ledger, LedgerCounters};
 pub use budget::{
     Budget, BudgetExceeded, BudgetScope, Estimate, HoldRefused, Period, Spend, TimeZone, Window, timezone,
 };
-pub use journal::{Batch, ChargeEntry, ChargeSum, Journal, NoJournal};
-pub use shared::SharedBudgets;
+pub use journal::{Batch, ChargeEntry, ChargeSum, Journal, NoJournal, Run};
+pub use shared::{Applied, Backlog, SharedBudgets};
 use shared::{Desk, Ticket};
 
 use crate::redis::Link;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use aisix_actors::budget_ledger::Batch;
 use aisix_actors::{Ledger, MicroUsd};
 
-use super::rows::{Place, Rows, Table};
+use super::rows::{Place, Rows, Spot, Table};
 use super::{Forward, Shared, lock};
 use crate::registry::store::{StoreError, is_about_access};
 
@@ -22,6 +22,11 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 const FOLD_ROWS: usize = 10_000;
 /// Batches of an outbox that wait to be written, before they are made larger instead of more.
 const MAX_UNWRITTEN: usize = 1_024;
+
+/// Batches that wait to be forwarded, from which on they are made larger instead of more.
+const MANY_WAITING: usize = 512;
+/// How long charges are gathered then: shorter than those wait who tell of them.
+const SLOW_GATHER: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(super) struct Keeper {
@@ -34,11 +39,15 @@ pub(super) struct Keeper {
     place: Place,
     /// Whether what earlier processes have left was read.
     has_replayed: bool,
+    /// The last batch of earlier processes that was forwarded, while there may be more.
+    earlier: Option<Spot>,
     /// Batches that are not on the disk, oldest first.
     unwritten: VecDeque<Batch>,
     /// The last number that was forwarded.
     forwarded: u64,
     acknowledged: BTreeMap<Arc<str>, u64>,
+    /// Up to where earlier lanes were acknowledged in this life.
+    arrived: BTreeMap<Arc<str>, u64>,
     /// Rows written since the last fold; nothing was folded yet at the start.
     unfolded: usize,
     retry_at: Option<Instant>,
@@ -55,9 +64,11 @@ impl Keeper {
             rows: None,
             place: None,
             has_replayed: false,
+            earlier: None,
             unwritten: VecDeque::new(),
             forwarded: 0,
             acknowledged: BTreeMap::new(),
+            arrived: BTreeMap::new(),
             unfolded: FOLD_ROWS,
             retry_at: None,
         }
@@ -126,7 +137,9 @@ impl Keeper {
 
     /// Waits so that charges are written together.
     fn gather(&self) {
-        let until = Instant::now() + self.shared.gather;
+        let is_behind = self.forward.as_ref().is_some_and(|forward| forward.waiting() >= MANY_WAITING);
+        let gather = if is_behind { self.shared.gather.max(SLOW_GATHER) } else { self.shared.gather };
+        let until = Instant::now() + gather;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || self.is_stopping() {
@@ -160,6 +173,10 @@ impl Keeper {
             if lane == self.lane {
                 // Whoever has it needs it no more from the disk.
                 self.unwritten.retain(|batch| batch.number > number);
+                self.advance(number);
+            } else if self.earlier.is_some() {
+                let arrived = self.arrived.entry(Arc::clone(&lane)).or_default();
+                *arrived = number.max(*arrived);
             }
             let known = self.acknowledged.entry(lane).or_default();
             *known = number.max(*known);
@@ -205,14 +222,21 @@ impl Keeper {
             self.unfolded = self.unfolded.saturating_add(written);
         }
         self.move_on();
+        self.forward_earlier()?;
         self.fold(FOLD_ROWS)
     }
 
     /// Tells those who wait for what is on the disk.
     fn move_on(&self) {
-        if let Some(last) = self.unwritten.back() {
-            *lock(&self.shared.committed) = last.number;
-        }
+        let last = self.unwritten.back().map_or(0, |batch| batch.number);
+        self.advance(last);
+    }
+
+    /// Tells that all batches up to a number are kept, here or by whoever they were forwarded to.
+    fn advance(&self, number: u64) {
+        let mut committed = lock(&self.shared.committed);
+        *committed = number.max(*committed);
+        drop(committed);
         self.shared.has_moved.notify_all();
     }
 
@@ -240,15 +264,39 @@ impl Keeper {
 
     fn replay(&mut self) -> Result<(), StoreError> {
         let Some(rows) = self.rows.as_mut().filter(|_| !self.has_replayed) else { return Ok(()) };
-        match &mut self.forward {
-            Some(forward) => rows.outbox()?.into_iter().for_each(|batch| forward.forward(batch)),
-            None => {
-                let ledger = &self.ledger;
-                rows.replay(|budget, window, spent| ledger.restore(budget, window, MicroUsd(spent)))?;
-            }
+        if self.forward.is_none() {
+            let ledger = &self.ledger;
+            rows.replay(|budget, window, spent| ledger.restore(budget, window, MicroUsd(spent)))?;
+            self.shared.corrupt.store(rows.corrupt.len() as u64, Relaxed);
+        } else {
+            self.earlier = Some(("".into(), 0));
+            self.forward_earlier()?;
         }
         self.has_replayed = true;
-        self.shared.corrupt.store(rows.corrupt.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    /// Forwards some of what earlier processes have left, once what was forwarded before has arrived.
+    fn forward_earlier(&mut self) -> Result<(), StoreError> {
+        while let (Some(earlier), Some(rows), Some(forward)) =
+            (&self.earlier, &mut self.rows, &mut self.forward)
+        {
+            if self.arrived.get(&earlier.0).is_none_or(|number| *number < earlier.1) && earlier.1 > 0 {
+                return Ok(());
+            }
+            let next = rows.outbox(earlier, &self.lane)?;
+            self.shared.corrupt.store(rows.corrupt.len() as u64, Relaxed);
+            self.earlier = next.map(|(batches, last)| {
+                let spot = batches.last().map(|batch| (Arc::clone(&batch.lane), batch.number));
+                batches.into_iter().for_each(|batch| forward.forward(batch));
+                // Where no row can be read there is nothing to wait for.
+                if spot.as_ref() != Some(&last) {
+                    self.arrived.insert(Arc::clone(&last.0), last.1);
+                }
+                last
+            });
+        }
+        self.arrived.clear();
         Ok(())
     }
 

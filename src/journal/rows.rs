@@ -15,6 +15,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::row::{COLUMNS, SumRow, bounds, seconds, whole};
 use crate::registry::store::{self, StoreError};
 
+/// Batches that are read at once.
+const PIECE: i64 = 512;
 /// Longest list of broken rows in the log.
 const MAX_LISTED: usize = 10;
 
@@ -47,6 +49,9 @@ pub(super) struct Rows {
     /// Rows that are not as they were written, as far as they were met.
     pub(super) corrupt: BTreeSet<(Table, i64)>,
 }
+
+/// A lane, and a number in it.
+pub(super) type Spot = (Arc<str>, u64);
 
 /// Where a file lies on its disk.
 pub(super) type Place = Option<(u64, u64)>;
@@ -122,15 +127,26 @@ impl Rows {
         Ok(())
     }
 
-    /// What earlier lanes have left in the outbox, lane by lane in the order of their numbers.
+    /// What other lanes have left in the outbox behind a place, lane by lane in the order of their numbers: some batches,
+    /// and the place of the last. Nothing where there are no more.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn outbox(&mut self) -> Result<Vec<Batch>, StoreError> {
+    pub fn outbox(&mut self, after: &Spot, but: &str) -> Result<Option<(Vec<Batch>, Spot)>, StoreError> {
+        let text = "SELECT lane, number FROM (SELECT DISTINCT lane, number FROM outbox \
+                    WHERE (lane, number) > (?1, ?2) AND lane <> ?3 AND typeof(lane) = 'text' \
+                    AND typeof(number) = 'integer' ORDER BY lane, number LIMIT ?4) ORDER BY lane DESC, number DESC LIMIT 1";
+        let wanted = params![&*after.0, whole(after.1), but, PIECE];
+        let spot = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+        let last = self.connection.prepare_cached(text)?.query_row(wanted, spot).optional()?;
+        let Some((lane, number)) = last else { return Ok(None) };
         let (mut batches, mut corrupt): (Vec<Batch>, _) = (Vec::new(), Vec::new());
-        let text = format!("SELECT {COLUMNS} FROM outbox ORDER BY lane, number, id");
-        let mut statement = self.connection.prepare(&text)?;
-        let mut rows = statement.query([])?;
+        let text = format!(
+            "SELECT {COLUMNS} FROM outbox WHERE (lane, number) > (?1, ?2) AND (lane, number) <= (?3, ?4) \
+             AND lane <> ?5 ORDER BY lane, number, id"
+        );
+        let mut statement = self.connection.prepare_cached(&text)?;
+        let mut rows = statement.query(params![&*after.0, whole(after.1), lane, number, but])?;
         while let Some(row) = rows.next()? {
             let (id, Some(row)) = SumRow::read(row)? else {
                 corrupt.push(row.get(0)?);
@@ -152,7 +168,7 @@ impl Rows {
         drop(rows);
         drop(statement);
         self.report(Table::Outbox, corrupt);
-        Ok(batches)
+        Ok(Some((batches, (lane.into(), number.unsigned_abs()))))
     }
 
     /// Does something as one transaction.

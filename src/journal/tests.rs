@@ -1,6 +1,7 @@
 //! What the journal promises: every charge once, whatever happens between two commits.
 
 mod measures;
+mod outbox;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

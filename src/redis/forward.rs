@@ -1,23 +1,22 @@
 //! Hands charges over to the Redis that budgets share: every batch of the journal once, in order.
 //!
-//! A thread of its own sends one batch at a time and goes on until Redis has it, however long that takes; then the
+//! A thread of its own sends what there is at a time and goes on until Redis has it, however long that takes; then the
 //! journal need not keep it any more. A batch that comes twice is added once, so that neither a lost answer nor a
-//! restart counts anything twice.
+//! restart counts anything twice. Holds are kept open meanwhile, however much waits.
 
-use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aisix_actors::Ledger;
-use aisix_actors::budget_ledger::{Batch, SharedBudgets};
+use aisix_actors::budget_ledger::{Applied, Batch, Run, SharedBudgets};
 use aisix_actors::redis::{Use, Wire};
 use tokio::sync::Notify;
 
+use super::queue::Queue;
 use crate::journal::{Forward, JournalHandle};
 
-/// Between two looks at holds that last.
-const BEAT: Duration = Duration::from_secs(1);
 /// Wait after the first attempt that failed; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// Longest wait between two attempts.
@@ -37,13 +36,8 @@ struct Inner {
     /// Rings when something is to be done.
     bell: Notify,
     ended: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    batches: VecDeque<Batch>,
-    is_stopping: bool,
-    has_ended: bool,
+    /// Whether Redis did not take charges the last time.
+    is_failing: AtomicBool,
 }
 
 impl Forwarder {
@@ -57,7 +51,9 @@ impl Forwarder {
         journal: JournalHandle,
     ) -> io::Result<Self> {
         let (queue, bell, ended) = (Mutex::default(), Notify::new(), Condvar::new());
-        let forwarder = Self(Arc::new(Inner { shared, ledger, journal, queue, bell, ended }));
+        let is_failing = AtomicBool::new(false);
+        let inner = Inner { shared, ledger, journal, queue, bell, ended, is_failing };
+        let forwarder = Self(Arc::new(inner));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let inner = Arc::clone(&forwarder.0);
         std::thread::Builder::new().name("charges".to_owned()).spawn(move || {
@@ -76,18 +72,25 @@ impl Forwarder {
         self.0.bell.notify_one();
         let waited = self.0.ended.wait_timeout_while(queue, FAREWELL, |queue| !queue.has_ended);
         let queue = waited.unwrap_or_else(PoisonError::into_inner).0;
-        if !queue.batches.is_empty() {
+        if queue.len() > 0 {
             let fate =
                 if self.0.journal.is_kept() { "they follow at the next start" } else { "they are lost" };
-            log::warn!("redis has not taken the last {} batches of charges: {fate}", queue.batches.len());
+            log::warn!("redis has not taken the last {} batches of charges: {fate}", queue.len());
         }
     }
 }
 
 impl Forward for Forwarder {
     fn forward(&mut self, batch: Batch) {
-        lock(&self.0.queue).batches.push_back(batch);
+        let mut queue = lock(&self.0.queue);
+        queue.push(batch);
+        queue.tell(&self.0.shared.backlog);
+        drop(queue);
         self.0.bell.notify_one();
+    }
+
+    fn waiting(&self) -> usize {
+        lock(&self.0.queue).len()
     }
 }
 
@@ -100,8 +103,7 @@ impl Inner {
                 Err(why) => Err(why),
             };
             let Err(why) = failed else { return };
-            self.shared.server.tally(Use::Budgets).fail();
-            log::debug!("redis {}: charges wait: {why}", self.shared.server.options);
+            self.note_failure(&why);
             if lock(&self.queue).is_stopping {
                 return;
             }
@@ -112,31 +114,66 @@ impl Inner {
 
     /// Serves over one connection, until the process ends or the connection does.
     async fn serve(&self, mut wire: Wire, wait: &mut Duration) -> Result<(), String> {
+        let beat = self.shared.beat();
+        let mut kept_at = None;
         loop {
-            let front = lock(&self.queue).batches.front().cloned();
+            // Whatever waits: a hold that ends in Redis before its charge is there would be spent twice.
+            if kept_at.is_none_or(|at: Instant| at.elapsed() >= beat) {
+                self.shared.keep(&mut wire).await?;
+                kept_at = Some(Instant::now());
+            }
+            let front = lock(&self.queue).front();
+            let is_idle = front.is_none();
             match front {
-                Some(batch) => {
-                    let is_own = batch.lane == self.journal.lane();
-                    self.shared.apply(&mut wire, Some(&batch), is_own).await?;
-                    if is_own {
-                        self.ledger.applied(&batch);
-                    }
-                    lock(&self.queue).batches.pop_front();
-                    self.journal.acknowledge(&batch.lane, batch.number);
-                    continue;
-                }
-                None => self.shared.apply(&mut wire, None, true).await?,
+                Some(run) => self.send(&mut wire, &run).await?,
+                None => drop(self.shared.apply(&mut wire, None, true).await?),
             }
             *wait = FIRST_WAIT;
-            self.shared.keep(&mut wire).await?;
+            self.note_success();
+            if !is_idle {
+                continue;
+            }
             if lock(&self.queue).is_stopping {
                 return Ok(());
             }
             tokio::select! {
                 () = self.bell.notified() => {}
                 () = self.shared.rung() => {}
-                () = tokio::time::sleep(BEAT) => {}
+                () = tokio::time::sleep(beat) => {}
             }
+        }
+    }
+
+    /// Sends batches, and takes what Redis has then out of the queue.
+    async fn send(&self, wire: &mut Wire, run: &Run) -> Result<(), String> {
+        let lane = &run.batch.lane;
+        let is_own = *lane == self.journal.lane();
+        let last = match self.shared.apply(wire, Some(run), is_own).await? {
+            Applied::All => run.batch.number,
+            Applied::UpTo(number) => number,
+        };
+        let done = lock(&self.queue).finish(lane, last);
+        if is_own {
+            done.iter().for_each(|batch| self.ledger.applied(batch));
+        }
+        self.journal.acknowledge(lane, last);
+        lock(&self.queue).tell(&self.shared.backlog);
+        Ok(())
+    }
+
+    fn note_success(&self) {
+        if self.is_failing.swap(false, Relaxed) {
+            log::warn!("redis {}: charges are handed over again", self.shared.server.options);
+        }
+    }
+
+    fn note_failure(&self, why: &str) {
+        self.shared.server.tally(Use::Budgets).fail();
+        let queue = lock(&self.queue);
+        queue.tell(&self.shared.backlog);
+        if !self.is_failing.swap(true, Relaxed) {
+            let (options, waiting) = (&self.shared.server.options, queue.len());
+            log::warn!("redis {options}: charges wait, {waiting} batches at the moment: {why}");
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The metrics of what several gateways share in Redis.
 
+use std::sync::atomic::Ordering::Relaxed;
+
+use aisix_actors::budget_ledger::Backlog;
 use aisix_actors::redis::{Server, Tally, Use};
 
 use super::exposition::{Exposition, Kind, labels};
@@ -27,4 +30,20 @@ pub fn write(gateway: &Gateway, out: &mut Exposition) {
     write_counter("aisix_redis_failures_total", "Calls of Redis that failed or were late.", Tally::failures);
     let help = "Requests decided without the Redis of a use.";
     write_counter("aisix_redis_fallbacks_total", help, Tally::fallbacks);
+    if let Some(shared) = &gateway.books.shared_budgets {
+        write_backlog(&shared.backlog, out);
+    }
+}
+
+fn write_backlog(backlog: &Backlog, out: &mut Exposition) {
+    let families = [
+        ("batches", "Batches of charges that Redis does not have yet.", &backlog.batches),
+        ("micro_usd", "Millionths of a dollar in charges that Redis does not have yet.", &backlog.micro_usd),
+        ("age_seconds", "Age of the oldest charges that Redis does not have yet.", &backlog.age_secs),
+    ];
+    for (what, help, figure) in families {
+        let name = format!("aisix_ledger_forward_pending_{what}");
+        out.family(&name, Kind::Gauge, help);
+        out.sample(&name, "", figure.load(Relaxed));
+    }
 }

@@ -2,6 +2,7 @@
 
 mod builds;
 mod exact;
+mod far;
 mod fleet;
 mod outage;
 mod server;

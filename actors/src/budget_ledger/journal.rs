@@ -42,6 +42,15 @@ pub struct Batch {
     pub sums: Vec<ChargeSum>,
 }
 
+/// Consecutive batches of one lane, added up: they are handed over as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The number of the first.
+    pub first: u64,
+    /// Their sums, under the number of the last.
+    pub batch: Batch,
+}
+
 /// Where charges are written so that they outlive the process.
 pub trait Journal: Send + Sync {
     /// Accepts what one request is charged with, over all of its budgets. Called on the hot path: an implementation

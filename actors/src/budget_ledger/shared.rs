@@ -22,19 +22,33 @@ pub(super) use desk::{Desk, Ticket};
 use scripts::Keys;
 pub(super) use scripts::Wanted;
 
-use super::journal::Batch;
+use super::journal::Run;
 use crate::redis::{Server, Wire};
 use crate::register::lock;
 use crate::types::{MicroUsd, Now};
 
 /// Holds that are given back, or kept open, in one step.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
+
+/// Longest time between two looks at holds that last.
+const LONGEST_BEAT: Duration = Duration::from_secs(1);
+
+/// What became of batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// All of them are part of what is spent.
+    All,
+    /// Those up to this number were before, and nothing was done with the others.
+    UpTo(u64),
+}
 
 /// How budgets are shared.
 #[derive(Debug)]
 pub struct SharedBudgets {
     /// The Redis.
     pub server: Arc<Server>,
+    /// Charges that Redis does not have yet.
+    pub backlog: Backlog,
     keys: Keys,
     ttl: Duration,
     stale: Duration,
@@ -53,13 +67,23 @@ pub struct SharedBudgets {
     answered: AtomicU64,
 }
 
+/// Charges on their way to Redis.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    /// Batches that wait.
+    pub batches: AtomicU64,
+    /// Millionths of a dollar in them.
+    pub micro_usd: AtomicU64,
+    /// The age of the oldest, in seconds.
+    pub age_secs: AtomicU64,
+}
+
 /// A hold as this process knows it.
 #[derive(Debug, Clone)]
 pub(super) struct Note {
     name: String,
     pub(super) shares: SmallVec<[(Arc<str>, MicroUsd); 4]>,
     seen: Duration,
-    is_over: bool,
 }
 
 impl SharedBudgets {
@@ -69,6 +93,7 @@ impl SharedBudgets {
         Arc::new(Self {
             keys: Keys::new(&server.options.key_prefix, ttl),
             server,
+            backlog: Backlog::default(),
             ttl,
             stale,
             denies: AtomicBool::new(denies),
@@ -91,84 +116,94 @@ impl SharedBudgets {
         self.bell.notified().await;
     }
 
-    /// Adds a batch of charges and gives back the holds made under them; without a batch, those that need none.
+    /// Adds batches of charges and gives back the holds made under them; without batches, those that need none.
     ///
     /// # Errors
-    /// What Redis says. Whether it was added is unknown then; doing it again adds it once.
-    pub async fn apply(&self, wire: &mut Wire, batch: Option<&Batch>, is_own: bool) -> Result<(), String> {
-        let applied = batch.filter(|_| is_own).map_or(0, |batch| batch.number);
-        let mut batch = batch;
+    /// What Redis says. Whether they were added is unknown then; doing it again adds them once.
+    pub async fn apply(&self, wire: &mut Wire, run: Option<&Run>, is_own: bool) -> Result<Applied, String> {
+        let applied = run.filter(|_| is_own).map_or(0, |run| run.batch.number);
+        let mut run = run;
         loop {
-            let ids = self.due_up_to(applied);
-            let notes = self.notes_of(&ids);
-            if batch.is_none() && notes.is_empty() {
-                return Ok(());
+            let due = self.due_up_to(applied);
+            let notes = self.notes_of(&due);
+            if run.is_none() && due.is_empty() {
+                return Ok(Applied::All);
             }
-            let fill = |command: &mut redis::Cmd| self.keys.apply(command, batch, &notes);
+            let fill = |command: &mut redis::Cmd| self.keys.apply(command, run, &notes);
             let sent = wire.run(&self.keys.apply_script, fill, self.server.options.timeout).await;
-            if let Err(why) = sent {
-                lock(&self.due).extend(ids.into_iter().map(|id| (0, id)));
-                return Err(why);
+            let known = match sent {
+                Ok(answer) => report(&answer, run),
+                Err(why) => {
+                    lock(&self.due).extend(due);
+                    return Err(why);
+                }
+            };
+            if let Some(known) = known {
+                lock(&self.due).extend(due);
+                return Ok(Applied::UpTo(known));
             }
             let mut known = lock(&self.notes);
-            ids.iter().for_each(|id| drop(known.remove(id)));
-            batch = None;
+            due.iter().for_each(|(_, id)| drop(known.remove(id)));
+            run = None;
         }
     }
 
-    /// Tells Redis of the holds of which it has not heard for long.
+    /// How often holds are to be kept open.
+    pub fn beat(&self) -> Duration {
+        self.ttl.checked_div(4).unwrap_or_default().min(LONGEST_BEAT)
+    }
+
+    /// Tells Redis of the holds of which it has not heard for long: also of those whose charge it does not have yet.
     ///
     /// # Errors
     /// What Redis says.
     pub async fn keep(&self, wire: &mut Wire) -> Result<(), String> {
-        let stale = self.stale_notes(Now::read());
-        for notes in stale.chunks(BATCH) {
+        let now = Now::read();
+        let (ids, notes): (Vec<_>, Vec<_>) = self.stale_notes(now).into_iter().unzip();
+        for (ids, notes) in ids.chunks(BATCH).zip(notes.chunks(BATCH)) {
             let fill = |command: &mut redis::Cmd| self.keys.keep(command, notes);
             wire.run(&self.keys.keep_script, fill, self.server.options.timeout).await?;
+            let mut known = lock(&self.notes);
+            for id in ids {
+                if let Some(note) = known.get_mut(id) {
+                    note.seen = now.steady;
+                }
+            }
         }
         Ok(())
     }
 
     /// Gives a hold back, once the batch of this number is added; 0 for at once.
     pub(super) fn release(&self, id: u64, after: u64) {
-        if let Some(note) = lock(&self.notes).get_mut(&id) {
-            note.is_over = true;
-        }
         lock(&self.due).push((after, id));
         if after == 0 {
             self.bell.notify_one();
         }
     }
 
-    fn due_up_to(&self, number: u64) -> Vec<u64> {
+    fn due_up_to(&self, number: u64) -> Vec<(u64, u64)> {
         let mut due = lock(&self.due);
         let mut taken = Vec::new();
         due.retain(|(after, id)| {
             let is_taken = *after <= number && taken.len() < BATCH;
             if is_taken {
-                taken.push(*id);
+                taken.push((*after, *id));
             }
             !is_taken
         });
         taken
     }
 
-    fn notes_of(&self, ids: &[u64]) -> Vec<Note> {
+    fn notes_of(&self, due: &[(u64, u64)]) -> Vec<Note> {
         let notes = lock(&self.notes);
-        ids.iter().filter_map(|id| notes.get(id).cloned()).collect()
+        due.iter().filter_map(|(_, id)| notes.get(id).cloned()).collect()
     }
 
-    fn stale_notes(&self, now: Now) -> Vec<Note> {
+    fn stale_notes(&self, now: Now) -> Vec<(u64, Note)> {
         let age = self.ttl.checked_div(3).unwrap_or_default();
-        let mut notes = lock(&self.notes);
-        let stale = notes.values_mut().filter(|note| now.steady.saturating_sub(note.seen) >= age);
-        stale
-            .filter(|note| !note.is_over)
-            .map(|note| {
-                note.seen = now.steady;
-                note.clone()
-            })
-            .collect()
+        let notes = lock(&self.notes);
+        let stale = notes.iter().filter(|(_, note)| now.steady.saturating_sub(note.seen) >= age);
+        stale.map(|(id, note)| (*id, note.clone())).collect()
     }
 
     fn note_answer(&self, now: Now) {
@@ -190,4 +225,32 @@ impl Note {
     pub(super) fn member(&self, amount: MicroUsd) -> String {
         format!("{}:{}", self.name, amount.0)
     }
+}
+
+/// Reads the answer to batches: up to where they had been added, where that is neither all nor nothing. Says in the log
+/// what could not be added.
+fn report(answer: &redis::Value, run: Option<&Run>) -> Option<u64> {
+    let (Some(run), redis::Value::Array(items)) = (run, answer) else { return None };
+    let mut numbers = items.iter().map(|item| match item {
+        redis::Value::Int(number) => *number,
+        _ => 0,
+    });
+    if let Some(known) = numbers.next().and_then(|known| u64::try_from(known).ok()) {
+        return Some(known);
+    }
+    while let (Some(at), Some(is_added)) = (numbers.next(), numbers.next()) {
+        let at = usize::try_from(at).ok().and_then(|at| at.checked_sub(1));
+        let Some(sum) = at.and_then(|at| run.batch.sums.get(at)) else { continue };
+        let (budget, cost) = (&sum.budget, sum.cost);
+        match is_added {
+            1 => log::error!(
+                "redis holds something else than a whole number as what budget {budget} has spent: it is moved aside \
+                 to a key that ends in :aside, and spend goes on from it rounded up, with {cost} USD more"
+            ),
+            _ => log::error!(
+                "redis cannot add {cost} USD to what budget {budget} has spent: they are left out, and logged here only"
+            ),
+        }
+    }
+    None
 }

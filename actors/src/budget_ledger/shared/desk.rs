@@ -160,7 +160,7 @@ struct Noted<'a> {
 impl<'a> Noted<'a> {
     fn new(desk: &'a Desk, ticket: &Ticket, shares: &[Share], now: Now) -> Self {
         let shares = shares.iter().map(|share| (Arc::clone(&share.budget.id), share.held)).collect();
-        let note = Note { name: ticket.name.clone(), shares, seen: now.steady, is_over: false };
+        let note = Note { name: ticket.name.clone(), shares, seen: now.steady };
         lock(&desk.shared.notes).insert(ticket.id, note);
         Self { desk, id: ticket.id, epoch: desk.epoch.get(), is_known: false }
     }
@@ -184,9 +184,6 @@ impl Drop for Noted<'_> {
         if self.desk.epoch.get() > self.epoch {
             self.desk.shared.release(self.id, 0);
             return;
-        }
-        if let Some(note) = lock(&self.desk.shared.notes).get_mut(&self.id) {
-            note.is_over = true;
         }
         self.desk.lost.borrow_mut().push(self.id);
     }

@@ -43,7 +43,7 @@ end
 for at = 2, #KEYS, 3 do
   local amount = ARGV[3 + (at - 2) / 3 * 4 + 2]
   -- One that is there was set aside by the same call, sent twice.
-  if redis.call('ZADD', KEYS[at + 1], 'NX', secs + ttl, ARGV[2] .. ':' .. amount) == 1 then
+  if redis.call('ZADD', KEYS[at + 1], 'NX', secs + ttl + 1, ARGV[2] .. ':' .. amount) == 1 then
     redis.call('INCRBY', KEYS[at + 2], amount)
   end
   redis.call('EXPIRE', KEYS[at + 1], 2 * ttl)

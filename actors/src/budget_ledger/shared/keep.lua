@@ -7,7 +7,7 @@
 local secs = tonumber(redis.call('TIME')[1])
 local ttl = tonumber(ARGV[1])
 for at = 1, #KEYS, 2 do
-  redis.call('ZADD', KEYS[at], 'XX', secs + ttl, ARGV[(at + 1) / 2 + 1])
+  redis.call('ZADD', KEYS[at], 'XX', secs + ttl + 1, ARGV[(at + 1) / 2 + 1])
   redis.call('EXPIRE', KEYS[at], 2 * ttl)
   redis.call('EXPIRE', KEYS[at + 1], 2 * ttl)
 end

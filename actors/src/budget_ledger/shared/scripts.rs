@@ -10,7 +10,7 @@ use redis::{Cmd, Value, cmd};
 use smallvec::SmallVec;
 
 use super::super::budget::{Budget, Window};
-use super::super::journal::Batch;
+use super::super::journal::Run;
 use super::Note;
 use crate::redis::Script;
 use crate::types::MicroUsd;
@@ -93,8 +93,9 @@ impl Keys {
         }
     }
 
-    /// Writes a batch of charges, if there is one, and the holds that are given back.
-    pub(super) fn apply(&self, command: &mut Cmd, batch: Option<&Batch>, notes: &[Note]) {
+    /// Writes batches of charges, if there are any, and the holds that are given back.
+    pub(super) fn apply(&self, command: &mut Cmd, run: Option<&Run>, notes: &[Note]) {
+        let batch = run.map(|run| &run.batch);
         let sums = batch.map_or(&[][..], |batch| &batch.sums);
         let holds = || notes.iter().flat_map(|note| note.shares.iter().map(move |share| (note, share)));
         let keys = holds().count().saturating_mul(2).saturating_add(sums.len()).saturating_add(1);
@@ -106,7 +107,8 @@ impl Keys {
         for (_, (budget, _)) in holds() {
             command.arg(self.open(budget)).arg(self.sum(budget));
         }
-        command.arg(batch.map_or(0, |batch| batch.number)).arg(LANE_SECS).arg(sums.len());
+        command.arg(run.map_or(0, |run| run.first)).arg(batch.map_or(0, |batch| batch.number));
+        command.arg(LANE_SECS).arg(sums.len());
         for sum in sums {
             let end = sum.window.end.map_or(0, |end| end.as_secs().saturating_add(KEPT_SECS));
             command.arg(sum.cost.0).arg(end);
