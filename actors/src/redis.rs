@@ -3,8 +3,8 @@
 //!
 //! A [`Server`] is one Redis, whatever it is built of, and what the whole process knows of it. Every worker has a
 //! [`Link`] of its own: one connection on its own thread, over which any number of calls are under way at once. A
-//! call that fails or is late takes the link down; from then on calls fail at once, so that no request waits for a
-//! Redis that is away, while the link tries to come back by itself.
+//! lost connection takes the link down; from then on calls fail at once, so that no request waits for a Redis that is
+//! away, while the link tries to come back by itself. One late answer does not.
 
 mod link;
 mod options;
@@ -15,4 +15,4 @@ pub use ::redis::{Cmd, Value, cmd};
 pub use link::{Link, Links, Recovery};
 pub use options::{Mode, Options, Tls};
 pub use server::{Server, Servers, Tally, Use};
-pub use wire::{Down, Script, Wire};
+pub use wire::{Fault, Script, Unanswered, Wire};

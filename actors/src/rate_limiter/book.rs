@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use smallvec::SmallVec;
 
-use super::counts::{Admission, Counts, Drained, Refusal, Taken, rest_of_minute};
+use super::counts::{Admission, Counts, Drained, Refusal, Taken, Told, rest_of_minute};
 use super::limit::{LimitExceeded, Scope, Standing, Use};
 use super::permit::{Ending, Permit};
 use crate::register::lock;
@@ -178,6 +178,11 @@ impl LimitBook {
     pub(super) fn note(&self, is_admitted: bool) {
         let counter = if is_admitted { &self.tally.admitted } else { &self.tally.refused };
         counter.fetch_add(1, Relaxed);
+    }
+
+    /// Notes what all gateways together have counted in a scope.
+    pub(super) fn learn(&self, scope: &Scope, told: &Told, now: Now) {
+        lock(&self.state(&scope.id, now).counts).learn(told);
     }
 
     /// Takes out what is counted in the windows current now, by scope.

@@ -37,6 +37,17 @@ pub(super) struct Drained {
     pub(super) day_tokens: (u64, u64),
 }
 
+/// What all gateways together have counted in a scope, by the clock of Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) unix: Duration,
+    pub(super) minute: u64,
+    pub(super) minute_tokens: u64,
+    pub(super) hour: u64,
+    pub(super) day: u64,
+    pub(super) day_tokens: u64,
+}
+
 /// Why a scope refuses.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -69,12 +80,12 @@ impl Counts {
         self.roll(now);
         self.check_concurrency(limit)?;
         let held = self.held_tokens;
-        at_most(Dimension::Tpm, limit.tpm, self.token_minute.used, held, Window::<MINUTE>::rest(now))?;
-        at_most(Dimension::Tpd, limit.tpd, self.token_day.used, held, Window::<DAY>::rest(now))?;
+        at_most(Dimension::Tpm, limit.tpm, self.token_minute.all(), held, Window::<MINUTE>::rest(now))?;
+        at_most(Dimension::Tpd, limit.tpd, self.token_day.all(), held, Window::<DAY>::rest(now))?;
         let arrival = self.check_pace(limit, now)?;
-        below(Dimension::Rpm, limit.rpm, self.minute.used, Window::<MINUTE>::rest(now))?;
-        below(Dimension::Rph, limit.rph, self.hour.used, Window::<HOUR>::rest(now))?;
-        below(Dimension::Rpd, limit.rpd, self.day.used, Window::<DAY>::rest(now))?;
+        below(Dimension::Rpm, limit.rpm, self.minute.all(), Window::<MINUTE>::rest(now))?;
+        below(Dimension::Rph, limit.rph, self.hour.all(), Window::<HOUR>::rest(now))?;
+        below(Dimension::Rpd, limit.rpd, self.day.all(), Window::<DAY>::rest(now))?;
         Ok(Admission { arrival })
     }
 
@@ -128,10 +139,21 @@ impl Counts {
     /// Returns requests and tokens used in the current minute, and permits held.
     pub(super) fn standing(&mut self, now: Now) -> (u64, u64, u32) {
         self.roll(now);
-        (self.minute.used, self.token_minute.used, self.concurrent)
+        (self.minute.all(), self.token_minute.all(), self.concurrent)
     }
 
-    /// Takes out what is counted in the windows current now; nothing where nothing is.
+    /// Notes what all gateways have counted, so that this one goes on from there when it is alone.
+    pub(super) fn learn(&mut self, told: &Told) {
+        let Told { unix, minute, minute_tokens, hour, day, day_tokens } = *told;
+        self.minute.learn(unix, minute);
+        self.token_minute.learn(unix, minute_tokens);
+        self.hour.learn(unix, hour);
+        self.day.learn(unix, day);
+        self.token_day.learn(unix, day_tokens);
+    }
+
+    /// Takes out what is counted here in the windows current now; nothing where nothing is. From then on others count
+    /// it too.
     pub(super) fn drain(&mut self, now: Now) -> Option<Drained> {
         self.roll(now);
         let drained = Drained {
@@ -164,11 +186,11 @@ impl Counts {
         };
         [
             uncounted(Dimension::Rps, limit.rps, None),
-            counted(Dimension::Rpm, limit.rpm, self.minute.used, 0, minute),
-            counted(Dimension::Rph, limit.rph, self.hour.used, 0, hour),
-            counted(Dimension::Rpd, limit.rpd, self.day.used, 0, day),
-            counted(Dimension::Tpm, limit.tpm, self.token_minute.used, held, minute),
-            counted(Dimension::Tpd, limit.tpd, self.token_day.used, held, day),
+            counted(Dimension::Rpm, limit.rpm, self.minute.all(), 0, minute),
+            counted(Dimension::Rph, limit.rph, self.hour.all(), 0, hour),
+            counted(Dimension::Rpd, limit.rpd, self.day.all(), 0, day),
+            counted(Dimension::Tpm, limit.tpm, self.token_minute.all(), held, minute),
+            counted(Dimension::Tpd, limit.tpd, self.token_day.all(), held, day),
             uncounted(Dimension::Concurrency, limit.concurrency.map(u64::from), Some(self.concurrent.into())),
         ]
         .into_iter()
@@ -179,8 +201,13 @@ impl Counts {
     /// Returns whether forgetting these counts changes no later answer.
     pub(super) fn is_idle(&mut self, now: Now) -> bool {
         self.roll(now);
-        let used =
-            [self.minute.used, self.hour.used, self.day.used, self.token_minute.used, self.token_day.used];
+        let used = [
+            self.minute.all(),
+            self.hour.all(),
+            self.day.all(),
+            self.token_minute.all(),
+            self.token_day.all(),
+        ];
         self.concurrent == 0
             && self.held_tokens == 0
             && used.iter().all(|used| *used == 0)
@@ -224,7 +251,10 @@ impl Counts {
 #[derive(Debug, Default)]
 struct Window<const SECONDS: u64> {
     index: u64,
+    /// What is counted here, and others do not know.
     used: u64,
+    /// What was counted elsewhere, or here and told, as far as this process knows.
+    told: u64,
 }
 
 impl<const SECONDS: u64> Window<SECONDS> {
@@ -235,7 +265,7 @@ impl<const SECONDS: u64> Window<SECONDS> {
     fn roll(&mut self, now: Now) {
         let index = now.unix.as_secs().checked_div(SECONDS).unwrap_or_default();
         if index > self.index || index.saturating_add(1) < self.index {
-            *self = Self { index, used: 0 };
+            *self = Self { index, used: 0, told: 0 };
         }
     }
 
@@ -245,8 +275,27 @@ impl<const SECONDS: u64> Window<SECONDS> {
         self.index
     }
 
+    /// Everything counted, wherever.
+    fn all(&self) -> u64 {
+        self.used.saturating_add(self.told)
+    }
+
+    /// Notes a count of all gateways. Of several of the same window the highest holds: answers overtake each other, and
+    /// what was counted here may be on its way.
+    fn learn(&mut self, unix: Duration, count: u64) {
+        let index = unix.as_secs().checked_div(SECONDS).unwrap_or_default();
+        if index > self.index {
+            *self = Self { index, used: 0, told: 0 };
+        }
+        if index == self.index {
+            self.told = self.told.max(count);
+        }
+    }
+
     fn drain(&mut self) -> (u64, u64) {
-        (self.index, std::mem::take(&mut self.used))
+        let used = std::mem::take(&mut self.used);
+        self.told = self.told.saturating_add(used);
+        (self.index, used)
     }
 
     fn give_back(&mut self, index: Option<u64>) {

@@ -6,7 +6,8 @@
 //! given back twice.
 //!
 //! While Redis cannot be asked, the book of this process counts, or everything limited is refused. What was counted
-//! here is added to Redis when it answers again, as far as its windows are still current.
+//! here is added to Redis when it answers again, as far as its windows are still current. The book goes on from the
+//! counts that Redis told last.
 
 mod lane;
 mod scripts;
@@ -22,13 +23,13 @@ use futures::future::{LocalBoxFuture, join_all};
 
 pub(super) use lane::Lane;
 use lane::{Entry, Limited};
-use scripts::{Keys, Reply};
+use scripts::{Keys, MOST_TOKENS, Reply};
 
 use super::book::LimitBook;
-use super::counts::Drained;
+use super::counts::{Drained, Told};
 use super::limit::{AcquireRefused, Scope};
 use super::permit::{Noted, Permit};
-use crate::redis::{Link, Recovery, Server, Use, Wire};
+use crate::redis::{Fault, Link, Recovery, Server, Unanswered, Use, Wire};
 use crate::register::lock;
 use crate::types::Now;
 
@@ -127,7 +128,11 @@ impl SharedLimits {
                     async move {
                         let within = self.server.options.timeout;
                         let fill = |command: &mut _| self.keys.close(command, lane, *id, entry);
-                        wire.run(&self.keys.close_script, fill, within).await.map(|_| lane.forget(*id))
+                        match wire.send_script(&self.keys.close_script, fill, within).await {
+                            // What Redis refuses to take back it would refuse again; it goes when its time is over.
+                            Ok(_) | Err(Fault::Refused(_)) => Ok(lane.forget(*id)),
+                            Err(fault) => Err(fault.to_string()),
+                        }
                     }
                 });
                 if let Some(Err(why)) = join_all(sent).await.into_iter().find(Result::is_err) {
@@ -170,21 +175,24 @@ impl Desk {
         if !self.link.is_up() {
             return self.fall_back(scopes, tokens);
         }
-        let asked = self.lane.ask(&limited, tokens, Now::read());
+        let kept = tokens.min(MOST_TOKENS);
+        let asked = self.lane.ask(&limited, kept, Now::read());
         let fill = |command: &mut _| {
-            self.shared.keys.acquire(command, &asked, &limited, tokens, hold.as_ref());
+            self.shared.keys.acquire(command, &asked, &limited, kept, hold.as_ref());
         };
         let Ok(answer) = self.link.run(Use::Limits, &self.shared.keys.acquire_script, fill).await else {
             return self.fall_back(scopes, tokens);
         };
         match Reply::read(&answer, &limited) {
-            Reply::Admitted { unix, requests, tokens: used, concurrent } => {
+            Reply::Admitted { unix, requests, tokens: used, concurrent, told } => {
+                self.learn(&limited, &told);
                 let (lane, id) = asked.admitted();
                 let noted = Noted { lane, id, unix, requests, tokens: used, concurrent, scopes: limited };
                 self.book.note(true);
                 Ok(Permit::shared(noted, Arc::clone(&self.book)))
             }
-            Reply::Refused(exceeded) => {
+            Reply::Refused(exceeded, told) => {
+                self.learn(&limited, &told);
                 asked.refused();
                 self.book.note(false);
                 Err(exceeded.into())
@@ -195,6 +203,12 @@ impl Desk {
             }
             Reply::Lost => self.fall_back(scopes, tokens),
         }
+    }
+
+    /// Notes how the scopes stand, so that the book goes on from there.
+    fn learn(&self, scopes: &Limited, told: &[Told]) {
+        let now = Now::read();
+        scopes.iter().zip(told).for_each(|(scope, told)| self.book.learn(scope, told, now));
     }
 
     fn fall_back(&self, scopes: &[Arc<Scope>], tokens: u64) -> Result<Permit, AcquireRefused> {
@@ -215,7 +229,10 @@ impl Desk {
             if !self.link.is_up() {
                 continue;
             }
-            self.close_due().await;
+            // A permit whose call was late may be given later: what the link puts right gives it back.
+            if self.link.is_settled() {
+                self.close_due().await;
+            }
             self.keep_open().await;
             self.add_local().await;
         }
@@ -227,8 +244,8 @@ impl Desk {
             let sent = chunk.iter().map(|(id, entry)| async move {
                 let fill = |command: &mut _| self.shared.keys.close(command, &self.lane, *id, entry);
                 match self.link.run(Use::Limits, &self.shared.keys.close_script, fill).await {
-                    Ok(_) => self.lane.forget(*id),
-                    Err(_) => self.lane.put_back([*id]),
+                    Ok(_) | Err(Unanswered::Refused) => self.lane.forget(*id),
+                    Err(Unanswered::Down) => self.lane.put_back([*id]),
                 }
             });
             join_all(sent).await;
@@ -260,8 +277,10 @@ impl Desk {
         }
         while let Some(addition) = additions.waiting.front() {
             let fill = |command: &mut _| self.shared.keys.add(command, &self.shared.name, addition);
-            if self.link.run(Use::Limits, &self.shared.keys.add_script, fill).await.is_err() {
-                return;
+            // What Redis refuses to add it would refuse again, and the next ones wait.
+            match self.link.run(Use::Limits, &self.shared.keys.add_script, fill).await {
+                Ok(_) | Err(Unanswered::Refused) => {}
+                Err(Unanswered::Down) => return,
             }
             additions.waiting.pop_front();
         }

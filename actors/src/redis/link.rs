@@ -1,7 +1,10 @@
 //! One worker's connection to a Redis: up, down, and back by itself.
 //!
-//! The first call waits for the first connection. After a failure nobody waits any more: calls fail at once until a
-//! task of the link has connected again and everyone who needs to put something right has done so.
+//! The first call waits for the first connection. Once the connection is lost nobody waits any more: calls fail at once
+//! until a task of the link has connected again and everyone who needs to put something right has done so.
+//!
+//! An answer that is late, and one that says no, fail their own call alone. Then the link asks something itself: where
+//! that is answered, what the call left behind is put right over the same connection; where it is not, the link is down.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -13,7 +16,7 @@ use futures::future::{LocalBoxFuture, Shared};
 use redis::{Cmd, Value};
 
 use super::server::{Server, Servers, Use};
-use super::wire::{Down, Script, Wire};
+use super::wire::{Fault, Script, Unanswered, Wire};
 
 /// Wait after the first failed attempt to come back; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -70,6 +73,17 @@ struct Inner {
     /// Counts connections, so that a call of an old one does not take down a new one.
     generation: Cell<u64>,
     recoveries: RefCell<Vec<Rc<dyn Recovery>>>,
+    doubt: Cell<Doubt>,
+}
+
+/// Whether something is to be put right over a connection that stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// It is being put right.
+    UnderWay,
+    /// The same, and something more came up.
+    Again,
 }
 
 enum State {
@@ -89,6 +103,7 @@ impl Link {
             state: RefCell::new(State::Cold),
             generation: Cell::new(0),
             recoveries: RefCell::default(),
+            doubt: Cell::new(Doubt::None),
         }))
     }
 
@@ -100,6 +115,11 @@ impl Link {
     /// Whether calls are sent at all.
     pub fn is_up(&self) -> bool {
         !matches!(*self.0.state.borrow(), State::Down)
+    }
+
+    /// Whether calls are sent, and the fate of all earlier ones is known.
+    pub fn is_settled(&self) -> bool {
+        self.is_up() && self.0.doubt.get() == Doubt::None
     }
 
     /// Whether two are the same link.
@@ -115,34 +135,39 @@ impl Link {
     /// Sends a command and waits for its answer, for as long as the options say.
     ///
     /// # Errors
-    /// That Redis cannot be asked; at once, if that is known.
-    pub async fn call(&self, used_for: Use, command: &Cmd) -> Result<Value, Down> {
+    /// That Redis cannot be asked, at once, if that is known; or that it does not do this.
+    pub async fn call(&self, used_for: Use, command: &Cmd) -> Result<Value, Unanswered> {
         let (mut wire, generation) = self.wire().await?;
-        let outcome = wire.call(command, self.0.server.options.timeout).await;
-        outcome.map_err(|why| self.lose(used_for, generation, &why))
+        let outcome = wire.send(command, self.0.server.options.timeout).await;
+        outcome.map_err(|fault| self.fail(used_for, generation, &fault))
     }
 
     /// Runs a script; `fill` writes the number of keys, the keys and the arguments.
     ///
     /// # Errors
     /// As [`Link::call`].
-    pub async fn run(&self, used_for: Use, script: &Script, fill: impl Fn(&mut Cmd)) -> Result<Value, Down> {
+    pub async fn run(
+        &self,
+        used_for: Use,
+        script: &Script,
+        fill: impl Fn(&mut Cmd),
+    ) -> Result<Value, Unanswered> {
         let (mut wire, generation) = self.wire().await?;
-        let outcome = wire.run(script, fill, self.0.server.options.timeout).await;
-        outcome.map_err(|why| self.lose(used_for, generation, &why))
+        let outcome = wire.send_script(script, fill, self.0.server.options.timeout).await;
+        outcome.map_err(|fault| self.fail(used_for, generation, &fault))
     }
 
-    async fn wire(&self) -> Result<(Wire, u64), Down> {
+    async fn wire(&self) -> Result<(Wire, u64), Unanswered> {
         let connecting = match &*self.0.state.borrow() {
             State::Up(wire) => return Ok((wire.clone(), self.0.generation.get())),
-            State::Down => return Err(Down),
+            State::Down => return Err(Unanswered::Down),
             State::Connecting(connecting) => Some(connecting.clone()),
             State::Cold => None,
         };
         connecting.unwrap_or_else(|| self.connect()).await;
         match &*self.0.state.borrow() {
             State::Up(wire) => Ok((wire.clone(), self.0.generation.get())),
-            State::Cold | State::Connecting(_) | State::Down => Err(Down),
+            State::Cold | State::Connecting(_) | State::Down => Err(Unanswered::Down),
         }
     }
 
@@ -162,12 +187,21 @@ impl Link {
         wait
     }
 
-    fn lose(&self, used_for: Use, generation: u64, why: &str) -> Down {
+    fn fail(&self, used_for: Use, generation: u64, fault: &Fault) -> Unanswered {
         self.0.server.tally(used_for).fail();
-        if self.0.generation.get() == generation && self.is_up() {
-            self.0.sink(why);
+        if let Fault::Refused(why) = fault {
+            self.0.server.refuse(why);
         }
-        Down
+        if self.0.is_at(generation) {
+            match fault {
+                Fault::Away(why) => self.0.sink(why),
+                Fault::Late | Fault::Refused(_) => self.0.doubt(),
+            }
+        }
+        match fault {
+            Fault::Refused(_) => Unanswered::Refused,
+            Fault::Late | Fault::Away(_) => Unanswered::Down,
+        }
     }
 }
 
@@ -175,12 +209,58 @@ impl Inner {
     /// Connects, sees whether it is answered, and has everyone put things right.
     async fn establish(&self) -> Result<Wire, String> {
         let mut wire = self.server.options.connect().await?;
-        wire.call(&redis::cmd("PING"), self.server.options.timeout).await?;
+        self.put_right(&mut wire).await?;
+        Ok(wire)
+    }
+
+    async fn put_right(&self, wire: &mut Wire) -> Result<(), String> {
+        let options = &self.server.options;
+        wire.probe(&options.key_prefix, options.timeout).await?;
         let recoveries = self.recoveries.borrow().clone();
         for recovery in recoveries {
             recovery.recover(wire.clone()).await?;
         }
-        Ok(wire)
+        Ok(())
+    }
+
+    /// Whether the connection of this number is in use.
+    fn is_at(&self, generation: u64) -> bool {
+        self.generation.get() == generation && matches!(*self.state.borrow(), State::Up(_))
+    }
+
+    /// Has a task see whether the connection is good, and put right what a call left behind.
+    fn doubt(self: &Rc<Self>) {
+        if self.doubt.get() != Doubt::None {
+            self.doubt.set(Doubt::Again);
+            return;
+        }
+        self.doubt.set(Doubt::UnderWay);
+        let inner = Rc::clone(self);
+        actix::spawn(async move {
+            while inner.settle().await {}
+            inner.doubt.set(Doubt::None);
+        });
+    }
+
+    /// Puts right what came up; whether there is more.
+    async fn settle(self: &Rc<Self>) -> bool {
+        self.doubt.set(Doubt::UnderWay);
+        let wire = match &*self.state.borrow() {
+            State::Up(wire) => Some(wire.clone()),
+            State::Cold | State::Connecting(_) | State::Down => None,
+        };
+        // A new connection begins by putting everything right.
+        let Some(mut wire) = wire else { return false };
+        let generation = self.generation.get();
+        if let Err(why) = self.put_right(&mut wire).await {
+            if self.is_at(generation) {
+                self.sink(&why);
+            }
+            return false;
+        }
+        // So that calls that fail one after the other make no load of their own.
+        tokio::time::sleep(FIRST_WAIT).await;
+        self.doubt.get() == Doubt::Again
     }
 
     fn raise(&self, wire: Wire) {
@@ -208,7 +288,7 @@ async fn come_back(link: Weak<Inner>) {
                 link.server.regain();
                 return;
             }
-            Err(why) => log::debug!("redis {}: still away: {why}", link.server.options),
+            Err(why) => link.server.miss(&why),
         }
         wait = wait.saturating_mul(2).min(LONGEST_WAIT);
     }

@@ -1,11 +1,20 @@
 //! What the whole process knows of one Redis: how it is reached, whether it answers, and what failed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use std::time::{Duration, Instant};
 
 use derive_more::Display;
 
 use super::options::Options;
+use crate::register::lock;
+
+/// Time between two lines about a Redis that stays away for the same reason.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// Different things that the log says about one Redis, so that no caller can fill it.
+const MOST_SAID: usize = 32;
 
 /// What a Redis is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display)]
@@ -36,6 +45,38 @@ pub struct Server {
     limits: Tally,
     budgets: Tally,
     cache: Tally,
+    said: Mutex<Said>,
+}
+
+/// What the log says already.
+#[derive(Debug, Default)]
+struct Said {
+    /// Reasons for which it is away; forgotten when it is back.
+    causes: Vec<String>,
+    last: Option<Instant>,
+    /// What it refused to do.
+    refusals: Vec<String>,
+}
+
+impl Said {
+    /// Whether a reason to be away is new, or was not said for long.
+    fn is_due(&mut self, why: &str) -> bool {
+        let is_new = is_new(&mut self.causes, why);
+        let is_due = is_new || self.last.is_none_or(|last| last.elapsed() >= REMINDER);
+        if is_due {
+            self.last = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+/// Notes something; whether it was not noted before.
+fn is_new(known: &mut Vec<String>, text: &str) -> bool {
+    if known.len() >= MOST_SAID || known.iter().any(|known| known == text) {
+        return false;
+    }
+    known.push(text.to_owned());
+    true
 }
 
 /// What happened to one use of a Redis.
@@ -89,6 +130,7 @@ impl Server {
             limits: Tally::default(),
             budgets: Tally::default(),
             cache: Tally::default(),
+            said: Mutex::default(),
         })
     }
 
@@ -98,7 +140,7 @@ impl Server {
     /// What stands in the way, in words without any secret.
     pub async fn reach(&self) -> Result<(), String> {
         let mut wire = self.options.connect().await?;
-        wire.call(&redis::cmd("PING"), self.options.connect_timeout).await.map(drop)
+        wire.probe(&self.options.key_prefix, self.options.connect_timeout).await
     }
 
     /// Whether all links of the process can ask.
@@ -117,14 +159,33 @@ impl Server {
 
     /// Notes that one more link is down; the first one says so in the log.
     pub(super) fn lose(&self, why: &str) {
-        if self.down.fetch_add(1, Relaxed) == 0 {
-            log::warn!("redis {}: cannot be asked: {why}", self.options);
+        let is_first = self.down.fetch_add(1, Relaxed) == 0;
+        if lock(&self.said).is_due(why) || is_first {
+            let what = if is_first { "cannot be asked" } else { "another connection is lost" };
+            log::warn!("redis {}: {what}: {why}", self.options);
+        }
+    }
+
+    /// Notes why a link is still down; the log says so when that is news, and now and then.
+    pub(super) fn miss(&self, why: &str) {
+        if lock(&self.said).is_due(why) {
+            log::warn!("redis {}: still away: {why}", self.options);
+        }
+    }
+
+    /// Notes that a call was refused; the log says so once for each reason.
+    pub(super) fn refuse(&self, why: &str) {
+        if is_new(&mut lock(&self.said).refusals, why) {
+            log::warn!("redis {}: refuses a call: {why}", self.options);
         }
     }
 
     /// Notes that a link is back; the last one says so in the log.
     pub(super) fn regain(&self) {
         if self.down.fetch_sub(1, Relaxed) == 1 {
+            let mut said = lock(&self.said);
+            (said.causes, said.last) = (Vec::new(), None);
+            drop(said);
             log::info!("redis {}: answers again", self.options);
         }
     }

@@ -5,8 +5,9 @@
 -- the scope whose standing is wanted (from 1, or 0), the hold that must exist (or nothing); then for every scope
 -- rps, rpm, rph, rpd, tpm, tpd, concurrency (or nothing).
 --
--- Gives {0, scope from 0, dimension, limit, used, wait or -1} for a refusal, {1, now, requests, tokens, concurrent}
--- for an admission, {2} for a lane that has begun anew since, {3} where there is no such hold.
+-- Gives {0, scope from 0, dimension, limit, used, wait or -1, now, …} for a refusal, {1, now, requests, tokens,
+-- concurrent, …} for an admission, {2} for a lane that has begun anew since, {3} where there is no such hold. In place of
+-- … stand for every scope its requests and tokens of the minute, requests of the hour, requests and tokens of the day.
 
 local epoch = redis.call('GET', KEYS[1])
 if epoch and tonumber(epoch) > tonumber(ARGV[1]) then
@@ -36,16 +37,31 @@ local function used(kept, index, count)
   return kept, tonumber(count) or 0
 end
 
--- Gives back what permits held whose gateways have said nothing for too long.
+-- Gives back what permits held whose gateways have said nothing for too long: some at a time, so that no request waits
+-- for all that a gateway had open.
 local function prune(counts, open)
-  local gone = redis.call('ZRANGEBYSCORE', open, '-inf', secs)
+  local gone = redis.call('ZRANGEBYSCORE', open, '-inf', secs, 'LIMIT', 0, 100)
+  if #gone == 0 then
+    return
+  end
+  local held = 0
   for _, member in ipairs(gone) do
-    redis.call('ZREM', open, member)
-    local left = redis.call('HINCRBY', counts, 'held', 0 - tonumber(string.match(member, ':(%d+)$')))
-    if left < 0 then
-      redis.call('HSET', counts, 'held', 0)
+    held = held + tonumber(string.match(member, ':(%d+)$'))
+  end
+  redis.call('ZREM', open, unpack(gone))
+  if redis.call('HINCRBY', counts, 'held', 0 - held) < 0 then
+    redis.call('HSET', counts, 'held', 0)
+  end
+end
+
+-- Appends how all scopes stand.
+local function with_counts(reply, scopes)
+  for _, scope in ipairs(scopes) do
+    for _, count in ipairs({ scope.mr, scope.mt, scope.hr, scope.dr, scope.dt }) do
+      reply[#reply + 1] = count
     end
   end
+  return reply
 end
 
 local scopes = {}
@@ -116,7 +132,8 @@ for at = first, #KEYS, 2 do
   end
 end
 if refusal then
-  return refusal
+  refusal[#refusal + 1] = secs
+  return with_counts(refusal, scopes)
 end
 
 for _, scope in ipairs(scopes) do
@@ -137,8 +154,5 @@ for _, scope in ipairs(scopes) do
     redis.call('EXPIRE', scope.open, 2 * ttl)
   end
 end
-local standing = scopes[wanted]
-if not standing then
-  return { 1, secs, 0, 0, 0 }
-end
-return { 1, secs, standing.mr, standing.mt, standing.concurrent }
+local standing = scopes[wanted] or { mr = 0, mt = 0, concurrent = 0 }
+return with_counts({ 1, secs, standing.mr, standing.mt, standing.concurrent }, scopes)

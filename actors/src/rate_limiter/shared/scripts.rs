@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::super::counts::Drained;
+use super::super::counts::{Drained, Told};
 use super::super::limit::{Dimension, LimitExceeded, RateLimit, Scope};
 use super::super::permit::Ending;
 use super::Addition;
@@ -18,6 +18,10 @@ use crate::redis::Script;
 
 /// How long a fence stands: far longer than what was sent before it can be on its way.
 const FENCE_SECS: u64 = 86_400;
+
+/// The most tokens of one request that are counted: sums of these are exact numbers for Redis, which a caller's
+/// `max_tokens` need not be.
+pub(super) const MOST_TOKENS: u64 = 1 << 36;
 
 /// How keys and arguments are written.
 #[derive(Debug)]
@@ -38,8 +42,9 @@ pub(super) enum Reply {
         requests: u64,
         tokens: u64,
         concurrent: u32,
+        told: Vec<Told>,
     },
-    Refused(LimitExceeded),
+    Refused(LimitExceeded, Vec<Told>),
     /// The money that was to be set aside is not.
     NoHold,
     /// It was too late, or it cannot be read.
@@ -107,7 +112,7 @@ impl Keys {
         command.arg(entry.scopes.len().saturating_mul(2));
         self.scopes(&entry.scopes, command);
         let spent = match entry.ending {
-            Some(Ending::Used(tokens)) => tokens,
+            Some(Ending::Used(tokens)) => tokens.min(MOST_TOKENS),
             Some(Ending::Unused | Ending::Cancelled) | None => 0,
         };
         command.arg(lane.member(id, entry.tokens)).arg(entry.tokens).arg(spent).arg(self.ttl);
@@ -162,30 +167,46 @@ impl Reply {
             })
             .collect();
         match *numbers.as_slice() {
-            [1, secs, requests, tokens, concurrent] => Self::Admitted {
+            [1, secs, requests, tokens, concurrent, ref counts @ ..] => Self::Admitted {
                 unix: Duration::from_secs(count(secs)),
                 requests: count(requests),
                 tokens: count(tokens),
                 concurrent: u32::try_from(concurrent).unwrap_or_default(),
+                told: told(secs, counts),
             },
-            [0, scope, dimension, limit, used, wait] => {
+            [0, scope, dimension, limit, used, wait, secs, ref counts @ ..] => {
                 let scope = usize::try_from(scope).ok().and_then(|place| scopes.get(place));
                 let (Some(scope), Some(dimension)) = (scope, dimension_of(dimension)) else {
                     return Self::Lost;
                 };
-                Self::Refused(LimitExceeded {
+                let exceeded = LimitExceeded {
                     layer: scope.layer.clone(),
                     scope: Arc::clone(&scope.id),
                     dimension,
                     limit: count(limit),
                     used: count(used),
                     retry_after: u64::try_from(wait).ok().map(Duration::from_secs),
-                })
+                };
+                Self::Refused(exceeded, told(secs, counts))
             }
             [3] => Self::NoHold,
             _ => Self::Lost,
         }
     }
+}
+
+/// Reads what is counted in every scope.
+fn told(secs: i64, counts: &[i64]) -> Vec<Told> {
+    let unix = Duration::from_secs(count(secs));
+    let each = counts.as_chunks().0.iter().map(|[minute, minute_tokens, hour, day, day_tokens]| Told {
+        unix,
+        minute: count(*minute),
+        minute_tokens: count(*minute_tokens),
+        hour: count(*hour),
+        day: count(*day),
+        day_tokens: count(*day_tokens),
+    });
+    each.collect()
 }
 
 fn count(number: i64) -> u64 {

@@ -33,13 +33,18 @@ impl OwnRedis {
     }
 
     fn server(&self) -> Arc<Server> {
+        self.server_within(Duration::from_secs(10))
+    }
+
+    /// The same with another longest wait for an answer.
+    fn server_within(&self, timeout: Duration) -> Arc<Server> {
         Server::new(Options {
             mode: Mode::Single(format!("redis://127.0.0.1:{}", self.1)),
             username: None,
             password: None,
             database: 0,
             connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(10),
+            timeout,
             tls: None,
             key_prefix: format!("{:x}", fastrand::u64(..)),
         })
@@ -51,6 +56,11 @@ impl Drop for OwnRedis {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+async fn reach(server: &Server) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while server.reach().await.is_err() && Instant::now() < end {}
 }
 
 #[derive(Debug, Clone)]
@@ -135,6 +145,8 @@ async fn compare(server: &Arc<Server>, steps: &[Step]) -> Result<(), String> {
     Ok(())
 }
 
+mod outage;
+
 #[test]
 fn scripts_and_book_decide_alike() {
     let redis = OwnRedis::start();
@@ -143,8 +155,7 @@ fn scripts_and_book_decide_alike() {
     let outcome = runner.run(&prop::collection::vec(step(), 1..60), |steps| {
         let compared = run(async {
             let server = redis.server();
-            let end = Instant::now() + Duration::from_secs(10);
-            while server.reach().await.is_err() && Instant::now() < end {}
+            reach(&server).await;
             compare(&server, &steps).await
         });
         prop_assert_eq!(compared, Ok(()));
