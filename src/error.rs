@@ -52,6 +52,9 @@ pub enum AdminError {
     /// No such resource.
     #[display("resource not found")]
     NotFound,
+    /// Nothing has the name that the payload says.
+    #[display("{_0}")]
+    NobodyCalled(#[error(not(source))] String),
     /// The payload says what cannot be.
     #[display("{_0}")]
     Invalid(#[error(not(source))] String),

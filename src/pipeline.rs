@@ -38,7 +38,7 @@ pub(crate) mod outlay;
 pub mod own;
 pub(crate) mod patience;
 pub mod prepare;
-mod recall;
+pub(crate) mod recall;
 mod receive;
 pub(crate) mod relay;
 pub mod request_id;
@@ -290,7 +290,7 @@ async fn finish(exchange: &mut Exchange, mut response: HttpResponse) -> HttpResp
 /// A kept answer as this call wants it; `None` where it cannot be given so.
 fn again(exchange: &mut Exchange, call: &Call, body: Bytes) -> Option<HttpResponse> {
     if !call.is_stream {
-        return Some(relay::remembered(body));
+        return Some(relay::whole(relay::renewed(body)));
     }
     let frames = recall::played(exchange, call, &body)?;
     Some(relay::event_stream(call.is_array).map_body(|_, ()| frames).map_into_boxed_body())

@@ -24,6 +24,7 @@ use crate::pipeline::client_ip;
 use crate::pipeline::route::Wish;
 use crate::registry::Book;
 
+mod cache;
 mod report;
 mod route;
 mod target;

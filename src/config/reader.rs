@@ -180,6 +180,9 @@ fn report(place: Place<'_>, mismatch: &Mismatch, path: &str, problems: &mut Prob
 }
 
 fn unknown_field(name: &str, expected: &[&str], origin: &Origin) -> String {
+    if name == "semantic" && expected.contains(&"purge_generation") {
+        return "answers to requests that only mean the same are not supported: the cache has no semantic layer".into();
+    }
     let known = expected.iter().copied();
     let hint = match (nearest(name, known.clone()), origin) {
         (Some(candidate), Origin::Variable(variable)) => {

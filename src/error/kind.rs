@@ -156,7 +156,7 @@ impl GatewayError {
             },
             Self::Admin(error) => match error {
                 AdminError::Unauthorized => Kind::AdminUnauthorized,
-                AdminError::NotFound => Kind::ResourceNotFound,
+                AdminError::NotFound | AdminError::NobodyCalled(_) => Kind::ResourceNotFound,
                 AdminError::Invalid(_) => Kind::AdminInvalid,
                 AdminError::NotJson => Kind::UnsupportedMediaType,
                 AdminError::Conflict(_) => Kind::ResourceConflict,

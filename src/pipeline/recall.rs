@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::clock::Clock;
 use super::exchange::Exchange;
+use super::relay;
 use crate::config::settings::Backend;
 use crate::config::snapshot::ApiKey;
 use crate::dialect::chat::Dropped;
@@ -67,7 +68,7 @@ fn patience(exchange: &Exchange, call: &Call) -> Duration {
 
 /// Whether what a request means lies at the provider, and may be another thing the next time: an earlier turn, a stored
 /// prompt, a container, an answer that is fetched later.
-fn leans_elsewhere(dialect: Dialect, body: &RawObject) -> bool {
+pub(crate) fn leans_elsewhere(dialect: Dialect, body: &RawObject) -> bool {
     let names: &[&str] = match dialect {
         Dialect::OpenAiResponses => &["conversation", "previous_response_id", "background", "prompt"],
         Dialect::Anthropic => &["container"],
@@ -139,7 +140,12 @@ pub fn played(exchange: &mut Exchange, call: &Call, body: &Bytes) -> Option<Byte
         is_array: call.is_array,
     };
     let task = exchange.endpoint.operation.task()?;
-    let frames = replay::play(task, exchange.endpoint.dialect, body, &manner);
+    let dialect = exchange.endpoint.dialect;
+    let frames = match dialect {
+        // Its events repeat all of the answer.
+        Dialect::OpenAiResponses => replay::play(task, dialect, &relay::renewed(body.clone()), &manner),
+        _ => replay::play(task, dialect, body, &manner),
+    };
     if frames.is_none() {
         let policy = exchange.cache.take().map(|cache| cache.policy);
         exchange.cache = policy.map(|policy| CacheUse::of(CacheStatus::Miss, &policy));

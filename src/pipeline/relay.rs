@@ -48,16 +48,18 @@ pub fn whole(body: Bytes) -> HttpResponse {
     response.map_into_boxed_body()
 }
 
-/// A remembered answer, as of now.
-pub fn remembered(body: Bytes) -> HttpResponse {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let body = match RawObject::parse(body.clone()) {
-        Ok(object) if object.member("created").is_some() => {
-            object.with(&[("created", itoa::Buffer::new().format(now))])
-        }
-        _ => body,
-    };
-    whole(body)
+/// A remembered answer as of now.
+pub fn renewed(body: Bytes) -> Bytes {
+    let Ok(object) = RawObject::parse(body.clone()) else { return body };
+    let is_time =
+        |name: &&str| object.member(name).is_some_and(|raw| raw.starts_with(|c: char| c.is_ascii_digit()));
+    let times: Vec<&str> = ["created", "created_at", "completed_at"].into_iter().filter(is_time).collect();
+    if times.is_empty() {
+        return body;
+    }
+    let mut text = itoa::Buffer::new();
+    let now = text.format(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    object.with(&times.into_iter().map(|name| (name, &*now)).collect::<Vec<_>>())
 }
 
 /// The head of a streamed response.

@@ -62,14 +62,16 @@ fn a_purge_that_means_nothing_is_refused() {
     let upstream = long(10);
     let gateway = start(&upstream, &policy("of m", "model:m"));
     assert_eq!(cache(&gateway, "m"), "miss");
-    for (body, status) in [
-        (r#"{"policy":"of nobody"}"#, 404),
-        (r#"{"policy":7}"#, 400),
-        (r#"{"polciy":"of m"}"#, 400),
-        ("[]", 400),
-        ("{", 400),
+    for (body, status, words) in [
+        (r#"{"policy":"of nobody at all"}"#, 404, "no cache policy is called \\\"of nobody at all\\\"\""),
+        (r#"{"policy":"of n"}"#, 404, "(did you mean \\\"of m\\\"?)"),
+        (r#"{"policy":7}"#, 400, "failed at policy: expected the name or id"),
+        (r#"{"polciy":"of m"}"#, 400, "failed at polciy: no member is called \\\"polciy\\\" (did you mean"),
+        ("[]", 400, "expected an object"),
+        ("{", 400, "JSON"),
     ] {
-        gateway.admin().ask("POST", PURGE, body).expect(status);
+        let refused = gateway.admin().ask("POST", PURGE, body).expect(status).text();
+        assert!(refused.contains(words), "{refused}");
     }
     gateway.admin().ask("GET", PURGE, "").expect(405);
     let mut stranger = Connection::open(gateway.admin_addr());

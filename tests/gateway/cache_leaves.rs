@@ -1,4 +1,7 @@
-//! What the response cache leaves alone: requests whose meaning lies elsewhere, and answers that are none.
+//! What the response cache leaves alone: requests whose meaning lies elsewhere, and answers that are none; and what it
+//! must not lose of the answers that it keeps.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -99,4 +102,58 @@ fn an_answer_that_is_only_announced_or_that_a_filter_cut_is_not_kept_by_response
         let body = json!({"model": "m", "input": "again"});
         twice(&gateway, RESPONSES, &body, [Some("miss"), Some(second)]);
     }
+}
+
+#[test]
+fn a_response_that_is_given_again_was_made_now() {
+    let upstream =
+        Upstream::always(Answer::json(200, &response("completed", json!({"completed_at": 2})).to_string()));
+    let gateway = gateway_over(&upstream, POLICY);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let body = json!({"model": "m", "input": "again"});
+    twice(&gateway, RESPONSES, &body, [Some("miss"), Some("hit")]);
+    let whole = gateway.post_json(RESPONSES, "sk-test", &body.to_string()).expect(200).json();
+    for name in ["created_at", "completed_at"] {
+        assert!(whole[name].as_u64().expect("a time") >= now, "{whole}");
+    }
+    let streamed = json!({"model": "m", "input": "again", "stream": true});
+    let events = gateway.post_json(RESPONSES, "sk-test", &streamed.to_string()).expect(200).text();
+    assert!(events.contains("response.completed") && !events.contains("\"created_at\":1,"), "{events}");
+    assert_eq!(upstream.count(), 1);
+}
+
+#[test]
+fn what_anthropic_says_at_the_end_of_a_stream_is_in_what_is_kept() {
+    let named = |name: &str, data: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\"{data}}}\n\n");
+    let head = r#","message":{"id":"msg_1","type":"message","role":"assistant","model":"up-m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":1}}"#;
+    let edits = r#""context_management":{"applied_edits":[{"type":"clear","cleared":7}]}"#;
+    let frames = [
+        named("message_start", head),
+        named("content_block_start", r#","index":0,"content_block":{"type":"text","text":""}"#),
+        named("content_block_delta", r#","index":0,"delta":{"type":"text_delta","text":"hello"}"#),
+        named("content_block_stop", r#","index":0"#),
+        named(
+            "message_delta",
+            &format!(
+                r#","delta":{{"stop_reason":"end_turn","stop_sequence":null}},"usage":{{"output_tokens":7}},{edits}"#
+            ),
+        ),
+        named("message_stop", ""),
+    ];
+    let upstream = Upstream::always(Answer::stream(&frames.iter().map(String::as_str).collect::<Vec<_>>()));
+    let key = provider_key("up", &upstream.url()).replace("\"openai\"", "\"anthropic\"");
+    let gateway =
+        Gateway::start(&[&key, &model("m", "up", ""), &api_key("sk-test", "\"*\"", ""), POLICY].concat());
+    let ask = |is_stream: bool, cache: &str| {
+        let body = json!({"model": "m", "max_tokens": 9, "stream": is_stream, "messages": [{"role": "user", "content": "hi"}]});
+        let response = gateway.post_json("/v1/messages", "sk-test", &body.to_string()).expect(200);
+        assert_eq!(response.header("x-aisix-cache"), Some(cache), "{}", response.text());
+        gateway.settled();
+        response.text()
+    };
+    ask(true, "miss");
+    assert!(ask(false, "hit").contains(edits));
+    let again = ask(true, "hit");
+    let end = again.split("event: ").find(|frame| frame.starts_with("message_delta")).expect("an end");
+    assert!(end.contains(edits) && again.matches(edits).count() == 1, "{again}");
 }

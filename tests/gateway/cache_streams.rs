@@ -71,9 +71,13 @@ fn usage_is_told_to_who_wants_it() {
     for cache in ["miss", "hit"] {
         let stream = ask(&gateway, CHAT, &chat(wish), Some(cache)).text();
         let events = events(&stream);
-        let last = events.last().expect("events");
+        let (last, others) = events.split_last().expect("events");
         assert_eq!(last["choices"], json!([]), "{stream}");
         assert_eq!(last["usage"]["total_tokens"], 12, "{stream}");
+        if cache == "hit" {
+            let says_null = |event: &Value| event.get("usage") == Some(&Value::Null);
+            assert!(!others.is_empty() && others.iter().all(says_null), "as OpenAI's do: {stream}");
+        }
     }
     assert_eq!(upstream.count(), 1);
 }

@@ -5,8 +5,8 @@ use aisix_actors::rate_limiter::{Layer, Scope};
 use serde::Serialize;
 
 use super::route::{Route, seats};
-use super::since_epoch;
 use super::target::{Place, Target};
+use super::{cache, since_epoch};
 use crate::config::snapshot::{Dispatch, Resolved, Snapshot};
 use crate::dialect::Call;
 use crate::error::{AccessError, Fault, GatewayError};
@@ -40,7 +40,7 @@ pub(super) struct Explanation {
     pub(super) limits: Vec<String>,
     /// Budgets that it is charged to.
     pub(super) budgets: Vec<String>,
-    /// The cache policy, where one covers it.
+    /// The cache policy, where there is one for it, and whether it covers it.
     pub(super) cache: Option<String>,
     /// A guess of the tokens sent, and the most that are held for the answer.
     pub(super) held_tokens: (u64, u64),
@@ -110,11 +110,7 @@ impl Explanation {
         let policies = of_policies(snapshot, Phase::Gate, &subject);
         self.limits = scopes.map(|scope| limit(scope)).chain(policies).collect();
         self.budgets = caller.budgets.iter().chain(&model.budgets).map(|budget| described(budget)).collect();
-        let is_cached = endpoint.operation.is_cacheable() && !call.is_stream;
-        self.cache = snapshot
-            .cache_policy(&call.model, caller)
-            .filter(|_| is_cached)
-            .map(|policy| format!("{}, {} s", policy.name, policy.ttl.as_secs()));
+        self.cache = cache::described(snapshot, wish, call);
         self.total_timeout_ms = clock::limit(&snapshot.settings, model).map(|limit| limit.as_millis());
     }
 

@@ -228,3 +228,30 @@ fn policies_are_named_where_they_count_and_suspended_ones_too() {
         "{text}"
     );
 }
+
+#[test]
+fn a_cache_policy_is_told_with_what_it_leaves_out() {
+    let cached = |policy: &str, body: &'static str| {
+        let config = format!("{}[[cache_policies]]\nname = \"p\"\n{policy}", routing(""));
+        explained(&config, body, &[], "192.0.2.7").0["cache"].clone()
+    };
+    for (policy, body, told) in [
+        ("", CHAT, "p, 3600 s, in this process, streams too, for each key"),
+        ("", STREAM, "p, 3600 s, in this process, streams too, for each key"),
+        (
+            "scope = \"env\"\nstreaming = false",
+            CHAT,
+            "p, 3600 s, in this process, whole answers only, for all callers",
+        ),
+        ("streaming = false", STREAM, "none: p leaves streams out"),
+        (
+            "backend = \"redis\"",
+            CHAT,
+            "none: p keeps nothing, it wants Redis, and there is no [redis] or [cache.redis]",
+        ),
+        ("enabled = false", CHAT, "null"),
+    ] {
+        let found = cached(policy, body);
+        assert_eq!(found.as_str().unwrap_or("null"), told, "{policy}");
+    }
+}

@@ -392,6 +392,15 @@ applies_to = "api_key:z"
 }
 
 #[test]
+fn a_semantic_cache_is_refused_in_plain_words() {
+    let policy =
+        "[[cache_policies]]\nname = \"p\"\nsemantic = { embedding_model = \"m\", threshold = 0.9 }\n";
+    let told = "config.toml:14: cache_policies[0].semantic: answers to requests that only mean the same are not supported: \
+                the cache has no semantic layer";
+    check(policy, &[told]);
+}
+
+#[test]
 fn a_broken_entry_is_no_second_problem_for_those_that_refer_to_it() {
     check(
         r#"

@@ -4,8 +4,11 @@ use std::borrow::Cow;
 
 use bytes::BytesMut;
 
-use super::members::{Member, copy, get, inside, is_nothing, items, list, members, number, say, set};
+use super::members::{Member, agree, copy, get, inside, is_nothing, items, list, members, number, say, set};
 use crate::dialect::json::{Text, Writer};
+
+/// What the provider took out of the conversation: a member of the answer that streams say at the end.
+const EDITS: &str = "context_management";
 
 /// Each block with one delta for each thing that grows in it.
 pub(super) fn play(body: &str, out: &mut BytesMut) -> Option<()> {
@@ -14,7 +17,7 @@ pub(super) fn play(body: &str, out: &mut BytesMut) -> Option<()> {
     let blocks = blocks.into_iter().map(members).collect::<Option<Vec<_>>>()?;
     frame(out, "message_start", |w| {
         w.name("message").object(|w| {
-            copy(w, &message, &["content", "stop_reason", "stop_sequence"]);
+            copy(w, &message, &["content", "stop_reason", "stop_sequence", EDITS]);
             w.name("content").array(|_| {});
             w.name("stop_reason").null();
             w.name("stop_sequence").null();
@@ -29,6 +32,7 @@ pub(super) fn play(body: &str, out: &mut BytesMut) -> Option<()> {
             w.name("stop_sequence").raw(get(&message, "stop_sequence").unwrap_or("null"));
         });
         w.raw_member("usage", get(&message, "usage"));
+        w.raw_member(EDITS, get(&message, EDITS));
     });
     frame(out, "message_stop", |_| {});
     Some(())
@@ -149,6 +153,11 @@ impl<'a> Message<'a> {
                     set(&mut self.members, name, raw);
                 }
                 self.count(get(&event, "usage"))?;
+                for (name, raw) in event {
+                    if !matches!(&*name, "type" | "delta" | "usage") {
+                        agree(&mut self.members, name, raw)?;
+                    }
+                }
             }
             "message_stop" => self.has_ended = true,
             _ => return None,

@@ -29,8 +29,16 @@ impl Head<'_> {
         out: &mut BytesMut,
         body: impl FnOnce(&mut dyn FnMut(&dyn Fn(&mut Writer<'_>))),
     ) {
-        body(&mut |rest| self.chunk(out, rest));
-        if let Some(usage) = get(self.members, "usage").filter(|_| manner.wants_usage) {
+        let usage = get(self.members, "usage").filter(|_| manner.wants_usage);
+        body(&mut |rest| {
+            self.chunk(out, &|w| {
+                rest(w);
+                if usage.is_some() {
+                    w.name("usage").null();
+                }
+            });
+        });
+        if let Some(usage) = usage {
             self.chunk(out, &|w| {
                 w.name("choices").array(|_| {});
                 w.name("usage").raw(usage);

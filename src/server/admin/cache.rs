@@ -1,6 +1,7 @@
 //! The response cache: what it holds, and away with it.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{authenticate, body, wrong_method};
-use crate::config::snapshot::CachePolicy;
+use crate::config::problem::did_you_mean;
+use crate::config::snapshot::{CachePolicy, Snapshot};
 use crate::config::{Kind, check_json};
 use crate::envelope::{Envelope, Failure};
 use crate::error::{AdminError, GatewayError};
@@ -126,26 +128,9 @@ async fn purge(
     if request.method() != Method::POST {
         return Err(wrong_method(&request, "POST"));
     }
-    let text = body(payload).await?;
-    let wish: Purge = match text.is_empty() {
-        true => Purge::default(),
-        false => {
-            let value = check_json(&text).map_err(|message| invalid(&format!("the payload {message}")))?;
-            let wish = value.is_object().then(|| serde_json::from_value(value).ok()).flatten();
-            wish.ok_or_else(|| {
-                invalid("schema validation failed at policy: expected the name or id of a cache policy, and nothing else")
-            })?
-        }
-    };
+    let wish = read(&body(payload).await?)?;
     let snapshot = worker.gateway.snapshot();
-    let policy = match &wish.policy {
-        None => None,
-        Some(name) => {
-            let is_it = |policy: &&CachePolicy| *policy.name == **name || *policy.id == **name;
-            let found = snapshot.cache_policies.iter().find(is_it);
-            Some(found.ok_or_else(|| failure(AdminError::NotFound))?.id.clone())
-        }
-    };
+    let policy = wish.policy.as_deref().map(|name| named(&snapshot, name)).transpose()?;
     // First here: what is asked from now on is not answered by what was kept before.
     let books = &worker.gateway.books;
     let forgotten = books.cache.purge(policy.as_ref());
@@ -160,6 +145,33 @@ async fn purge(
     log::info!("admin: {} purge of {what:?}: {} entries", Kind::CachePolicies.noun(), forgotten.entries);
     let body = Purged { entries: forgotten.entries, bytes: forgotten.bytes, redis_entries };
     Ok(HttpResponse::Ok().json(body))
+}
+
+/// Reads what is to be forgotten; nothing at all means everything.
+fn read(text: &[u8]) -> Result<Purge, Failure> {
+    if text.is_empty() {
+        return Ok(Purge::default());
+    }
+    let value = check_json(text).map_err(|message| invalid(&format!("the payload {message}")))?;
+    let wrong = |at: &str, what: &str| invalid(&format!("schema validation failed at {at}: {what}"));
+    let Some(members) = value.as_object() else { return Err(wrong("/", "expected an object")) };
+    if let Some(name) = members.keys().find(|name| *name != "policy") {
+        let hint = did_you_mean(name, ["policy"]);
+        return Err(wrong(name, &format!("no member is called {name:?}{hint}; known here: policy")));
+    }
+    serde_json::from_value(value)
+        .map_err(|_| wrong("policy", "expected the name or id of a cache policy, or nothing for all of them"))
+}
+
+/// The id of the policy with this name or id.
+fn named(snapshot: &Snapshot, name: &str) -> Result<Arc<str>, Failure> {
+    let policies = &snapshot.cache_policies;
+    let is_it = |policy: &&CachePolicy| *policy.name == *name || *policy.id == *name;
+    let found = policies.iter().find(is_it).map(|policy| policy.id.clone());
+    found.ok_or_else(|| {
+        let hint = did_you_mean(name, policies.iter().map(|policy| &*policy.name));
+        failure(AdminError::NobodyCalled(format!("no cache policy is called {name:?}{hint}")))
+    })
 }
 
 fn invalid(message: &str) -> Failure {
