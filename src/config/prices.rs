@@ -177,6 +177,9 @@ mod tests {
             ("anthropic", "claude-sonnet-4-5@20250929", Some("claude-sonnet-4-5")),
             ("gemini", "models/gemini-2.5-pro", Some("gemini-2.5-pro")),
             ("gemini", "imagen-4.0-generate-001", Some("imagen-4.0-generate")),
+            ("openai", "gpt-4-0613", Some("gpt-4-0613")),
+            ("openai", "gpt-3.5-turbo-0125", Some("gpt-3.5-turbo-0125")),
+            ("openai", "gpt-4-1106-preview", Some("gpt-4-1106-preview")),
             ("openai", "gpt-4o-nonsense", None),
             ("openai", "", None),
             ("groq", "gpt-4o", None),
@@ -189,6 +192,8 @@ mod tests {
     fn prices_are_as_published() {
         let whisper = find("openai", "whisper-1").expect("a row").price;
         assert_eq!(whisper.audio_hour, 360_000_000_000, "0.006 USD a minute");
+        let picture = |model| find("openai", model).expect("a row").price.image;
+        assert_eq!((picture("dall-e-2"), picture("dall-e-3")), (20_000_000_000, 80_000_000_000));
         let sonnet = find("anthropic", "claude-sonnet-4-5").expect("a row").price;
         assert_eq!((sonnet.rates.input, sonnet.rates.cache_write_hour), (3_000_000, 6_000_000));
         assert_eq!(sonnet.long.map(|long| long.rates.output), Some(22_500_000));

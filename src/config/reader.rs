@@ -203,6 +203,10 @@ fn renamed_variable(variable: &str, name: &str, candidate: &str) -> String {
     levels.collect::<Vec<_>>().join("__")
 }
 
+/// Signs of other languages, and ours for the same: the nearest by its letters would mean something else.
+const ELSEWHERE: [(&str, &str); 5] =
+    [("=~", "~~"), ("~", "~~"), ("!=", "~="), ("<>", "~="), ("=", "==")];
+
 fn unknown_variant(found: Option<&str>, expected: &[&str]) -> String {
     let list: Vec<String> = expected.iter().map(|name| format!("\"{name}\"")).collect();
     let wanted = match list.as_slice() {
@@ -211,7 +215,11 @@ fn unknown_variant(found: Option<&str>, expected: &[&str]) -> String {
     };
     match found {
         Some(found) => {
-            let hint = did_you_mean(found, expected.iter().copied());
+            let meant = ELSEWHERE.iter().find(|(other, ours)| *other == found && expected.contains(ours));
+            let hint = match meant {
+                Some((_, ours)) => format!(" (did you mean \"{ours}\"?)"),
+                None => did_you_mean(found, expected.iter().copied()),
+            };
             format!("{wanted}, found \"{found}\"{hint}")
         }
         None => wanted,

@@ -11,7 +11,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use foldhash::{HashMap, HashMapExt as _};
 
 use aisix_actors::{
-    budget_ledger::Budget,
+    budget_ledger::{Budget, BudgetScope},
     provider_pool::{ProviderKey, TlsProfileId},
 };
 
@@ -153,6 +153,19 @@ impl Snapshot {
             self.resources.count(Kind::ApiKeys),
             self.provider_keys.len()
         )
+    }
+
+    /// The name of what a budget is for, where it is declared: budgets go by ids.
+    pub fn scope_name(&self, budget: &Budget) -> Option<Arc<str>> {
+        let id = budget.scope_ref.as_deref()?;
+        match budget.scope {
+            BudgetScope::ApiKey => Some(self.api_keys().find(|key| *key.id == *id)?.name.clone()),
+            BudgetScope::Model => Some(self.models().find(|model| *model.id == *id)?.name.clone()),
+            BudgetScope::ProviderKey => {
+                Some(self.provider_keys.iter().find(|key| *key.id == *id)?.name.clone())
+            }
+            BudgetScope::Org | BudgetScope::Team | BudgetScope::Member => None,
+        }
     }
 
     /// What is not wrong and still serves nobody, or does not do what it says.

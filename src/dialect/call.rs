@@ -243,7 +243,8 @@ impl Call {
 }
 
 /// Members that choose how a request is served, and their values that cost as usual, or less.
-const DEARER: [(&str, &[&str]); 4] = [
+const DEARER: [(&str, &[&str]); 5] = [
+    ("quality", &["standard", "auto", "low", "medium", "high"]),
     ("service_tier", TIERS),
     ("serviceTier", TIERS),
     ("speed", &["standard"]),

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::exchange::Exchange;
 use super::relay;
-use crate::config::snapshot::ApiKey;
+use crate::config::snapshot::{ApiKey, Snapshot};
 use crate::gateway::Gateway;
 use crate::policies::{Phase, Subject};
 
@@ -110,6 +110,9 @@ pub struct BudgetStanding<'a> {
     /// Which one of that kind; absent for the organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope_ref: Option<&'a str>,
+    /// What it is called, where that is an API key, a model or a provider key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope_name: Option<Arc<str>>,
     /// `day`, `week`, `month` or `total`.
     period: &'static str,
     /// The most that may be spent in a period.
@@ -134,13 +137,14 @@ pub struct BudgetStanding<'a> {
 
 impl<'a> BudgetStanding<'a> {
     /// How a budget stands now.
-    pub fn of(gateway: &Gateway, budget: &'a Arc<Budget>, now: Now) -> Self {
+    pub fn of(gateway: &Gateway, snapshot: &Snapshot, budget: &'a Arc<Budget>, now: Now) -> Self {
         let spend = gateway.books.ledger.spend(budget, now);
         let left = budget.limit.saturating_sub(spend.spent).saturating_sub(spend.held);
         Self {
             name: &budget.name,
             scope: budget.scope.as_str(),
             scope_ref: budget.scope_ref.as_deref(),
+            scope_name: snapshot.scope_name(budget),
             period: budget.period.as_str(),
             limit_usd: budget.limit.to_usd_exact(),
             spent_usd: spend.spent.to_usd_exact(),
@@ -195,7 +199,11 @@ pub fn answer(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
             user_id: caller.user_id.as_deref(),
         },
         limits: limits.collect(),
-        budgets: caller.budgets.iter().map(|budget| BudgetStanding::of(gateway, budget, now)).collect(),
+        budgets: caller
+            .budgets
+            .iter()
+            .map(|budget| BudgetStanding::of(gateway, &exchange.snapshot, budget, now))
+            .collect(),
     };
     // Strings and integers always serialise.
     relay::whole(serde_json::to_vec(&usage).unwrap_or_default().into())

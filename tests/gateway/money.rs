@@ -124,3 +124,34 @@ fn sound_is_charged_for_by_its_bytes_whatever_its_head_says() {
         assert_eq!(spent(&gateway), format!("0.{count}0"), "ten seconds each, told {told}");
     }
 }
+
+#[test]
+fn spend_is_found_by_name_or_id_and_what_is_no_filter_is_refused() {
+    let upstream = Upstream::well();
+    let scoped = |name: &str, scope: &str, reference: &str| {
+        budget(name, &format!("scope = \"{scope}\"\nscope_ref = \"{reference}\""), "10", "")
+    };
+    let config = model("priced", "up", PRICE)
+        + &scoped("k", "api_key", "sk-test")
+        + &scoped("m", "model", "priced")
+        + &scoped("p", "provider_key", "up");
+    let gateway = gateway_over(&upstream, &config);
+    for (scope, name, budget) in
+        [("api_key", "sk-test", "k"), ("model", "priced", "m"), ("provider_key", "up", "p")]
+    {
+        let ask = |asked: &str| {
+            let path = format!("/admin/v1/spend?scope={scope}&scope_ref={asked}");
+            gateway.admin().ask("GET", &path, "").expect(200).json()["budgets"].clone()
+        };
+        let found = ask(name);
+        assert_eq!((&found[0]["name"], &found[0]["scope_name"]), (&budget.into(), &name.into()), "{found}");
+        assert_eq!(found.as_array().map(Vec::len), Some(1));
+        assert_eq!(ask(found[0]["scope_ref"].as_str().expect("an id")), found, "by its id");
+    }
+    for (query, words) in
+        [("?scope=api_keys", "did you mean \"api_key\""), ("?scoperef=priced", "did you mean \"scope_ref\"")]
+    {
+        let refusal = gateway.admin().ask("GET", &format!("/admin/v1/spend{query}"), "").expect(400);
+        assert!(refusal.text().contains(&words.replace('"', "\\\"")), "{}", refusal.text());
+    }
+}

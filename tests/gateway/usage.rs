@@ -107,7 +107,7 @@ fn administrators_see_every_budget_or_those_that_they_ask_for() {
     assert_eq!(names(""), ["ads=0.00", "company=0.012", "search=0.012"]);
     assert_eq!(names("?scope=team"), ["ads=0.00", "search=0.012"]);
     assert_eq!(names("?scope=team&scope_ref=ads"), ["ads=0.00"]);
-    assert!(names("?scope=planet").is_empty());
+    assert!(names("?scope=member").is_empty());
 }
 
 #[test]

@@ -1,11 +1,17 @@
 //! What is spent: every budget, or those that somebody asks for.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::web::Query;
+use actix_web::{HttpRequest, HttpResponse};
+use aisix_actors::budget_ledger::{Budget, BudgetScope};
 use aisix_actors::types::Now;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::config::problem::did_you_mean;
+use crate::config::snapshot::Snapshot;
+use crate::envelope::{Envelope, Failure};
+use crate::error::AdminError;
 use crate::gateway::Gateway;
 use crate::pipeline::usage::BudgetStanding;
 
@@ -17,10 +23,58 @@ pub(super) struct Spend<'a> {
 }
 
 /// Which budgets are asked for.
-#[derive(Deserialize, Default)]
+#[derive(Default)]
 struct Filter {
     scope: Option<String>,
     scope_ref: Option<String>,
+}
+
+const SCOPES: [BudgetScope; 6] = [
+    BudgetScope::Org,
+    BudgetScope::Team,
+    BudgetScope::Member,
+    BudgetScope::ApiKey,
+    BudgetScope::Model,
+    BudgetScope::ProviderKey,
+];
+
+impl Filter {
+    /// What cannot be a filter is refused: an answer of everything, or of nothing, would be taken for the truth.
+    fn read(query: &str) -> Result<Self, String> {
+        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::from_query(query) else {
+            return Err("the query cannot be read".to_owned());
+        };
+        let mut filter = Self::default();
+        for (name, value) in pairs {
+            match name.as_str() {
+                "scope" => filter.scope = Some(known_scope(value)?),
+                "scope_ref" => filter.scope_ref = Some(value),
+                _ => {
+                    let hint = did_you_mean(&name, ["scope", "scope_ref"]);
+                    return Err(format!("no parameter is called {name:?}{hint}"));
+                }
+            }
+        }
+        Ok(filter)
+    }
+
+    /// Things are found by their name as well as by their id.
+    fn is_met(&self, snapshot: &Snapshot, budget: &Budget) -> bool {
+        let is_scope = self.scope.as_deref().is_none_or(|scope| scope == budget.scope.as_str());
+        let is_ref = |asked: &str| {
+            budget.scope_ref.as_deref() == Some(asked)
+                || snapshot.scope_name(budget).is_some_and(|name| *name == *asked)
+        };
+        is_scope && self.scope_ref.as_deref().is_none_or(is_ref)
+    }
+}
+
+fn known_scope(scope: String) -> Result<String, String> {
+    let names = SCOPES.map(BudgetScope::as_str);
+    match names.contains(&&*scope) {
+        true => Ok(scope),
+        false => Err(format!("no scope is called {scope:?}{}", did_you_mean(&scope, names))),
+    }
 }
 
 /// The filters, for the document.
@@ -28,24 +82,25 @@ pub(super) fn filters() -> Vec<Value> {
     let filter = |name: &str, description: &str| json!({ "name": name, "in": "query", "description": description, "schema": { "type": "string" } });
     vec![
         filter("scope", "Only budgets of this scope, such as `team`."),
-        filter("scope_ref", "Only budgets of this one of its scope, such as the name of a team."),
+        filter(
+            "scope_ref",
+            "Only budgets of this one of its scope: the name or id of an API key, a model or a provider key, or the id of a team or member.",
+        ),
     ]
 }
 
 /// Answers an administrator.
-pub(super) fn answer(gateway: &Gateway, request: &HttpRequest) -> HttpResponse {
-    // What cannot be read filters nothing.
-    let filter = web::Query::<Filter>::from_query(request.query_string()).map(web::Query::into_inner);
-    let Filter { scope, scope_ref } = filter.unwrap_or_default();
+///
+/// # Errors
+/// 400 for a parameter or a scope that there is not.
+pub(super) fn answer(gateway: &Gateway, request: &HttpRequest) -> Result<HttpResponse, Failure> {
+    let filter = Filter::read(request.query_string())
+        .map_err(|why| Failure::new(AdminError::Invalid(why), Envelope::Admin))?;
     let (snapshot, now) = (gateway.snapshot(), Now::read());
-    let is_asked = |known: Option<&str>, asked: &Option<String>| {
-        asked.as_deref().is_none_or(|asked| known == Some(asked))
-    };
-    let wanted = snapshot.budgets.iter().filter(|budget| {
-        is_asked(Some(budget.scope.as_str()), &scope) && is_asked(budget.scope_ref.as_deref(), &scope_ref)
-    });
-    let mut wanted: Vec<_> = wanted.collect();
+    let mut wanted: Vec<_> =
+        snapshot.budgets.iter().filter(|budget| filter.is_met(&snapshot, budget)).collect();
     wanted.sort_by(|one, other| one.name.cmp(&other.name));
-    let budgets = wanted.into_iter().map(|budget| BudgetStanding::of(gateway, budget, now)).collect();
-    HttpResponse::Ok().json(Spend { budgets })
+    let budgets =
+        wanted.into_iter().map(|budget| BudgetStanding::of(gateway, &snapshot, budget, now)).collect();
+    Ok(HttpResponse::Ok().json(Spend { budgets }))
 }

@@ -1,6 +1,7 @@
 //! Rate limit policies that do not make sense.
 
 use super::check;
+use crate::config::tests::parse_plain;
 
 #[test]
 fn forms() {
@@ -281,4 +282,16 @@ schedules = [
 "#,
         &[],
     );
+}
+
+#[test]
+fn signs_of_other_languages_are_told_as_what_they_mean_here() {
+    for (sign, ours) in [("=~", "~~"), ("!=", "~="), ("=", "==")] {
+        let toml = format!(
+            "[[rate_limit_policies]]\nname = \"p\"\nlimits = {{ rpm = 1 }}\n[[rate_limit_policies.conditions]]\n\
+             dimension = \"model_name\"\noperator = \"{sign}\"\nvalue = \"a\"\n"
+        );
+        let problems = parse_plain(&toml).expect_err("no such operator").to_string();
+        assert!(problems.contains(&format!("did you mean \"{ours}\"")), "{sign}: {problems}");
+    }
 }
