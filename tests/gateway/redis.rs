@@ -5,4 +5,6 @@ mod exact;
 mod fleet;
 mod outage;
 mod server;
+mod silent;
+mod start;
 mod turns;
