@@ -5,10 +5,15 @@ use std::sync::Arc;
 
 use aisix_actors::budget_ledger::SharedBudgets;
 use aisix_actors::rate_limiter::SharedLimits;
-use aisix_actors::redis::{Mode, Options, Servers, Tls, Use};
+use aisix_actors::redis::{Mode, Options, Server, Servers, Tls, Use};
+use aisix_actors::types::Now;
 
+use crate::config::Snapshot;
 use crate::config::secret::Plaintext;
 use crate::config::settings::{LimitFailure, Redis, RedisMode, RedisTls, Settings, Verdict};
+
+use crate::gateway::Gateway;
+use crate::journal::Health;
 
 mod forward;
 mod queue;
@@ -28,21 +33,48 @@ pub fn servers(settings: &Settings) -> io::Result<Servers> {
     ))
 }
 
-/// Connects to each once, so that a gateway does not start without what it is told to share.
+/// Connects once to each that is in use, so that a gateway does not start without what it would refuse to serve
+/// without. Where it serves all the same, a warning is enough: the way comes back by itself.
 ///
 /// # Errors
 /// Which one cannot be reached, and why.
-pub async fn reach(servers: &Servers) -> io::Result<()> {
+pub async fn reach(servers: &Servers, snapshot: &Snapshot) -> io::Result<()> {
+    let settings = &snapshot.settings;
     for used_for in Use::ALL {
         let Some(server) = servers.of(used_for) else { continue };
+        let is_needed = match used_for {
+            Use::Limits => settings.ratelimit.on_failure == LimitFailure::Deny,
+            Use::Budgets => settings.budget.on_failure == Verdict::Deny,
+            Use::Cache if snapshot.is_cache_shared() => false,
+            Use::Cache => continue,
+        };
         if let Err(why) = server.reach().await {
-            return Err(io::Error::other(format!(
-                "the Redis of {used_for} at {} cannot be reached: {why}",
-                server.options
-            )));
+            let problem = format!("the Redis of {used_for} at {} cannot be reached: {why}", server.options);
+            if is_needed {
+                return Err(io::Error::other(problem));
+            }
+            log::warn!("{problem}; serving without it");
         }
     }
     Ok(())
+}
+
+/// How the Redis of limits and budgets stands; nothing where there is none.
+pub fn health(gateway: &Gateway) -> Option<Health> {
+    let (books, snapshot) = (&gateway.books, gateway.snapshot());
+    let servers = [&books.redis.limits, &books.redis.budgets];
+    let mut servers = servers.into_iter().flatten().peekable();
+    servers.peek()?;
+    let is_up = servers.all(|server| server.is_up());
+    let is_away = |server: &Option<Arc<Server>>| server.as_ref().is_some_and(|server| !server.is_up());
+    let limits = is_away(&books.redis.limits) && snapshot.settings.ratelimit.on_failure == LimitFailure::Deny;
+    let budgets = books.shared_budgets.as_ref().is_some_and(|budgets| budgets.is_refusing(Now::read()))
+        && snapshot.budgets.iter().any(|budget| budget.hard_stop);
+    Some(match () {
+        () if limits || budgets => Health::Refusing,
+        () if is_up => Health::Well,
+        () => Health::Degraded,
+    })
 }
 
 /// How limits are shared; nothing where they are counted in this process.
@@ -87,6 +119,8 @@ fn mode(redis: &Redis) -> Mode {
         RedisMode::Sentinel => Mode::Sentinel {
             sentinels: redis.sentinels.clone(),
             master: redis.master_name.clone().unwrap_or_default(),
+            username: redis.sentinel_username.clone(),
+            password: redis.sentinel_password.as_ref().map(exposed),
         },
     }
 }

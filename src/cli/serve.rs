@@ -53,7 +53,8 @@ fn serve((book, snapshot): (Book, Snapshot), started: Instant) -> io::Result<()>
     }
     let application = Application::build_with(book, snapshot, Some(log.clone()))?;
     actix_rt::System::new().block_on(async move {
-        redis::reach(&application.gateway().books.redis).await?;
+        let gateway = application.gateway();
+        redis::reach(&gateway.books.redis, &gateway.snapshot()).await?;
         let running = application.start()?;
         let (proxy, workers) = (running.proxy_addr, settings.proxy.workers());
         log::info!(

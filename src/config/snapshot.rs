@@ -191,6 +191,13 @@ impl Snapshot {
         warnings
     }
 
+    /// Whether a policy keeps answers in Redis.
+    #[must_use]
+    pub fn is_cache_shared(&self) -> bool {
+        let backend = |policy: &CachePolicy| policy.backend.unwrap_or(self.settings.cache.backend);
+        self.cache_policies.iter().any(|policy| policy.enabled && backend(policy) == Backend::Redis)
+    }
+
     /// The policy under which a request for `model` (the name that was sent) is cached.
     pub fn cache_policy(&self, model: &str, api_key: &ApiKey) -> Option<&CachePolicy> {
         self.cache_policies.iter().find(|policy| policy.enabled && policy.applies_to.is_match(model, api_key))

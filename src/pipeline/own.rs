@@ -14,6 +14,7 @@ use crate::config::snapshot::{ApiKey, Dispatch, Model};
 use crate::gateway::Gateway;
 use crate::journal::Health;
 use crate::operation::Operation;
+use crate::redis;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NO_SNIFF: (HeaderName, HeaderValue) =
@@ -45,15 +46,21 @@ impl From<Health> for Found {
 }
 
 /// Answers a probe (§1.5): both fail while the process is draining, and it is not ready while it would refuse requests
-/// because charges cannot be recorded.
+/// because charges
+/// cannot be recorded, or because the Redis of limits or budgets is away and they are to refuse then.
 #[must_use]
 pub fn probe(operation: Operation, gateway: &Gateway, is_verbose: bool) -> HttpResponse {
     let serves = Found::from(!gateway.is_draining());
     let ledger = Found::from(gateway.journal.health());
-    let (name, checks): (_, &[(&str, Found)]) = match operation {
-        Operation::Readyz => ("readyz", &[("shutdown", serves), ("config", Found::Well), ("ledger", ledger)]),
-        _ => ("livez", &[("ping", Found::Well), ("shutdown", serves)]),
+    let (name, mut checks) = match operation {
+        Operation::Readyz => {
+            ("readyz", vec![("shutdown", serves), ("config", Found::Well), ("ledger", ledger)])
+        }
+        _ => ("livez", vec![("ping", Found::Well), ("shutdown", serves)]),
     };
+    if operation == Operation::Readyz {
+        checks.extend(redis::health(gateway).map(|health| ("redis", Found::from(health))));
+    }
     let is_well = checks.iter().all(|(_, found)| *found != Found::Failed);
     let mut text = String::new();
     if is_verbose || !is_well {

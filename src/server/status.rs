@@ -150,9 +150,10 @@ pub(super) fn health(gateway: &Gateway) -> HttpResponse {
         .models()
         .map(|model| ModelHealth { id: &model.id, name: &model.name, health: grade(gateway, model, now) })
         .collect();
-    // A file that was refused and a store that cannot be used are no model's fault, and ask for an operator.
+    // A file that was refused, a store that cannot be used and a Redis that is away are no model's fault, and ask for an operator.
     let is_in_sync = matches!(gateway.status.load().state(), "synced" | "empty")
-        && gateway.journal.health() == crate::journal::Health::Well;
+        && gateway.journal.health() == crate::journal::Health::Well
+        && crate::redis::health(gateway).is_none_or(|health| health == crate::journal::Health::Well);
     let status = match models.iter().map(|model| model.health).max() {
         Some(2..) => "unhealthy",
         Some(1) => "degraded",

@@ -6,4 +6,6 @@ mod far;
 mod fleet;
 mod outage;
 mod server;
+mod silent;
+mod start;
 mod turns;

@@ -212,6 +212,11 @@ impl SharedBudgets {
     }
 
     /// Whether the last known figures are too old to decide by.
+    /// Whether hard budgets refuse because Redis cannot be asked, and what is known of it is too old.
+    pub fn is_refusing(&self, now: Now) -> bool {
+        !self.server.is_up() && self.denies.load(Relaxed) && self.is_stale(now)
+    }
+
     fn is_stale(&self, now: Now) -> bool {
         match self.answered.load(Relaxed) {
             0 => true,

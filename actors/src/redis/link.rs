@@ -37,10 +37,11 @@ pub struct Links {
 }
 
 impl Links {
-    /// Prepares the links of one worker.
+    /// Prepares the links of one worker: to the Redis of limits and of budgets. The cache has one of its own, and only
+    /// where it is asked.
     pub fn new(servers: &Servers) -> Self {
         let mut links: Vec<Link> = Vec::new();
-        for server in Use::ALL.iter().filter_map(|used_for| servers.of(*used_for)) {
+        for server in [&servers.limits, &servers.budgets].into_iter().flatten() {
             if !links.iter().any(|link| Arc::ptr_eq(link.server(), server)) {
                 links.push(Link::new(Arc::clone(server)));
             }

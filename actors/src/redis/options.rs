@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::select_ok;
 use redis::cluster::ClusterClientBuilder;
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
@@ -16,6 +18,10 @@ use super::wire::Wire;
 /// How often a cluster's library follows a key that has moved, or asks a node anew: the deadline of the call cuts it
 /// short.
 const CLUSTER_RETRIES: u32 = 3;
+
+/// The part of the time to connect that a single node of a cluster may use up: a node that says nothing leaves enough
+/// for the others.
+const CLUSTER_PART: u32 = 4;
 
 /// How a Redis is reached.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,6 +57,10 @@ pub enum Mode {
         sentinels: Vec<String>,
         /// What they call the server.
         master: String,
+        /// Who the gateway is to them.
+        username: Option<String>,
+        /// How it proves that to them.
+        password: Option<String>,
     },
 }
 
@@ -86,7 +96,7 @@ impl Options {
         let checked = match &self.mode {
             Mode::Single(url) => self.single(url).map(drop),
             Mode::Cluster(nodes) => self.cluster(nodes).map(drop),
-            Mode::Sentinel { sentinels, master } => self.sentinel(sentinels, master).map(drop),
+            Mode::Sentinel { sentinels, .. } => self.sentinel(sentinels).map(drop),
         };
         checked.map_err(|error| error.to_string())
     }
@@ -101,14 +111,32 @@ impl Options {
                 let client = self.single(url)?;
                 client.get_multiplexed_async_connection_with_config(&config).await.map(Wire::Single)
             }
-            Mode::Sentinel { sentinels, master } => {
-                let mut sentinels = self.sentinel(sentinels, master)?.build()?;
-                sentinels.get_async_connection_with_config(&config).await.map(Wire::Single)
-            }
+            Mode::Sentinel { sentinels, .. } => self.open_by_sentinel(sentinels, &config).await,
             Mode::Cluster(nodes) => {
                 self.cluster(nodes)?.build()?.get_async_connection().await.map(Wire::Cluster)
             }
         }
+    }
+
+    /// Asks the sentinels: each a little after the one before, so that one that says nothing holds nobody up, and the
+    /// first is enough where it answers.
+    async fn open_by_sentinel(
+        &self,
+        sentinels: &[String],
+        config: &AsyncConnectionConfig,
+    ) -> RedisResult<Wire> {
+        let parts = u32::try_from(sentinels.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let part = self.connect_timeout.checked_div(parts).unwrap_or_default();
+        let asked = (0..).zip(sentinels).map(|(place, sentinel)| {
+            async move {
+                tokio::time::sleep(part.saturating_mul(place)).await;
+                let mut client = self.sentinel(std::slice::from_ref(sentinel))?.build()?;
+                client.get_async_connection_with_config(config).await
+            }
+            .boxed()
+        });
+        let (connection, _) = select_ok(asked.collect::<Vec<_>>()).await?;
+        Ok(Wire::Single(connection))
     }
 
     fn single(&self, url: &str) -> RedisResult<Client> {
@@ -124,8 +152,9 @@ impl Options {
         let nodes = nodes?;
         let is_encrypted = nodes.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }));
         let mut builder = ClusterClientBuilder::new(nodes)
-            .connection_timeout(self.connect_timeout)
-            .response_timeout(self.timeout)
+            .connection_timeout(self.connect_timeout.checked_div(CLUSTER_PART).unwrap_or_default())
+            // A call's own deadline comes first.
+            .response_timeout(self.timeout.saturating_mul(5).checked_div(4).unwrap_or(self.timeout))
             .overall_response_timeout(None)
             .retries(CLUSTER_RETRIES)
             .min_retry_wait(1)
@@ -140,7 +169,13 @@ impl Options {
         Ok(builder)
     }
 
-    fn sentinel(&self, sentinels: &[String], master: &str) -> RedisResult<SentinelClientBuilder> {
+    fn sentinel(&self, sentinels: &[String]) -> RedisResult<SentinelClientBuilder> {
+        let (master, username, password) = match &self.mode {
+            Mode::Sentinel { master, username, password, .. } => {
+                (&**master, username.as_deref(), password.as_deref())
+            }
+            Mode::Single(_) | Mode::Cluster(_) => Default::default(),
+        };
         let infos: RedisResult<Vec<ConnectionInfo>> =
             sentinels.iter().map(|sentinel| self.info(&with_scheme(sentinel))).collect();
         let addresses: Vec<ConnectionAddr> = infos?.iter().map(|info| info.addr().clone()).collect();
@@ -150,6 +185,12 @@ impl Options {
             .set_client_to_redis_tcp_settings(settings.clone())
             .set_client_to_sentinel_tcp_settings(settings)
             .set_client_to_redis_db(self.database.into());
+        if let Some(username) = username {
+            builder = builder.set_client_to_sentinel_username(username);
+        }
+        if let Some(password) = password {
+            builder = builder.set_client_to_sentinel_password(password);
+        }
         if let Some(username) = &self.username {
             builder = builder.set_client_to_redis_username(username);
         }
@@ -226,7 +267,9 @@ impl fmt::Display for Options {
         match &self.mode {
             Mode::Single(url) => f.write_str(host(url)),
             Mode::Cluster(nodes) => write!(f, "cluster {}", hosts(nodes)),
-            Mode::Sentinel { sentinels, master } => write!(f, "{master:?} of sentinels {}", hosts(sentinels)),
+            Mode::Sentinel { sentinels, master, .. } => {
+                write!(f, "{master:?} of sentinels {}", hosts(sentinels))
+            }
         }
     }
 }
@@ -287,6 +330,10 @@ mod tests {
         assert!(options(Mode::Single("redis://127.0.0.1:6379/1".into())).check().is_ok());
         assert!(options(Mode::Single("http://127.0.0.1".into())).check().is_err());
         let sentinels = vec!["10.0.0.1:26379".into()];
-        assert!(options(Mode::Sentinel { sentinels, master: "main".into() }).check().is_ok());
+        assert!(
+            options(Mode::Sentinel { sentinels, master: "main".into(), username: None, password: None })
+                .check()
+                .is_ok()
+        );
     }
 }

@@ -157,6 +157,10 @@ pub struct Redis {
     pub sentinels: Vec<String>,
     /// What the sentinels call it.
     pub master_name: Option<String>,
+    /// Who the gateway is to the sentinels, which may have users of their own.
+    pub sentinel_username: Option<String>,
+    /// How it proves that to the sentinels.
+    pub sentinel_password: Option<Plaintext>,
     /// Who the gateway is.
     pub username: Option<String>,
     /// How it proves that.
@@ -179,6 +183,8 @@ impl Default for Redis {
             nodes: Vec::new(),
             sentinels: Vec::new(),
             master_name: None,
+            sentinel_username: None,
+            sentinel_password: None,
             username: None,
             password: None,
             database: 0,
@@ -219,7 +225,18 @@ impl Redis {
             RedisMode::Sentinel if self.master_name.is_none() => {
                 report("master_name", "is required for mode \"sentinel\"");
             }
+            RedisMode::Single | RedisMode::Cluster
+                if self.sentinel_username.is_some() || self.sentinel_password.is_some() =>
+            {
+                report(
+                    "sentinel_username",
+                    "sentinel_username and sentinel_password are for mode \"sentinel\"",
+                );
+            }
             RedisMode::Single | RedisMode::Cluster | RedisMode::Sentinel => {}
+        }
+        if self.key_prefix.is_empty() {
+            report("key_prefix", "must not be empty: it says where keys of a cluster lie");
         }
         if self.key_prefix.contains(['{', '}']) {
             report("key_prefix", "must hold no braces, which say where keys of a cluster lie");

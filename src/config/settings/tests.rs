@@ -271,3 +271,24 @@ fn the_path_of_the_metrics_begins_with_a_slash() {
         assert_eq!(parse_plain(&text).unwrap().settings.observability.metrics.prometheus.path(), path);
     }
 }
+
+#[test]
+fn a_redis_has_a_prefix_and_only_sentinels_have_a_password_of_their_own() {
+    let redis = "[redis]\nurl = \"redis://127.0.0.1\"\n";
+    assert_refused(
+        &format!("{redis}key_prefix = \"\"\n"),
+        &["config.toml:3: redis.key_prefix: must not be empty: it says where keys of a cluster lie"],
+    );
+    assert_refused(
+        &format!("{redis}sentinel_password = \"x\"\n"),
+        &[
+            "config.toml:1: redis.sentinel_username: sentinel_username and sentinel_password are for mode \"sentinel\"",
+        ],
+    );
+    assert_refused(
+        &format!("{redis}sentinel_username = \"x\"\n"),
+        &[
+            "config.toml:1: redis.sentinel_username: sentinel_username and sentinel_password are for mode \"sentinel\"",
+        ],
+    );
+}

@@ -139,8 +139,9 @@ fn configured_refusals_say_why_and_end_by_themselves() {
 fn a_gateway_does_not_start_without_its_redis() {
     let port = free_port();
     let upstream = Upstream::well();
-    let settings =
-        format!("[redis]\nurl = \"redis://:s3cret@127.0.0.1:{port}\"\n[ratelimit]\nbackend = \"redis\"\n");
+    let settings = format!(
+        "[redis]\nurl = \"redis://:s3cret@127.0.0.1:{port}\"\n[ratelimit]\nbackend = \"redis\"\non_failure = \"deny\"\n"
+    );
     let output = run(&["serve"], &(config(&upstream, &settings, "") + "[proxy]\naddr = \"127.0.0.1:0\"\n"));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -46,7 +46,8 @@ impl RedisServer {
         command.arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("redis-sentinel is installed: tests/run installs it");
         let server = Self { child, port, folder, arguments: Vec::new(), password: None };
-        server.wait();
+        // One with a password answers as well, if only that it wants it.
+        until("the sentinel answers", || server.try_ask(&["PING"]).is_ok_and(|answer| !answer.is_empty()));
         server
     }
 
