@@ -140,6 +140,25 @@ pub enum Reach {
     Where(Vec<Condition>),
 }
 
+impl Reach {
+    /// What it names, and by which dimension.
+    #[must_use]
+    pub fn names(&self) -> Vec<(Dimension, &str)> {
+        match self {
+            Self::Of(whose, id) => {
+                let dimension = match whose {
+                    Whose::ApiKey => Dimension::ApiKey,
+                    Whose::Model => Dimension::Model,
+                    Whose::Team | Whose::TeamMember => Dimension::Team,
+                    Whose::Member => Dimension::Member,
+                };
+                vec![(dimension, &**id)]
+            }
+            Self::Where(conditions) => conditions.iter().flat_map(Condition::names).collect(),
+        }
+    }
+}
+
 /// What the classic form is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -245,6 +264,12 @@ pub struct Policies {
 type Places = HashMap<Arc<str>, Vec<usize>>;
 
 impl Policies {
+    /// Every policy.
+    #[must_use]
+    pub fn all(&self) -> &[Policy] {
+        &self.all
+    }
+
     /// Prepares the look-up.
     #[must_use]
     pub fn new(mut all: Vec<Policy>) -> Self {

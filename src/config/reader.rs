@@ -204,8 +204,7 @@ fn renamed_variable(variable: &str, name: &str, candidate: &str) -> String {
 }
 
 /// Signs of other languages, and ours for the same: the nearest by its letters would mean something else.
-const ELSEWHERE: [(&str, &str); 5] =
-    [("=~", "~~"), ("~", "~~"), ("!=", "~="), ("<>", "~="), ("=", "==")];
+const ELSEWHERE: [(&str, &str); 5] = [("=~", "~~"), ("~", "~~"), ("!=", "~="), ("<>", "~="), ("=", "==")];
 
 fn unknown_variant(found: Option<&str>, expected: &[&str]) -> String {
     let list: Vec<String> = expected.iter().map(|name| format!("\"{name}\"")).collect();

@@ -5,6 +5,7 @@
 
 mod access;
 mod model;
+mod warnings;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -188,6 +189,7 @@ impl Snapshot {
             let name = &policy.name;
             format!("the cache policy {name:?} keeps nothing: it wants Redis, and there is no table [redis] or [cache.redis]")
         }));
+        self.warn_of_money(&mut warnings);
         warnings
     }
 

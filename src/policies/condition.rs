@@ -66,6 +66,18 @@ impl Condition {
         }
     }
 
+    /// What it names, and by which dimension.
+    pub(super) fn names(&self) -> Vec<(Dimension, &str)> {
+        match self {
+            Self::Leaf { dimension, test: Test::In(names), .. } => {
+                names.iter().map(|name| (*dimension, &**name)).collect()
+            }
+            Self::Leaf { dimension, test: Test::Not(name), .. } => vec![(*dimension, &**name)],
+            Self::Leaf { test: Test::Like(_), .. } => Vec::new(),
+            Self::Group { children, .. } => children.iter().flat_map(Self::names).collect(),
+        }
+    }
+
     /// The ids without one of which it cannot hold.
     pub(super) fn keys(&self) -> Option<(By, Vec<Arc<str>>)> {
         match self {

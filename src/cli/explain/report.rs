@@ -1,5 +1,7 @@
 //! What is found out about a request, as plain values that can be printed or serialised.
 
+use std::sync::Arc;
+
 use aisix_actors::budget_ledger::Budget;
 use aisix_actors::rate_limiter::{Layer, Scope};
 use serde::Serialize;
@@ -7,14 +9,16 @@ use serde::Serialize;
 use super::route::{Route, seats};
 use super::target::{Place, Target};
 use super::{cache, since_epoch};
-use crate::config::snapshot::{Dispatch, Resolved, Snapshot};
+use crate::config::settings::Verdict;
+use crate::config::snapshot::{Dispatch, Model, Resolved, Snapshot};
 use crate::dialect::Call;
+use crate::endpoints::Endpoint;
 use crate::error::{AccessError, Fault, GatewayError};
 use crate::guardrails::Hook;
 use crate::guardrails::chain::Subject;
-use crate::pipeline::clock;
 use crate::pipeline::reserve::mute_provider;
 use crate::pipeline::route::Wish;
+use crate::pipeline::{clock, measure, outlay};
 use crate::policies::{self, Phase};
 
 /// What the gateway would do with a request.
@@ -44,6 +48,8 @@ pub(super) struct Explanation {
     pub(super) cache: Option<String>,
     /// A guess of the tokens sent, and the most that are held for the answer.
     pub(super) held_tokens: (u64, u64),
+    /// What is held for it in budgets, or why a budget refuses it; nothing where no budget pays for it.
+    pub(super) held_money: Option<String>,
     /// The longest time of all attempts until the answer begins, in milliseconds.
     pub(super) total_timeout_ms: Option<u128>,
     /// How targets are chosen; nothing for a direct model.
@@ -71,6 +77,7 @@ impl Explanation {
             budgets: Vec::new(),
             cache: None,
             held_tokens: (call.prompt_tokens, call.held_output_tokens()),
+            held_money: None,
             total_timeout_ms: None,
             route: None,
             targets: Vec::new(),
@@ -109,7 +116,14 @@ impl Explanation {
         let subject = policies::Subject::at_gate(caller, model, &call.model, true);
         let policies = of_policies(snapshot, Phase::Gate, &subject);
         self.limits = scopes.map(|scope| limit(scope)).chain(policies).collect();
-        self.budgets = caller.budgets.iter().chain(&model.budgets).map(|budget| described(budget)).collect();
+        let of_key: &[_] = match &model.dispatch {
+            Dispatch::Direct(direct) => &direct.provider_key_budgets,
+            Dispatch::Routing(_) => &[],
+        };
+        let budgets: Vec<_> = caller.budgets.iter().chain(&model.budgets).chain(of_key).collect();
+        self.budgets = budgets.iter().map(|budget| described(budget)).collect();
+        let told = (call, endpoint, resolved.capture.as_deref());
+        self.held_money = held_money(snapshot, told, model, &budgets);
         self.cache = cache::described(snapshot, wish, call);
         self.total_timeout_ms = clock::limit(&snapshot.settings, model).map(|limit| limit.as_millis());
     }
@@ -140,6 +154,45 @@ impl Explanation {
         }
         Ok(())
     }
+}
+
+/// What budgets hold for a request, or which of them refuses it.
+pub(super) fn held_money(
+    snapshot: &Snapshot,
+    (call, endpoint, capture): (&Call, &Endpoint, Option<&str>),
+    model: &Model,
+    budgets: &[&Arc<Budget>],
+) -> Option<String> {
+    let hard = budgets.iter().find(|budget| budget.hard_stop);
+    let worst = budgets.iter().find(|budget| budget.worst_case);
+    if budgets.is_empty() {
+        return None;
+    }
+    let refused = |budget: &Budget| format!("refused: budget {:?}", budget.name);
+    if let Some(budget) = hard.filter(|_| call.is_background()) {
+        return Some(format!(
+            "cost unknown, as a background response is fetched later ({})",
+            refused(budget)
+        ));
+    }
+    let measures = measure::of(endpoint.operation.task(), call);
+    let outlay = outlay::of(call, model, capture, &measures, worst.is_some());
+    let Some(outlay) = outlay else {
+        let refuses = hard.filter(|_| snapshot.settings.budget.unpriced == Verdict::Deny);
+        return Some(format!(
+            "price: unknown ({})",
+            refuses.map_or("nothing is held".to_owned(), |b| refused(b))
+        ));
+    };
+    let likely = outlay.likely.to_usd_exact();
+    Some(match (worst, outlay.most) {
+        (None, _) => format!("about ${likely}"),
+        (Some(_), Some(most)) => format!("about ${likely}, at most ${}", most.to_usd_exact()),
+        (Some(budget), None) if budget.hard_stop => {
+            format!("about ${likely}, and nobody knows the most ({})", refused(budget))
+        }
+        (Some(_), None) => format!("about ${likely}, and nobody knows the most"),
+    })
 }
 
 fn refusal(resolved: Option<&Resolved>, wish: &Wish<'_>, call: &Call) -> Option<(u16, String)> {
@@ -191,8 +244,13 @@ pub(super) fn limit(scope: &Scope) -> String {
     }
 }
 
-fn described(budget: &Budget) -> String {
-    let kind = if budget.hard_stop { "" } else { ", only warns" };
+/// A budget, its limit, and what it does at the limit.
+pub(super) fn described(budget: &Budget) -> String {
+    let kind = match (budget.hard_stop, budget.worst_case) {
+        (true, true) => ", holds the most",
+        (true, false) => "",
+        (false, _) => ", only warns",
+    };
     let (name, limit, period) = (&budget.name, budget.limit.to_usd_exact(), budget.period.as_str());
     format!("{name}: ${limit} a {period}{kind}")
 }

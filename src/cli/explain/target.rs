@@ -8,7 +8,7 @@ use aisix_actors::types::MicroUsd;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::report::{limit, of_policies};
+use super::report::{described, held_money, limit, of_policies};
 use super::shown;
 use crate::config::snapshot::{Direct, Dispatch, Model, Resolved, Snapshot};
 use crate::dialect::Call;
@@ -48,6 +48,10 @@ pub(super) struct Target {
     /// Its own limits and the policies that each attempt at it counts against; nothing for a direct model, where they
     /// are the request's.
     pub(super) limits: Vec<String>,
+    /// Budgets that each attempt at it is charged to; nothing for a direct model, where they are the request's.
+    pub(super) budgets: Vec<String>,
+    /// What is held for an attempt in those budgets, or which of them refuses it.
+    pub(super) held_money: Option<String>,
     /// How often it is asked again.
     pub(super) retries: u32,
     /// The same where no other target is left.
@@ -111,6 +115,9 @@ impl Target {
         let tries = |has_more| Rules::of(settings, parent, model, has_more).tries();
         let members = &parent.group.members;
         let member = members.iter().find(|member| is_routed && member.target.id == model.id);
+        let budgets: Vec<_> =
+            direct.provider_key_budgets.iter().chain(&model.budgets).filter(|_| is_routed).collect();
+        let told = (call, wish.endpoint, resolved.capture.as_deref());
         let mut target = Self {
             name: model.name.to_string(),
             provider: format!("{} (key \"{}\")", direct.provider_label, direct.provider_key_name),
@@ -121,6 +128,8 @@ impl Target {
                 tags: member.tags.iter().map(ToString::to_string).collect(),
             }),
             limits: if is_routed { limits(snapshot, wish, call, parent, model) } else { Vec::new() },
+            budgets: budgets.iter().map(|budget| described(budget)).collect(),
+            held_money: held_money(snapshot, told, model, &budgets),
             retries: tries(is_routed),
             retries_when_last: tries(false),
             price: price(direct, resolved.capture.as_deref()),

@@ -255,3 +255,33 @@ fn a_cache_policy_is_told_with_what_it_leaves_out() {
         assert_eq!(found.as_str().unwrap_or("null"), told, "{policy}");
     }
 }
+
+#[test]
+fn budgets_of_keys_and_targets_and_what_they_hold_are_told() {
+    let budget = |name: &str, rest: &str| {
+        format!("[[budgets]]\nname = \"{name}\"\nlimit_usd = 9\nperiod = \"day\"\n{rest}\n")
+    };
+    let direct =
+        "provider_key = \"o\"\nmodel_name = \"gpt\"\ncost = { input_per_1k = 0, output_per_1k = 1 }\n";
+    let of_key = budget("key", "scope = \"provider_key\"\nscope_ref = \"o\"");
+    let (told, text) = explained(&(direct.to_owned() + &of_key), CHAT, &[], "192.0.2.7");
+    assert_eq!(told["budgets"], json!(["key: $9.00 a day"]));
+    assert_eq!(told["held_money"], "about $1.024");
+    assert!(text.contains("about $1.024"), "{text}");
+    let worst = direct.to_owned() + &budget("o", "scope = \"org\"\nworst_case = true");
+    let (told, _) = explained(&worst, CHAT, &[], "192.0.2.7");
+    assert_eq!(told["held_money"], "about $1.024, and nobody knows the most (refused: budget \"o\")");
+    let bounded = CHAT.replace("\"messages\"", "\"max_tokens\": 5, \"messages\"").leak();
+    let (told, _) = explained(&worst, bounded, &[], "192.0.2.7");
+    assert_eq!(told["held_money"], "about $0.005, at most $0.005");
+    let targets =
+        "[models.routing]\ntargets = [{ model = \"claude\" }, { model = \"one\" }]\n".to_owned() + &of_key;
+    let (told, text) = explained(&targets, CHAT, &[], "192.0.2.7");
+    let one = &told["targets"][1];
+    assert_eq!((&one["budgets"], told["held_money"].as_str()), (&json!(["key: $9.00 a day"]), None));
+    assert!(one["held_money"].as_str().is_some_and(|held| held.starts_with("about $0.0030")), "{one}");
+    assert!(text.contains("budgets: key: $9.00 a day; holds about"), "{text}");
+    let all = targets + &budget("all", "scope = \"org\"");
+    let (_, text) = explained(&all, CHAT, &[], "192.0.2.7");
+    assert!(text.contains("price: unknown (refused: budget \"all\")"), "{text}");
+}

@@ -29,6 +29,9 @@ pub(super) fn of(explanation: &Explanation) -> String {
     line("cache", explanation.cache.as_deref().unwrap_or("none"));
     let (prompt, answer) = explanation.held_tokens;
     line("holds", &format!("about {prompt} tokens for the prompt, {answer} for the answer"));
+    if let Some(money) = &explanation.held_money {
+        line("", money);
+    }
     if let Some(limit) = explanation.total_timeout_ms {
         line("time", &format!("total_timeout {limit} ms over all attempts, until the answer begins"));
     }
@@ -91,6 +94,10 @@ fn write_target(target: &Target, out: &mut String) {
     if !target.limits.is_empty() {
         let _ = writeln!(out, "   limits: {}", target.limits.join("; "));
     }
+    if !target.budgets.is_empty() {
+        let held = target.held_money.as_deref().unwrap_or("nothing");
+        let _ = writeln!(out, "   budgets: {}; holds {held}", target.budgets.join("; "));
+    }
     let limits: Vec<_> =
         target.time_limits_ms.iter().map(|(name, limit)| format!("{name} {limit} ms")).collect();
     if !limits.is_empty() {
@@ -100,9 +107,10 @@ fn write_target(target: &Target, out: &mut String) {
         (usual, last) if usual == last => writeln!(out, "   retries: {usual}"),
         (usual, last) => writeln!(out, "   retries: {usual}, or {last} where no other target is left"),
     };
-    if let Some(price) = &target.price {
-        let _ = writeln!(out, "   price: USD per million tokens: {price}");
-    }
+    let _ = match &target.price {
+        Some(price) => writeln!(out, "   price: USD per million tokens: {price}"),
+        None => writeln!(out, "   price: unknown"),
+    };
     if let Some(problem) = &target.problem {
         let _ = writeln!(out, "   {problem}");
     }

@@ -191,3 +191,40 @@ fn keys_that_are_the_same_as_before_are_shared() {
     assert!(!found(&after, "other").disabled, "what changed is new");
     assert_eq!(&*found(&after, "new").name, "new");
 }
+
+#[test]
+fn what_money_and_limits_do_not_do_is_warned_of() {
+    let of = |kind: &str, rest: &str| format!("[[{kind}]]\n{rest}\n");
+    let text = model("unpriced", "who-knows")
+        + &of(
+            "api_keys",
+            "display_name = \"k\"\nkey = \"sk-1\"\nallowed_models = [\"*\"]\nteam_id = \"search\"",
+        )
+        + &of("budgets", "name = \"o\"\nscope = \"org\"\nlimit_usd = 1\nperiod = \"day\"")
+        + &of(
+            "budgets",
+            "name = \"t\"\nscope = \"team\"\nscope_ref = \"serch\"\nlimit_usd = 1\nperiod = \"day\"",
+        )
+        + &of(
+            "rate_limit_policies",
+            "name = \"p\"\nlimits = { rpm = 1 }\nconditions = [{ dimension = \"model_name\", operator = \"==\", value = \"unprice\" }]",
+        )
+        + &of("cache_policies", "name = \"all\"")
+        + &of("cache_policies", "name = \"behind\"\napplies_to = \"model:unpriced\"");
+    let warnings = snapshot(&text).warnings();
+    assert_eq!(
+        warnings,
+        [
+            "the model \"unpriced\" has no price, so the budget \"o\" refuses it: set cost, or budget.unpriced = \"allow\"",
+            "the budget \"t\" counts nothing: no API key has the team_id \"serch\" (did you mean \"search\"?)",
+            "the rate limit policy \"p\": no model is called \"unprice\" (did you mean \"unpriced\"?)",
+            "the cache policy \"behind\" is never reached: \"all\" stands before it and is for all requests",
+        ]
+    );
+    let many: String = (0..7).map(|number| model(&format!("m{number}"), "who-knows")).collect();
+    let warnings = snapshot(&(text + &many)).warnings();
+    assert!(
+        warnings.contains(&"and 3 more models have no price under a hard budget".to_owned()),
+        "{warnings:?}"
+    );
+}
