@@ -91,10 +91,15 @@ impl Forward for Forwarder {
 
 impl Inner {
     async fn run(&self) {
-        let mut wait = FIRST_WAIT;
+        let (mut wait, mut has_looked) = (FIRST_WAIT, false);
         loop {
             let failed = match self.shared.server.options.connect().await {
-                Ok(wire) => self.serve(wire, &mut wait).await,
+                Ok(mut wire) => {
+                    if !std::mem::replace(&mut has_looked, true) {
+                        self.shared.look(&mut wire).await;
+                    }
+                    self.serve(wire, &mut wait).await
+                }
                 Err(why) => Err(why),
             };
             let Err(why) = failed else { return };

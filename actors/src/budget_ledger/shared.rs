@@ -8,6 +8,7 @@
 //! too old, hard budgets refuse or admit as configured.
 
 mod desk;
+mod durability;
 mod scripts;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
