@@ -205,9 +205,7 @@ impl Gateway {
     /// # Errors
     /// The thread cannot be started.
     pub fn forwarder(&self) -> std::io::Result<Option<Forwarder>> {
-        let start = |shared: &Arc<SharedBudgets>| {
-            Forwarder::start(shared.clone(), self.books.ledger.clone(), self.journal.clone())
-        };
+        let start = |shared: &Arc<SharedBudgets>| Forwarder::start(shared.clone(), self.journal.clone());
         self.books.shared_budgets.as_ref().map(start).transpose()
     }
 

@@ -22,6 +22,7 @@ use crate::config::settings::{Settings, Verdict};
 
 mod fold;
 mod keeper;
+mod moved;
 mod pending;
 mod row;
 mod rows;

@@ -11,6 +11,7 @@ mod account;
 mod book;
 mod budget;
 mod journal;
+mod mirror;
 mod shared;
 
 use std::rc::Rc;

@@ -259,7 +259,28 @@ impl Keeper {
             self.place = rows.place();
             self.rows = Some(rows);
         }
+        if !self.has_replayed {
+            self.move_spend()?;
+        }
         self.replay()
+    }
+
+    /// Brings what is kept to where it is kept from now on, if that has changed since the last process.
+    fn move_spend(&mut self) -> Result<(), StoreError> {
+        let is_outbox = self.is_outbox();
+        let Some(rows) = &mut self.rows else { return Ok(()) };
+        let (count, sum) = if is_outbox { rows.hand_over()? } else { rows.take_back()? };
+        match (count, is_outbox) {
+            (0, _) => {}
+            (_, true) => log::warn!(
+                "spend was kept in the store so far: {sum} USD in {count} budgets and periods are handed over to Redis"
+            ),
+            (_, false) => log::error!(
+                "spend was kept in Redis so far, and what others know there is not known here: only the last {sum} USD \
+                 in {count} rows, which Redis has not confirmed, are taken over"
+            ),
+        }
+        Ok(())
     }
 
     fn replay(&mut self) -> Result<(), StoreError> {

@@ -206,7 +206,7 @@ impl Rows {
     }
 }
 
-fn write_batch(connection: &Connection, table: Table, batch: &Batch) -> Result<(), StoreError> {
+pub(super) fn write_batch(connection: &Connection, table: Table, batch: &Batch) -> Result<(), StoreError> {
     let text = match table {
         Table::Outbox => {
             "INSERT INTO outbox (lane, number, budget, window_start, window_end, cost, count, checksum) \

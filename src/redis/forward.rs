@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aisix_actors::Ledger;
 use aisix_actors::budget_ledger::{Applied, Batch, Run, SharedBudgets};
 use aisix_actors::redis::{Use, Wire};
 use tokio::sync::Notify;
@@ -30,7 +29,6 @@ pub struct Forwarder(Arc<Inner>);
 
 struct Inner {
     shared: Arc<SharedBudgets>,
-    ledger: Arc<Ledger>,
     journal: JournalHandle,
     queue: Mutex<Queue>,
     /// Rings when something is to be done.
@@ -45,14 +43,11 @@ impl Forwarder {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start(
-        shared: Arc<SharedBudgets>,
-        ledger: Arc<Ledger>,
-        journal: JournalHandle,
-    ) -> io::Result<Self> {
+    pub fn start(shared: Arc<SharedBudgets>, journal: JournalHandle) -> io::Result<Self> {
         let (queue, bell, ended) = (Mutex::default(), Notify::new(), Condvar::new());
+        shared.own(journal.lane());
         let is_failing = AtomicBool::new(false);
-        let inner = Inner { shared, ledger, journal, queue, bell, ended, is_failing };
+        let inner = Inner { shared, journal, queue, bell, ended, is_failing };
         let forwarder = Self(Arc::new(inner));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let inner = Arc::clone(&forwarder.0);
@@ -96,10 +91,15 @@ impl Forward for Forwarder {
 
 impl Inner {
     async fn run(&self) {
-        let mut wait = FIRST_WAIT;
+        let (mut wait, mut has_looked) = (FIRST_WAIT, false);
         loop {
             let failed = match self.shared.server.options.connect().await {
-                Ok(wire) => self.serve(wire, &mut wait).await,
+                Ok(mut wire) => {
+                    if !std::mem::replace(&mut has_looked, true) {
+                        self.shared.look(&mut wire).await;
+                    }
+                    self.serve(wire, &mut wait).await
+                }
                 Err(why) => Err(why),
             };
             let Err(why) = failed else { return };
@@ -122,6 +122,7 @@ impl Inner {
                 self.shared.keep(&mut wire).await?;
                 kept_at = Some(Instant::now());
             }
+            self.shared.put_back(&mut wire).await?;
             let front = lock(&self.queue).front();
             let is_idle = front.is_none();
             match front {
@@ -152,10 +153,7 @@ impl Inner {
             Applied::All => run.batch.number,
             Applied::UpTo(number) => number,
         };
-        let done = lock(&self.queue).finish(lane, last);
-        if is_own {
-            done.iter().for_each(|batch| self.ledger.applied(batch));
-        }
+        lock(&self.queue).finish(lane, last);
         self.journal.acknowledge(lane, last);
         lock(&self.queue).tell(&self.shared.backlog);
         Ok(())

@@ -70,9 +70,8 @@ impl Queue {
         Some(front)
     }
 
-    /// Takes out what Redis has of a lane, up to a number, and gives it.
-    pub fn finish(&mut self, lane: &str, number: u64) -> Vec<Batch> {
-        let mut done = Vec::new();
+    /// Takes out what Redis has of a lane, up to a number.
+    pub fn finish(&mut self, lane: &str, number: u64) {
         while let Some(front) = self.waiting.front_mut().filter(|front| *front.run.batch.lane == *lane) {
             if front.run.batch.number > number {
                 if front.run.first <= number {
@@ -85,9 +84,8 @@ impl Queue {
                 break;
             }
             self.total = self.total.saturating_sub(sum_of(&front.run.batch));
-            done.extend(self.waiting.pop_front().map(|front| front.run.batch));
+            self.waiting.pop_front();
         }
-        done
     }
 
     /// Batches that wait.
@@ -151,7 +149,8 @@ mod tests {
         }
         let run = queue.front().expect("there are batches");
         assert_eq!((run.first, run.batch.number, run.batch.sums[0].cost), (3, 4, MicroUsd(7)));
-        assert_eq!(queue.finish("a", 4).len(), 2);
+        queue.finish("a", 4);
+        assert_eq!(queue.len(), 2);
         let run = queue.front().expect("there are more");
         assert_eq!((run.first, run.batch.number), (6, 6));
         queue.finish("a", 6);

@@ -32,6 +32,11 @@ pub fn write(gateway: &Gateway, out: &mut Exposition) {
     write_counter("aisix_redis_fallbacks_total", help, Tally::fallbacks);
     if let Some(shared) = &gateway.books.shared_budgets {
         write_backlog(&shared.backlog, out);
+        let name = "aisix_redis_lost_spend_micro_usd_total";
+        let help =
+            "Millionths of a dollar of spend that Redis was found to have lost, and that were put back.";
+        out.family(name, Kind::Counter, help);
+        out.sample(name, "", shared.lost());
     }
 }
 

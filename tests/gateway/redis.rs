@@ -4,6 +4,8 @@ mod builds;
 mod exact;
 mod far;
 mod fleet;
+mod kills;
+mod known;
 mod outage;
 mod server;
 mod silent;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::budget::{Budget, BudgetExceeded, Period, Spend, TimeZone, Window, rfc3339};
+use super::mirror::{Loss, Mirror, Seen};
 use crate::types::{MicroUsd, Now, whole_seconds};
 
 /// Spend and holds of one budget.
@@ -20,10 +21,8 @@ pub(super) struct Account {
     held: MicroUsd,
     /// What other gateways hold, as last known, where budgets are shared.
     foreign: MicroUsd,
-    /// What was charged here and is not part of the shared figures yet.
-    unapplied: MicroUsd,
-    /// Whether shared figures have come yet.
-    is_known: bool,
+    /// What gateways share, as last seen and with what was charged here since.
+    mirror: Mirror,
     /// Spend of periods that have not opened yet, from the journal.
     restored: BTreeMap<Bounds, MicroUsd>,
     tally: BudgetTally,
@@ -144,20 +143,14 @@ impl Account {
         self.open(budget, now).window
     }
 
-    /// Takes note of the figures that gateways share: what is spent in a period, and held by all.
-    pub(super) fn observe(
-        &mut self,
-        budget: &Arc<Budget>,
-        window: Window,
-        spent: MicroUsd,
-        held: MicroUsd,
-        now: Now,
-    ) {
-        self.foreign = held.saturating_sub(self.held);
-        let (spent, is_first) = (spent.saturating_add(self.unapplied), !self.is_known);
+    /// Takes note of the figures that gateways share. Tells what is lost: spend that had been seen before this was
+    /// asked.
+    pub(super) fn observe(&mut self, budget: &Arc<Budget>, seen: Seen, now: Now) -> Option<Loss> {
+        self.foreign = seen.held.saturating_sub(self.held);
+        let (spent, loss, is_first) = self.mirror.observe(&seen);
         let open = self.open(budget, now);
-        if open.window != window {
-            return;
+        if open.window != seen.window {
+            return None;
         }
         open.spent = spent;
         if is_first {
@@ -165,17 +158,30 @@ impl Account {
         } else {
             open.alert();
         }
-        self.is_known = true;
+        loss.map(|(known, found)| {
+            let (window, budget) = (seen.window, Arc::clone(budget));
+            Loss { budget, window, known, found }
+        })
     }
 
-    /// Notes a charge that is not part of the shared figures yet.
-    pub(super) fn note_unapplied(&mut self, cost: MicroUsd) {
-        self.unapplied = self.unapplied.saturating_add(cost);
+    /// Whether the shared figures of the current period are not known, or older than this.
+    pub(super) fn is_stale(&mut self, budget: &Arc<Budget>, oldest: Duration, now: Now) -> bool {
+        let window = self.window(budget, now);
+        // At its beginning nothing was spent.
+        now.unix.saturating_sub(window.start) > oldest && self.mirror.is_stale(window, oldest, now)
     }
 
-    /// Notes that charges are part of the shared figures.
-    pub(super) fn note_applied(&mut self, cost: MicroUsd) {
-        self.unapplied = self.unapplied.saturating_sub(cost);
+    /// Replaces a hold by its cost, in figures that gateways share: the charge is in a batch of the journal.
+    pub(super) fn charge_shared(
+        &mut self,
+        budget: &Arc<Budget>,
+        window: Window,
+        charge: (MicroUsd, u64),
+        now: Now,
+    ) {
+        if self.mirror.note(window, charge) && self.window(budget, now) == window {
+            self.charge(budget, charge.0, now);
+        }
     }
 
     /// Adds what a journal has kept of a period.

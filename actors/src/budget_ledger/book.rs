@@ -7,12 +7,14 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::account::{Account, BudgetTally, Refusal};
 use super::budget::{Budget, Estimate, HoldRefused, Spend, Window};
-use super::journal::{Batch, ChargeEntry, Journal};
+use super::journal::{ChargeEntry, Journal};
+use super::mirror::{Loss, Seen};
 use super::shared::{SharedBudgets, Wanted};
 use crate::register::{Register, lock};
 use crate::types::{MicroUsd, Now};
@@ -59,9 +61,6 @@ pub(super) struct Share {
 
 /// The budgets of one request, each once.
 pub(super) type Shares = SmallVec<[Share; 4]>;
-
-/// A period for each of them.
-pub(super) type Windows = SmallVec<[Window; 4]>;
 
 impl Share {
     /// What is asked of shared budgets.
@@ -141,44 +140,56 @@ impl Ledger {
         self.admit(shares, None)
     }
 
-    /// Takes note of a hold that was made in shared budgets, and of the figures before it.
+    /// Takes note of figures that gateways share, and tells what is lost of them.
+    pub(super) fn observe(
+        &self,
+        shares: &[Share],
+        figures: impl IntoIterator<Item = Seen>,
+        now: Now,
+    ) -> SmallVec<[Loss; 1]> {
+        let observe = |(share, seen): (&Share, Seen)| lock(&share.account).observe(&share.budget, seen, now);
+        shares.iter().zip(figures).filter_map(observe).collect()
+    }
+
+    /// Takes note of a hold that was made in shared budgets.
     pub(super) fn held(
         self: &Arc<Self>,
         shares: Shares,
-        windows: Windows,
-        figures: &[(MicroUsd, MicroUsd)],
         shared: Option<(Arc<SharedBudgets>, u64)>,
         now: Now,
     ) -> BudgetHold {
-        for ((share, window), (spent, held)) in shares.iter().zip(windows).zip(figures) {
+        for share in &shares {
             let mut account = lock(&share.account);
-            account.observe(&share.budget, window, *spent, *held, now);
+            if !share.budget.hard_stop {
+                // Refuses nothing, but warns.
+                let _ = account.check(&share.budget, share.held, now);
+            }
             account.hold(share.held);
         }
         self.admit(shares, shared)
     }
 
-    /// Takes note of figures with which shared budgets refuse, and tells the tightest refusal.
-    pub(super) fn refused(
-        &self,
-        shares: &[Share],
-        windows: Windows,
-        figures: &[(MicroUsd, MicroUsd)],
-        now: Now,
-    ) -> HoldRefused {
-        let checked = shares.iter().zip(windows).zip(figures).map(|((share, window), (spent, held))| {
-            let mut account = lock(&share.account);
-            account.observe(&share.budget, window, *spent, *held, now);
-            account.check(&share.budget, share.held, now)
+    /// Tells the tightest refusal where shared budgets refuse.
+    pub(super) fn refused(&self, shares: &[Share], now: Now) -> HoldRefused {
+        let refusals = shares.iter().filter_map(|share| {
+            let refusal = lock(&share.account).check(&share.budget, share.held, now).err()?;
+            Some((share, refusal))
         });
-        match checked.filter_map(Result::err).min_by_key(Refusal::tightness) {
-            Some(refusal) => {
+        match refusals.min_by_key(|(_, refusal)| refusal.tightness()) {
+            Some((share, refusal)) => {
                 self.refused.fetch_add(1, Relaxed);
+                lock(&share.account).note_refusal();
                 HoldRefused::Exceeded(Box::new(refusal.into()))
             }
             // The period turned in between.
             None => self.unkept(),
         }
+    }
+
+    /// Whether the shared figures of any hard budget are not known, or older than this.
+    pub(super) fn is_stale(&self, budgets: &[Arc<Budget>], oldest: Duration, now: Now) -> bool {
+        let mut hard = budgets.iter().filter(|budget| budget.hard_stop);
+        hard.any(|budget| lock(&self.accounts.entry(&budget.id)).is_stale(budget, oldest, now))
     }
 
     /// Refuses because nothing is known of what is spent, or charges cannot be kept.
@@ -191,13 +202,6 @@ impl Ledger {
     pub(super) fn refuse_unkept(&self, budgets: &[Arc<Budget>]) -> Result<(), HoldRefused> {
         let is_refusing = self.journal.is_refusing() && budgets.iter().any(|budget| budget.hard_stop);
         if is_refusing { Err(self.unkept()) } else { Ok(()) }
-    }
-
-    /// Takes note that a batch of this process has become part of the shared figures.
-    pub fn applied(&self, batch: &Batch) {
-        for sum in &batch.sums {
-            lock(&self.accounts.entry(&sum.budget)).note_applied(sum.cost);
-        }
     }
 
     fn admit(self: &Arc<Self>, shares: Shares, shared: Option<(Arc<SharedBudgets>, u64)>) -> BudgetHold {
@@ -293,23 +297,33 @@ impl BudgetHold {
     }
 
     fn charge(&self, now: Now) {
+        let is_shared = self.ledger.is_shared;
         let entries: SmallVec<[ChargeEntry; 4]> = self
             .shares
             .iter()
             .map(|Share { budget, account, held }| {
                 let mut account = lock(account);
-                account.release(*held);
-                if self.ledger.is_shared {
-                    account.note_unapplied(self.cost);
-                }
-                let window = account.charge(budget, self.cost, now);
+                let window = if is_shared {
+                    account.window(budget, now)
+                } else {
+                    account.release(*held);
+                    account.charge(budget, self.cost, now)
+                };
                 ChargeEntry { budget: Arc::clone(&budget.id), window, cost: self.cost }
             })
             .collect();
         self.ledger.journal.record(&entries);
-        if self.shared.is_some() {
-            self.release_shared(self.ledger.journal.position());
+        if !is_shared {
+            return;
         }
+        // Not before it is known which batch it is in: figures seen later may have it, or not.
+        let position = self.ledger.journal.position();
+        for (Share { budget, account, held }, entry) in self.shares.iter().zip(&entries) {
+            let mut account = lock(account);
+            account.release(*held);
+            account.charge_shared(budget, entry.window, (self.cost, position), now);
+        }
+        self.release_shared(position);
     }
 
     fn release_shared(&self, after: u64) {

@@ -167,10 +167,15 @@ impl BudgetExceeded {
     }
 }
 
+/// The most that is held for one request: a thousand million dollars. Whoever asks for more would be refused by any
+/// limit, and many such holds must still add up.
+const MOST_HELD: MicroUsd = MicroUsd(1_000_000_000_000_000);
+
 impl Estimate {
     /// Returns what a budget holds for it.
     pub fn in_budget(self, budget: &Budget) -> MicroUsd {
-        if budget.worst_case { self.most } else { self.likely }
+        let amount = if budget.worst_case { self.most } else { self.likely };
+        amount.min(MOST_HELD)
     }
 }
 

@@ -8,10 +8,11 @@
 //! too old, hard budgets refuse or admit as configured.
 
 mod desk;
+mod durability;
 mod scripts;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use foldhash::HashMap;
@@ -23,6 +24,7 @@ use scripts::Keys;
 pub(super) use scripts::Wanted;
 
 use super::journal::Run;
+use super::mirror::Loss;
 use crate::redis::{Server, Wire};
 use crate::register::lock;
 use crate::types::{MicroUsd, Now};
@@ -54,6 +56,8 @@ pub struct SharedBudgets {
     stale: Duration,
     /// Whether hard budgets refuse once the last known figures are too old.
     denies: AtomicBool,
+    /// When Redis last answered, in milliseconds of the steady clock; 0 where too little is known to decide by.
+    answered: AtomicU64,
     /// Unlike that of any other gateway.
     name: String,
     next: AtomicU64,
@@ -63,8 +67,12 @@ pub struct SharedBudgets {
     due: Mutex<Vec<(u64, u64)>>,
     /// Rings when holds can be given back without a batch.
     bell: Notify,
-    /// When Redis last answered, in milliseconds of the steady clock; 0 for never.
-    answered: AtomicU64,
+    /// Spend that is lost in Redis and to be put back.
+    losses: Mutex<Vec<Loss>>,
+    /// Millionths of a dollar that were lost so far.
+    lost: AtomicU64,
+    /// Of this process's batches.
+    lane: OnceLock<Arc<str>>,
 }
 
 /// Charges on their way to Redis.
@@ -97,12 +105,15 @@ impl SharedBudgets {
             ttl,
             stale,
             denies: AtomicBool::new(denies),
+            answered: AtomicU64::new(0),
             name: format!("{:016x}", fastrand::u64(..)),
             next: AtomicU64::new(1),
             notes: Mutex::default(),
             due: Mutex::default(),
             bell: Notify::new(),
-            answered: AtomicU64::new(0),
+            losses: Mutex::default(),
+            lost: AtomicU64::new(0),
+            lane: OnceLock::new(),
         })
     }
 
@@ -206,22 +217,65 @@ impl SharedBudgets {
         stale.map(|(id, note)| (*id, note.clone())).collect()
     }
 
+    /// Says which lane the batches of this process are in.
+    pub fn own(&self, lane: Arc<str>) {
+        let _ = self.lane.set(lane);
+    }
+
+    /// Takes note of an answer of Redis.
     fn note_answer(&self, now: Now) {
         let millis = u64::try_from(now.steady.as_millis()).unwrap_or(u64::MAX);
         self.answered.store(millis.max(1), Relaxed);
     }
 
-    /// Whether the last known figures are too old to decide by.
-    /// Whether hard budgets refuse because Redis cannot be asked, and what is known of it is too old.
-    pub fn is_refusing(&self, now: Now) -> bool {
-        !self.server.is_up() && self.denies.load(Relaxed) && self.is_stale(now)
+    /// Takes note that too little was known to admit a request.
+    fn note_ignorance(&self) {
+        self.answered.store(0, Relaxed);
     }
 
-    fn is_stale(&self, now: Now) -> bool {
-        match self.answered.load(Relaxed) {
-            0 => true,
-            millis => now.steady.saturating_sub(Duration::from_millis(millis)) > self.stale,
+    /// Whether hard budgets refuse because Redis cannot be asked, and too little is known of it.
+    pub fn is_refusing(&self, now: Now) -> bool {
+        let is_recent = match self.answered.load(Relaxed) {
+            0 => false,
+            millis => now.steady.saturating_sub(Duration::from_millis(millis)) <= self.stale,
+        };
+        !self.server.is_up() && self.denies.load(Relaxed) && !is_recent
+    }
+
+    /// Millionths of a dollar of spend that Redis was found to have lost.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    /// Says what is lost, once of each, and has it put back.
+    fn note_losses(&self, losses: SmallVec<[Loss; 1]>) {
+        for loss in losses {
+            let Loss { budget, known, found, .. } = &loss;
+            let (name, period) = (&budget.name, budget.period.as_str());
+            self.lost.fetch_add(known.saturating_sub(*found).0, Relaxed);
+            log::error!(
+                "redis has lost spend: budget {name:?} had {known} USD spent this {period}, and now has {found}; it is put back"
+            );
+            lock(&self.losses).push(loss);
+            self.bell.notify_one();
         }
+    }
+
+    /// Puts lost spend back.
+    ///
+    /// # Errors
+    /// What Redis says; it is done again then.
+    pub async fn put_back(&self, wire: &mut Wire) -> Result<(), String> {
+        let losses = std::mem::take(&mut *lock(&self.losses));
+        if losses.is_empty() {
+            return Ok(());
+        }
+        let fill = |command: &mut redis::Cmd| self.keys.restore(command, &losses);
+        let sent = wire.run(&self.keys.raise_script, fill, self.server.options.timeout).await;
+        if sent.is_err() {
+            lock(&self.losses).extend(losses);
+        }
+        sent.map(drop)
     }
 }
 

@@ -62,3 +62,29 @@ fn nobody_waits_for_the_disk_with_what_has_arrived_without_it() {
     life.kept();
     life.journal.stop();
 }
+
+#[test]
+fn spend_follows_where_it_is_kept_and_counts_once() {
+    let path = scratch("moved");
+    let budgets = [budget("day", Period::Day), budget("all", Period::Total)];
+    let here = Life::begin(&path);
+    here.charge(&budgets, 10);
+    here.kept();
+    // As after a kill: what it charged is not folded.
+    let (sender, told) = mpsc::channel();
+    let elsewhere = Life::begin_with(&path, Some(Box::new(Told(sender))));
+    let batch = told.recv_timeout(PATIENCE).expect("handed over");
+    let mut sums: Vec<_> = batch.sums.iter().map(|sum| (&*sum.budget, sum.cost)).collect();
+    sums.sort();
+    assert_eq!(sums, [("all", MicroUsd(10)), ("day", MicroUsd(10))]);
+    assert_eq!(["spend", "charges", "outbox"].map(|table| count(&path, table)), [0, 0, 2]);
+    elsewhere.journal.acknowledge(&batch.lane, batch.number);
+    elsewhere.charge(&budgets, 7);
+    told.recv_timeout(PATIENCE).expect("forwarded, and never confirmed");
+    elsewhere.kept();
+    elsewhere.journal.stop();
+    let again = Life::begin(&path);
+    assert_eq!(budgets.each_ref().map(|budget| again.spent(budget)), [7; 2], "what nobody has confirmed");
+    again.journal.stop();
+    assert_eq!(["charges", "outbox"].map(|table| count(&path, table)), [0, 0]);
+}

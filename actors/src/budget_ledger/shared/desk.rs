@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::super::book::{BudgetHold, Ledger, Share};
 use super::super::budget::{Budget, Estimate, HoldRefused};
+use super::super::mirror::Seen;
 use super::scripts::{Reply, Wanted};
 use super::{Note, SharedBudgets};
 use crate::redis::{Link, Recovery, Use, Wire};
@@ -90,25 +91,40 @@ impl Desk {
         }
         let noted = Noted::new(self, &ticket, &shares, now);
         let wanted: SmallVec<[Wanted<'_>; 4]> = shares.iter().map(|share| share.wanted(now)).collect();
-        let epoch = self.epoch.get();
         let fill = |command: &mut redis::Cmd| {
-            self.shared.keys.hold(command, (&self.lane, epoch), &ticket.name, &wanted);
+            // Now: the first connection may have been waited for.
+            let epoch = self.epoch.get();
+            noted.epoch.set(epoch);
+            let batches = self.shared.lane.get().map_or("", |lane| lane);
+            self.shared.keys.hold(command, (&self.lane, epoch, batches), &ticket.name, &wanted);
         };
         let Ok(answer) = self.link.run(Use::Budgets, &self.shared.keys.hold_script, fill).await else {
             return self.fall_back(budgets, estimate, now);
         };
-        self.shared.note_answer(Now::read());
-        match Reply::read(&answer, shares.len()) {
-            Reply::Held(figures) => {
-                let windows = wanted.iter().map(|wanted| wanted.window).collect();
-                drop(wanted);
+        let reply = Reply::read(&answer, shares.len());
+        if let Reply::Held(figures) | Reply::Refused(figures) = &reply {
+            let answered = Now::read();
+            self.shared.note_answer(answered);
+            let came = answered.steady;
+            let seen = wanted.iter().zip(&figures.budgets).map(|(wanted, (spent, held))| Seen {
+                window: wanted.window,
+                spent: *spent,
+                held: *held,
+                applied: figures.applied,
+                asked: now.steady,
+                came,
+            });
+            self.shared.note_losses(self.book.observe(&shares, seen, now));
+        }
+        drop(wanted);
+        match reply {
+            Reply::Held(_) => {
                 let id = noted.keep();
-                Ok(self.book.held(shares, windows, &figures, Some((Arc::clone(&self.shared), id)), now))
+                Ok(self.book.held(shares, Some((Arc::clone(&self.shared), id)), now))
             }
-            Reply::Refused(figures) => {
-                let windows = wanted.iter().map(|wanted| wanted.window).collect();
+            Reply::Refused(_) => {
                 noted.forget();
-                Err(self.book.refused(&shares, windows, &figures, now))
+                Err(self.book.refused(&shares, now))
             }
             Reply::Lost => self.fall_back(budgets, estimate, now),
         }
@@ -121,10 +137,11 @@ impl Desk {
         now: Now,
     ) -> Result<BudgetHold, HoldRefused> {
         self.shared.server.tally(Use::Budgets).fall_back();
-        if !self.shared.is_stale(now) {
+        if !self.book.is_stale(budgets, self.shared.stale, now) {
             return self.book.hold(budgets, estimate, now);
         }
-        if self.shared.denies.load(Relaxed) && budgets.iter().any(|budget| budget.hard_stop) {
+        if self.shared.denies.load(Relaxed) {
+            self.shared.note_ignorance();
             return Err(self.book.unkept());
         }
         Ok(self.book.hold_unchecked(budgets, estimate))
@@ -153,7 +170,8 @@ impl Recovery for Desk {
 struct Noted<'a> {
     desk: &'a Desk,
     id: u64,
-    epoch: u64,
+    /// That it was sent in.
+    epoch: Cell<u64>,
     is_known: bool,
 }
 
@@ -162,7 +180,7 @@ impl<'a> Noted<'a> {
         let shares = shares.iter().map(|share| (Arc::clone(&share.budget.id), share.held)).collect();
         let note = Note { name: ticket.name.clone(), shares, seen: now.steady };
         lock(&desk.shared.notes).insert(ticket.id, note);
-        Self { desk, id: ticket.id, epoch: desk.epoch.get(), is_known: false }
+        Self { desk, id: ticket.id, epoch: Cell::new(desk.epoch.get()), is_known: false }
     }
 
     fn keep(mut self) -> u64 {
@@ -181,7 +199,7 @@ impl Drop for Noted<'_> {
         if self.is_known {
             return;
         }
-        if self.desk.epoch.get() > self.epoch {
+        if self.desk.epoch.get() > self.epoch.get() {
             self.desk.shared.release(self.id, 0);
             return;
         }

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::super::budget::{Budget, Window};
 use super::super::journal::Run;
+use super::super::mirror::Loss;
 use super::Note;
 use crate::redis::Script;
 use crate::types::MicroUsd;
@@ -32,6 +33,7 @@ pub(super) struct Keys {
     pub(super) hold_script: Script,
     pub(super) apply_script: Script,
     pub(super) keep_script: Script,
+    pub(super) raise_script: Script,
 }
 
 /// One budget of a hold that is asked for.
@@ -41,8 +43,14 @@ pub(in crate::budget_ledger) struct Wanted<'a> {
     pub(in crate::budget_ledger) amount: MicroUsd,
 }
 
-/// What is spent and held, by budget, before a hold.
-pub(super) type Figures = SmallVec<[(MicroUsd, MicroUsd); 4]>;
+/// What is known before a hold.
+#[derive(Debug)]
+pub(super) struct Figures {
+    /// The last batch of one's own that is part of it.
+    pub(super) applied: u64,
+    /// What is spent and held, by budget.
+    pub(super) budgets: SmallVec<[(MicroUsd, MicroUsd); 4]>,
+}
 
 /// What Redis said to a hold.
 #[derive(Debug)]
@@ -61,11 +69,14 @@ impl Keys {
             hold_script: Script::new(include_str!("hold.lua")),
             apply_script: Script::new(include_str!("apply.lua")),
             keep_script: Script::new(include_str!("keep.lua")),
+            raise_script: Script::new(include_str!("raise.lua")),
         }
     }
 
     fn spent(&self, budget: &str, window: Window) -> String {
-        format!("{}s:{budget}:{}", self.prefix, window.start.as_secs())
+        let end = window.end.map_or(0, |end| end.as_secs());
+        // With the end: a week and a month that begin at once are two periods.
+        format!("{}s:{budget}:{}-{end}", self.prefix, window.start.as_secs())
     }
 
     pub(super) fn open(&self, budget: &str) -> String {
@@ -80,13 +91,26 @@ impl Keys {
         format!("{}lane:{lane}", self.prefix)
     }
 
-    /// Writes a request for a hold.
-    pub(super) fn hold(&self, command: &mut Cmd, fence: (&str, u64), hold: &str, wanted: &[Wanted<'_>]) {
-        command.arg(wanted.len().saturating_mul(3).saturating_add(1)).arg(self.fence(fence.0));
+    /// The last number of a lane of batches.
+    fn batches(&self, lane: &str) -> String {
+        format!("{}b:{lane}", self.prefix)
+    }
+
+    /// Writes a request for a hold, over one's lane of holds with its epoch, and one's lane of batches.
+    pub(super) fn hold(
+        &self,
+        command: &mut Cmd,
+        lanes: (&str, u64, &str),
+        hold: &str,
+        wanted: &[Wanted<'_>],
+    ) {
+        let (lane, epoch, batches) = lanes;
+        command.arg(wanted.len().saturating_mul(3).saturating_add(2));
+        command.arg(self.fence(lane)).arg(self.batches(batches));
         for Wanted { budget, window, .. } in wanted {
             command.arg(self.spent(&budget.id, *window)).arg(self.open(&budget.id)).arg(self.sum(&budget.id));
         }
-        command.arg(fence.1).arg(hold).arg(self.ttl);
+        command.arg(epoch).arg(hold).arg(self.ttl);
         for Wanted { budget, amount, .. } in wanted {
             command.arg(budget.limit.0).arg(amount.0);
             command.arg(u8::from(budget.hard_stop)).arg(u8::from(budget.worst_case));
@@ -100,7 +124,7 @@ impl Keys {
         let holds = || notes.iter().flat_map(|note| note.shares.iter().map(move |share| (note, share)));
         let keys = holds().count().saturating_mul(2).saturating_add(sums.len()).saturating_add(1);
         let lane = batch.map_or("", |batch| &*batch.lane);
-        command.arg(keys).arg(format!("{}b:{lane}", self.prefix));
+        command.arg(keys).arg(self.batches(lane));
         for sum in sums {
             command.arg(self.spent(&sum.budget, sum.window));
         }
@@ -110,11 +134,21 @@ impl Keys {
         command.arg(run.map_or(0, |run| run.first)).arg(batch.map_or(0, |batch| batch.number));
         command.arg(LANE_SECS).arg(sums.len());
         for sum in sums {
-            let end = sum.window.end.map_or(0, |end| end.as_secs().saturating_add(KEPT_SECS));
-            command.arg(sum.cost.0).arg(end);
+            command.arg(sum.cost.0).arg(forgotten(sum.window));
         }
         for (note, (_, amount)) in holds() {
             command.arg(note.member(*amount)).arg(amount.0);
+        }
+    }
+
+    /// Writes what is spent at least.
+    pub(super) fn restore(&self, command: &mut Cmd, losses: &[Loss]) {
+        command.arg(losses.len());
+        for Loss { budget, window, .. } in losses {
+            command.arg(self.spent(&budget.id, *window));
+        }
+        for Loss { window, known, .. } in losses {
+            command.arg(known.0).arg(forgotten(*window));
         }
     }
 
@@ -139,6 +173,11 @@ impl Keys {
     }
 }
 
+/// When spend may be forgotten, in Unix time; 0 for never.
+fn forgotten(window: Window) -> u64 {
+    window.end.map_or(0, |end| end.as_secs().saturating_add(KEPT_SECS))
+}
+
 impl Reply {
     /// Reads an answer to a hold over so many budgets.
     pub(super) fn read(value: &Value, budgets: usize) -> Self {
@@ -148,13 +187,14 @@ impl Reply {
             _ => 0,
         });
         let outcome = numbers.next();
-        let mut figures = Figures::new();
+        let mut figures = Figures { applied: numbers.next().unwrap_or_default(), budgets: SmallVec::new() };
         while let (Some(spent), Some(held)) = (numbers.next(), numbers.next()) {
-            figures.push((MicroUsd(spent), MicroUsd(held)));
+            figures.budgets.push((MicroUsd(spent), MicroUsd(held)));
         }
+        let is_whole = figures.budgets.len() == budgets;
         match outcome {
-            Some(1) if figures.len() == budgets => Self::Held(figures),
-            Some(0) if figures.len() == budgets => Self::Refused(figures),
+            Some(1) if is_whole => Self::Held(figures),
+            Some(0) if is_whole => Self::Refused(figures),
             _ => Self::Lost,
         }
     }
