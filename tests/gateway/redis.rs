@@ -8,3 +8,4 @@ mod server;
 mod silent;
 mod start;
 mod turns;
+mod usage;

@@ -158,6 +158,19 @@ impl Ledger {
         self.admit(shares, shared)
     }
 
+    /// Takes note of figures of shared budgets.
+    pub(super) fn observe(
+        &self,
+        shares: &[Share],
+        windows: Windows,
+        figures: &[(MicroUsd, MicroUsd)],
+        now: Now,
+    ) {
+        for ((share, window), (spent, held)) in shares.iter().zip(windows).zip(figures) {
+            lock(&share.account).observe(&share.budget, window, *spent, *held, now);
+        }
+    }
+
     /// Takes note of figures with which shared budgets refuse, and tells the tightest refusal.
     pub(super) fn refused(
         &self,

@@ -1,17 +1,21 @@
 //! What is spent: every budget, or those that somebody asks for.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use aisix_actors::types::Now;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::gateway::Gateway;
-use crate::pipeline::usage::BudgetStanding;
+use crate::gateway::Worker;
+use crate::pipeline::usage::{BudgetStanding, Source};
 
 /// Budgets, by name.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Spend<'a> {
+    /// Where the figures come from.
+    source: Source,
     /// Each of them.
     budgets: Vec<BudgetStanding<'a>>,
 }
@@ -33,11 +37,12 @@ pub(super) fn filters() -> Vec<Value> {
 }
 
 /// Answers an administrator.
-pub(super) fn answer(gateway: &Gateway, request: &HttpRequest) -> HttpResponse {
+pub(super) async fn answer(worker: &Worker, request: &HttpRequest) -> HttpResponse {
     // What cannot be read filters nothing.
     let filter = web::Query::<Filter>::from_query(request.query_string()).map(web::Query::into_inner);
     let Filter { scope, scope_ref } = filter.unwrap_or_default();
-    let (snapshot, now) = (gateway.snapshot(), Now::read());
+    let (gateway, ledger) = (&worker.gateway, &worker.actors.ledger);
+    let snapshot = gateway.snapshot();
     let is_asked = |known: Option<&str>, asked: &Option<String>| {
         asked.as_deref().is_none_or(|asked| known == Some(asked))
     };
@@ -46,6 +51,9 @@ pub(super) fn answer(gateway: &Gateway, request: &HttpRequest) -> HttpResponse {
     });
     let mut wanted: Vec<_> = wanted.collect();
     wanted.sort_by(|one, other| one.name.cmp(&other.name));
+    let asked: Vec<_> = wanted.iter().map(|budget| Arc::clone(budget)).collect();
+    let source = Source::of(&[(ledger.is_shared(), ledger.look(&asked).await)]);
+    let now = Now::read();
     let budgets = wanted.into_iter().map(|budget| BudgetStanding::of(gateway, budget, now)).collect();
-    HttpResponse::Ok().json(Spend { budgets })
+    HttpResponse::Ok().json(Spend { source, budgets })
 }

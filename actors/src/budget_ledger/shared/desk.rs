@@ -11,11 +11,11 @@ use smallvec::SmallVec;
 
 use super::super::book::{BudgetHold, Ledger, Share};
 use super::super::budget::{Budget, Estimate, HoldRefused};
-use super::scripts::{Reply, Wanted};
+use super::scripts::{Reply, Wanted, figures};
 use super::{Note, SharedBudgets};
 use crate::redis::{Link, Recovery, Use, Wire};
 use crate::register::lock;
-use crate::types::Now;
+use crate::types::{MicroUsd, Now};
 
 /// One worker's access to shared budgets.
 pub(in crate::budget_ledger) struct Desk {
@@ -112,6 +112,24 @@ impl Desk {
             }
             Reply::Lost => self.fall_back(budgets, estimate, now),
         }
+    }
+
+    /// Asks what is spent and held, for whoever reads the book next; whether Redis says so.
+    pub(in crate::budget_ledger) async fn look(&self, budgets: &[Arc<Budget>]) -> bool {
+        let now = Now::read();
+        let shares = self.book.shares(budgets, Estimate::from(MicroUsd::ZERO));
+        if shares.is_empty() {
+            return self.link.is_up();
+        }
+        let wanted: SmallVec<[Wanted<'_>; 4]> = shares.iter().map(|share| share.wanted(now)).collect();
+        let command = self.shared.keys.look(&wanted);
+        let Ok(answer) = self.link.call(Use::Budgets, &command).await else { return false };
+        let Some(figures) = figures(&answer, shares.len()) else { return false };
+        self.shared.note_answer(Now::read());
+        let windows = wanted.iter().map(|wanted| wanted.window).collect();
+        drop(wanted);
+        self.book.observe(&shares, windows, &figures, now);
+        true
     }
 
     fn fall_back(

@@ -129,12 +129,37 @@ impl Keys {
         }
     }
 
+    /// Asks what is spent and held of budgets.
+    pub(super) fn look(&self, wanted: &[Wanted<'_>]) -> Cmd {
+        let mut command = cmd("MGET");
+        for Wanted { budget, window, .. } in wanted {
+            command.arg(self.spent(&budget.id, *window)).arg(self.sum(&budget.id));
+        }
+        command
+    }
+
     /// Writes the fence of a lane: what was sent in earlier epochs does nothing from now on.
     pub(super) fn raise(&self, lane: &str, epoch: u64) -> Cmd {
         let mut command = cmd("SET");
         command.arg(self.fence(lane)).arg(epoch).arg("EX").arg(FENCE_SECS);
         command
     }
+}
+
+/// Reads what is spent and held of so many budgets.
+pub(super) fn figures(value: &Value, budgets: usize) -> Option<Figures> {
+    let Value::Array(items) = value else { return None };
+    let amount = |item: &Value| match item {
+        Value::Nil => Some(MicroUsd::ZERO),
+        Value::BulkString(text) => {
+            let number = std::str::from_utf8(text).ok()?.parse::<i64>().ok()?;
+            Some(MicroUsd(u64::try_from(number).unwrap_or_default()))
+        }
+        _ => None,
+    };
+    let amounts = items.iter().map(amount).collect::<Option<Vec<MicroUsd>>>()?;
+    let figures: Figures = amounts.as_chunks().0.iter().map(|[spent, held]| (*spent, *held)).collect();
+    (figures.len() == budgets).then_some(figures)
 }
 
 impl Reply {
