@@ -130,7 +130,10 @@ impl SharedLimits {
                         let fill = |command: &mut _| self.keys.close(command, lane, *id, entry);
                         match wire.send_script(&self.keys.close_script, fill, within).await {
                             // What Redis refuses to take back it would refuse again; it goes when its time is over.
-                            Ok(_) | Err(Fault::Refused(_)) => Ok(lane.forget(*id)),
+                            Ok(_) | Err(Fault::Refused(_)) => {
+                                lane.forget(*id);
+                                Ok(())
+                            }
                             Err(fault) => Err(fault.to_string()),
                         }
                     }
