@@ -130,7 +130,7 @@ async fn answer(
         }
     };
     let Some(call) = call else {
-        let mut response = own::answer(&exchange, &caller);
+        let mut response = own::answer(&exchange, &caller).await;
         headers::write(&exchange, None, response.headers_mut());
         exchange.conclude(Outcome::Answered(200));
         return Ok(response);

@@ -163,6 +163,20 @@ impl BudgetLedgerHandle {
         drop(hold);
     }
 
+    /// Has the book of this process know what all gateways have spent and hold; whether Redis says so. Without that the
+    /// book has what this gateway knows.
+    pub async fn look(&self, budgets: &[Arc<Budget>]) -> bool {
+        match &self.desk {
+            Some(desk) => desk.look(budgets).await,
+            None => false,
+        }
+    }
+
+    /// Whether several gateways share budgets.
+    pub fn is_shared(&self) -> bool {
+        self.desk.is_some()
+    }
+
     /// Returns where a budget stands.
     pub async fn spend(&self, budget: Arc<Budget>) -> Spend {
         match self.actor.ask(Read(Arc::clone(&budget))).await {

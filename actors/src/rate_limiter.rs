@@ -94,7 +94,7 @@ impl Message for Inspect {
 pub struct RateLimiterHandle {
     actor: Rc<Local<RateLimiter>>,
     book: Arc<LimitBook>,
-    is_shared: bool,
+    desk: Option<Rc<Desk>>,
 }
 
 impl RateLimiterHandle {
@@ -110,9 +110,9 @@ impl RateLimiterHandle {
     }
 
     fn with(book: Arc<LimitBook>, desk: Option<Rc<Desk>>) -> Self {
-        let (known, is_shared) = (Arc::clone(&book), desk.is_some());
-        let begin = move || RateLimiter { book: Arc::clone(&known), desk: desk.clone() };
-        Self { actor: Rc::new(Local::new(begin)), book, is_shared }
+        let (known, known_desk) = (Arc::clone(&book), desk.clone());
+        let begin = move || RateLimiter { book: Arc::clone(&known), desk: known_desk.clone() };
+        Self { actor: Rc::new(Local::new(begin)), book, desk }
     }
 
     /// Takes one request and a hold of `tokens` from all scopes as one step.
@@ -121,7 +121,7 @@ impl RateLimiterHandle {
     /// The refusal of the first scope, in the order given, that does not admit, or that limits cannot be counted;
     /// nothing is taken then.
     pub async fn acquire(&self, scopes: Scopes, tokens: u64) -> Result<Permit, AcquireRefused> {
-        if self.is_shared {
+        if self.desk.is_some() {
             return self.acquire_with(scopes, tokens, None).await;
         }
         let ask = self.actor.ask(Acquire { scopes: scopes.clone(), tokens });
@@ -173,6 +173,23 @@ impl RateLimiterHandle {
     /// counted.
     pub fn release(&self, permit: Permit) {
         self.actor.tell(Release(permit));
+    }
+
+    /// Returns what is used of every limit of each scope, taking nothing, and whether all gateways that share limits
+    /// say so: without that it is what this one knows.
+    pub async fn uses(&self, scopes: &[Arc<Scope>]) -> (Vec<Vec<Use>>, bool) {
+        if let Some(desk) = &self.desk
+            && let Some(uses) = desk.look(scopes).await
+        {
+            return (uses, true);
+        }
+        let now = Now::read();
+        (scopes.iter().map(|scope| self.book.uses(scope, now)).collect(), false)
+    }
+
+    /// Whether several gateways count together.
+    pub fn is_shared(&self) -> bool {
+        self.desk.is_some()
     }
 
     /// Returns where a scope stands.

@@ -115,9 +115,9 @@ struct ModelRow<'a> {
 }
 
 /// Answers a caller whom no provider is asked for.
-pub fn answer(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
+pub async fn answer(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
     match exchange.endpoint.operation {
-        Operation::Usage => usage::answer(exchange, caller),
+        Operation::Usage => usage::answer(exchange, caller).await,
         _ => models(exchange, caller),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
+use aisix_actors::Actors;
 use aisix_actors::budget_ledger::Budget;
 use aisix_actors::rate_limiter::{Layer, Scope, Scopes, Use};
 use aisix_actors::types::Now;
@@ -29,11 +30,34 @@ pub struct Usage<'a> {
     object: &'static str,
     /// Whose it is.
     api_key: Key<'a>,
+    /// Where the figures come from.
+    source: Source,
     /// The limits of the key, and of the policies in force that go by who calls. What goes by the model is not among
     /// them.
     limits: Vec<LimitStanding>,
     /// The budgets that the key pays into.
     budgets: Vec<BudgetStanding<'a>>,
+}
+
+/// Where figures come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "FigureSource")]
+pub enum Source {
+    /// This gateway: it shares nothing, or cannot ask at the moment and tells what it knows.
+    Local,
+    /// All gateways that share a Redis.
+    Redis,
+}
+
+impl Source {
+    /// Whether everything that is shared was said by Redis.
+    #[must_use]
+    pub fn of(parts: &[(bool, bool)]) -> Self {
+        let mut shared = parts.iter().filter(|(is_shared, _)| *is_shared).peekable();
+        let is_any = shared.peek().is_some();
+        if is_any && shared.all(|(_, is_told)| *is_told) { Self::Redis } else { Self::Local }
+    }
 }
 
 /// A key, as its holder may know it.
@@ -186,10 +210,15 @@ impl LimitStanding {
 }
 
 /// Answers a caller.
-pub fn answer(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
+pub async fn answer(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
     let (gateway, now) = (&exchange.worker.gateway, Now::read());
+    let Actors { limiter, ledger, .. } = &exchange.worker.actors;
     let scopes = scopes(exchange, caller, now);
-    let limits = scopes.iter().map(|scope| LimitStanding::of(scope, gateway.books.limits.uses(scope, now)));
+    let ((uses, is_counted), is_spend_told) =
+        futures::join!(limiter.uses(&scopes), ledger.look(&caller.budgets));
+    let source = Source::of(&[(limiter.is_shared(), is_counted), (ledger.is_shared(), is_spend_told)]);
+    let now = Now::read();
+    let limits = scopes.iter().zip(uses).map(|(scope, uses)| LimitStanding::of(scope, uses));
     let usage = Usage {
         object: "usage",
         api_key: Key {
@@ -198,6 +227,7 @@ pub fn answer(exchange: &Exchange, caller: &ApiKey) -> HttpResponse {
             team_id: caller.team_id.as_deref(),
             user_id: caller.user_id.as_deref(),
         },
+        source,
         limits: limits.collect(),
         budgets: caller
             .budgets

@@ -223,8 +223,8 @@ fn write_budgets(gateway: &Gateway, out: &mut Exposition) {
     }
     let families = [
         ("aisix_budget_limit_usd", "The most that may be spent in a period."),
-        ("aisix_budget_spent_usd", "What is spent in this period."),
-        ("aisix_budget_remaining_usd", "What is left in this period."),
+        ("aisix_budget_spent_usd", "What is spent in this period, as far as this gateway knows."),
+        ("aisix_budget_remaining_usd", "What is left in this period, as far as this gateway knows."),
         ("aisix_budget_reset_seconds", "Time until the next period begins."),
         ("aisix_budget_details_present", "Whether limit and spend of the budget are known."),
     ];

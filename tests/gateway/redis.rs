@@ -11,3 +11,4 @@ mod server;
 mod silent;
 mod start;
 mod turns;
+mod usage;

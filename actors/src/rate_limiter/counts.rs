@@ -152,6 +152,18 @@ impl Counts {
         self.token_day.learn(unix, day_tokens);
     }
 
+    /// What is used of a limit where all gateways together have counted so much.
+    pub(super) fn uses_of_all(
+        limit: &RateLimit,
+        told: &Told,
+        (held_tokens, concurrent): (u64, u32),
+        now: Now,
+    ) -> Vec<Use> {
+        let mut counts = Self { held_tokens, concurrent, ..Self::default() };
+        counts.learn(told);
+        counts.uses(limit, now)
+    }
+
     /// Takes out what is counted here in the windows current now; nothing where nothing is. From then on others count
     /// it too.
     pub(super) fn drain(&mut self, now: Now) -> Option<Drained> {

@@ -23,11 +23,11 @@ use futures::future::{LocalBoxFuture, join_all};
 
 pub(super) use lane::Lane;
 use lane::{Entry, Limited};
-use scripts::{Keys, MOST_TOKENS, Reply};
+use scripts::{Keys, MOST_TOKENS, Reply, standings};
 
 use super::book::LimitBook;
-use super::counts::{Drained, Told};
-use super::limit::{AcquireRefused, Scope};
+use super::counts::{Counts, Drained, Told};
+use super::limit::{AcquireRefused, Scope, Use as Used};
 use super::permit::{Noted, Permit};
 use crate::redis::{Fault, Link, Recovery, Server, Unanswered, Use, Wire};
 use crate::register::lock;
@@ -130,7 +130,10 @@ impl SharedLimits {
                         let fill = |command: &mut _| self.keys.close(command, lane, *id, entry);
                         match wire.send_script(&self.keys.close_script, fill, within).await {
                             // What Redis refuses to take back it would refuse again; it goes when its time is over.
-                            Ok(_) | Err(Fault::Refused(_)) => Ok(lane.forget(*id)),
+                            Ok(_) | Err(Fault::Refused(_)) => {
+                                lane.forget(*id);
+                                Ok(())
+                            }
                             Err(fault) => Err(fault.to_string()),
                         }
                     }
@@ -203,6 +206,24 @@ impl Desk {
             }
             Reply::Lost => self.fall_back(scopes, tokens),
         }
+    }
+
+    /// Asks what is used of every limit of the scopes, taking nothing; nothing where Redis does not say.
+    pub(super) async fn look(&self, scopes: &[Arc<Scope>]) -> Option<Vec<Vec<Used>>> {
+        let limited = limited(scopes);
+        let fill = |command: &mut _| self.shared.keys.look(command, &limited);
+        let answer = self.link.run(Use::Limits, &self.shared.keys.look_script, fill).await.ok()?;
+        let standings = standings(&answer, limited.len())?;
+        let now = Now::read();
+        let uses = scopes.iter().map(|scope| {
+            let place = limited.iter().position(|known| known.id == scope.id);
+            let Some((told, held, concurrent)) = place.and_then(|place| standings.get(place)) else {
+                return Vec::new();
+            };
+            self.book.learn(scope, told, now);
+            Counts::uses_of_all(&scope.limit, told, (*held, *concurrent), now)
+        });
+        Some(uses.collect())
     }
 
     /// Notes how the scopes stand, so that the book goes on from there.

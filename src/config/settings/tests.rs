@@ -288,7 +288,7 @@ fn a_redis_has_a_prefix_and_only_sentinels_have_a_password_of_their_own() {
     assert_refused(
         &format!("{redis}sentinel_username = \"x\"\n"),
         &[
-            "config.toml:1: redis.sentinel_username: sentinel_username and sentinel_password are for mode \"sentinel\"",
+            "config.toml:3: redis.sentinel_username: sentinel_username and sentinel_password are for mode \"sentinel\"",
         ],
     );
 }

@@ -109,7 +109,7 @@ pub(super) const PAGES: &[Row] = &[
             parameters: spend::filters,
             answers: |schemas| vec![ok::<Spend<'_>>(schemas, "The budgets.")],
         },
-        serve: |admin, request| Box::pin(async move { spend::answer(&admin.worker.gateway, &request) }),
+        serve: |admin, request| Box::pin(async move { spend::answer(&admin.worker, &request).await }),
     },
     Row {
         page: Page {

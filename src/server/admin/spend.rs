@@ -1,5 +1,7 @@
 //! What is spent: every budget, or those that somebody asks for.
 
+use std::sync::Arc;
+
 use actix_web::web::Query;
 use actix_web::{HttpRequest, HttpResponse};
 use aisix_actors::budget_ledger::{Budget, BudgetScope};
@@ -12,12 +14,14 @@ use crate::config::problem::did_you_mean;
 use crate::config::snapshot::Snapshot;
 use crate::envelope::{Envelope, Failure};
 use crate::error::AdminError;
-use crate::gateway::Gateway;
-use crate::pipeline::usage::BudgetStanding;
+use crate::gateway::Worker;
+use crate::pipeline::usage::{BudgetStanding, Source};
 
 /// Budgets, by name.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Spend<'a> {
+    /// Where the figures come from.
+    source: Source,
     /// Each of them.
     budgets: Vec<BudgetStanding<'a>>,
 }
@@ -93,14 +97,18 @@ pub(super) fn filters() -> Vec<Value> {
 ///
 /// # Errors
 /// 400 for a parameter or a scope that there is not.
-pub(super) fn answer(gateway: &Gateway, request: &HttpRequest) -> Result<HttpResponse, Failure> {
+pub(super) async fn answer(worker: &Worker, request: &HttpRequest) -> Result<HttpResponse, Failure> {
     let filter = Filter::read(request.query_string())
         .map_err(|why| Failure::new(AdminError::Invalid(why), Envelope::Admin))?;
-    let (snapshot, now) = (gateway.snapshot(), Now::read());
+    let (gateway, ledger) = (&worker.gateway, &worker.actors.ledger);
+    let snapshot = gateway.snapshot();
     let mut wanted: Vec<_> =
         snapshot.budgets.iter().filter(|budget| filter.is_met(&snapshot, budget)).collect();
     wanted.sort_by(|one, other| one.name.cmp(&other.name));
+    let asked: Vec<_> = wanted.iter().map(|budget| Arc::clone(budget)).collect();
+    let source = Source::of(&[(ledger.is_shared(), ledger.look(&asked).await)]);
+    let now = Now::read();
     let budgets =
         wanted.into_iter().map(|budget| BudgetStanding::of(gateway, &snapshot, budget, now)).collect();
-    Ok(HttpResponse::Ok().json(Spend { budgets }))
+    Ok(HttpResponse::Ok().json(Spend { source, budgets }))
 }

@@ -62,9 +62,9 @@ fn ride_out(outage: impl FnOnce(&mut RedisServer, &Fleet)) {
     for gateway in &mut fleet.gateways {
         gateway.signal("TERM");
         let log = gateway.log();
-        // One of each; a slow machine may make another outage of a late answer, but not one for every request.
+        // One of each; a slow machine may make another outage of late answers, but not one for every request.
         let outages = log.matches("cannot be asked").count();
-        assert!((1..=3).contains(&outages), "{log}");
+        assert!(outages >= 1 && outages < total[&200] / 4, "{log}");
         assert_eq!(log.matches("answers again").count(), outages, "{log}");
     }
 }

@@ -13,6 +13,9 @@ use crate::harness::*;
 /// The time that every answer of Redis is late: far more than a slow machine needs for a request.
 const DELAY: Duration = Duration::from_millis(500);
 
+/// Requests of which one must be quick.
+const TRIES: usize = 10;
+
 /// Passes everything on to a Redis, and every answer so much later; gives the port.
 fn far_away(redis: u16) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -73,13 +76,18 @@ fn a_request_waits_for_redis_once_and_its_answer_never() {
         ask(&request);
     }
     for (what, request) in [("whole", chat("sk-f")), ("streamed", streamed)] {
-        for _ in 0..3 {
-            let took = ask(&request);
-            assert!(
-                took >= DELAY && took < DELAY * 2,
-                "{what}: {took:?}, where one round trip takes {DELAY:?}"
-            );
+        // A machine that is busy makes some requests late, but not all; a second wait would do so.
+        let mut least = Duration::MAX;
+        for _ in 0..TRIES {
+            least = least.min(ask(&request));
+            if least < DELAY * 2 {
+                break;
+            }
         }
+        assert!(
+            least >= DELAY && least < DELAY * 2,
+            "{what}: {least:?} at least, where one round trip takes {DELAY:?}"
+        );
     }
     until("everything is given back", || redis.permits() == 0 && redis.held() == 0);
 }

@@ -12,11 +12,11 @@ use smallvec::SmallVec;
 use super::super::book::{BudgetHold, Ledger, Share};
 use super::super::budget::{Budget, Estimate, HoldRefused};
 use super::super::mirror::Seen;
-use super::scripts::{Reply, Wanted};
+use super::scripts::{Figures, Reply, Wanted, figures};
 use super::{Note, SharedBudgets};
 use crate::redis::{Link, Recovery, Use, Wire};
 use crate::register::lock;
-use crate::types::Now;
+use crate::types::{MicroUsd, Now};
 
 /// One worker's access to shared budgets.
 pub(in crate::budget_ledger) struct Desk {
@@ -103,18 +103,7 @@ impl Desk {
         };
         let reply = Reply::read(&answer, shares.len());
         if let Reply::Held(figures) | Reply::Refused(figures) = &reply {
-            let answered = Now::read();
-            self.shared.note_answer(answered);
-            let came = answered.steady;
-            let seen = wanted.iter().zip(&figures.budgets).map(|(wanted, (spent, held))| Seen {
-                window: wanted.window,
-                spent: *spent,
-                held: *held,
-                applied: figures.applied,
-                asked: now.steady,
-                came,
-            });
-            self.shared.note_losses(self.book.observe(&shares, seen, now));
+            self.observe(&shares, &wanted, figures, now);
         }
         drop(wanted);
         match reply {
@@ -128,6 +117,37 @@ impl Desk {
             }
             Reply::Lost => self.fall_back(budgets, estimate, now),
         }
+    }
+
+    /// Asks what is spent and held, for whoever reads the book next; whether Redis says so.
+    pub(in crate::budget_ledger) async fn look(&self, budgets: &[Arc<Budget>]) -> bool {
+        let now = Now::read();
+        let shares = self.book.shares(budgets, Estimate::from(MicroUsd::ZERO));
+        if shares.is_empty() {
+            return self.link.is_up();
+        }
+        let wanted: SmallVec<[Wanted<'_>; 4]> = shares.iter().map(|share| share.wanted(now)).collect();
+        let lane = self.shared.lane.get().map_or("", |lane| lane);
+        let command = self.shared.keys.look(lane, &wanted);
+        let Ok(answer) = self.link.call(Use::Budgets, &command).await else { return false };
+        let Some(figures) = figures(&answer, shares.len()) else { return false };
+        self.observe(&shares, &wanted, &figures, now);
+        true
+    }
+
+    /// Takes note of figures that were asked for at this time.
+    fn observe(&self, shares: &[Share], wanted: &[Wanted<'_>], figures: &Figures, asked: Now) {
+        let answered = Now::read();
+        self.shared.note_answer(answered);
+        let seen = wanted.iter().zip(&figures.budgets).map(|(wanted, (spent, held))| Seen {
+            window: wanted.window,
+            spent: *spent,
+            held: *held,
+            applied: figures.applied,
+            asked: asked.steady,
+            came: answered.steady,
+        });
+        self.shared.note_losses(self.book.observe(shares, seen, asked));
     }
 
     fn fall_back(

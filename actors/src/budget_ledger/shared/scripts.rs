@@ -165,6 +165,16 @@ impl Keys {
         }
     }
 
+    /// Asks what is spent and held of budgets, and for the last number of one's lane of batches.
+    pub(super) fn look(&self, batches: &str, wanted: &[Wanted<'_>]) -> Cmd {
+        let mut command = cmd("MGET");
+        command.arg(self.batches(batches));
+        for Wanted { budget, window, .. } in wanted {
+            command.arg(self.spent(&budget.id, *window)).arg(self.sum(&budget.id));
+        }
+        command
+    }
+
     /// Writes the fence of a lane: what was sent in earlier epochs does nothing from now on.
     pub(super) fn raise(&self, lane: &str, epoch: u64) -> Cmd {
         let mut command = cmd("SET");
@@ -176,6 +186,21 @@ impl Keys {
 /// When spend may be forgotten, in Unix time; 0 for never.
 fn forgotten(window: Window) -> u64 {
     window.end.map_or(0, |end| end.as_secs().saturating_add(KEPT_SECS))
+}
+
+/// Reads what is spent and held of so many budgets; what is no number counts as nothing.
+pub(super) fn figures(value: &Value, budgets: usize) -> Option<Figures> {
+    let Value::Array(items) = value else { return None };
+    let mut numbers = items.iter().map(|item| match item {
+        Value::BulkString(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse::<u64>().ok()),
+        _ => None,
+    });
+    let applied = numbers.next()?.unwrap_or_default();
+    let amounts: SmallVec<[MicroUsd; 8]> =
+        numbers.map(|number| MicroUsd(number.unwrap_or_default())).collect();
+    let budgets_seen = amounts.as_chunks().0.iter().map(|[spent, held]| (*spent, *held));
+    let figures = Figures { applied, budgets: budgets_seen.collect() };
+    (figures.budgets.len() == budgets).then_some(figures)
 }
 
 impl Reply {

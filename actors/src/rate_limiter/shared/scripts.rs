@@ -32,6 +32,7 @@ pub(super) struct Keys {
     pub(super) close_script: Script,
     pub(super) keep_script: Script,
     pub(super) add_script: Script,
+    pub(super) look_script: Script,
 }
 
 /// What Redis said to a request.
@@ -60,6 +61,7 @@ impl Keys {
             close_script: Script::new(include_str!("close.lua")),
             keep_script: Script::new(include_str!("keep.lua")),
             add_script: Script::new(include_str!("add.lua")),
+            look_script: Script::new(include_str!("look.lua")),
         }
     }
 
@@ -146,6 +148,12 @@ impl Keys {
         command.arg(self.ttl.saturating_mul(2)).arg(number).arg(FENCE_SECS);
     }
 
+    /// Writes the question how scopes stand.
+    pub(super) fn look(&self, command: &mut Cmd, scopes: &Limited) {
+        command.arg(scopes.len().saturating_mul(2));
+        self.scopes(scopes, command);
+    }
+
     /// Writes the fence of a lane: what was sent in earlier epochs does nothing from now on.
     pub(super) fn raise(&self, lane: &Lane) -> Cmd {
         let mut command = redis::cmd("SET");
@@ -193,6 +201,20 @@ impl Reply {
             _ => Self::Lost,
         }
     }
+}
+
+/// Reads how scopes stand; nothing where it cannot be read.
+pub(super) fn standings(value: &Value, scopes: usize) -> Option<Vec<(Told, u64, u32)>> {
+    let Value::Array(items) = value else { return None };
+    let number = |item: &Value| if let Value::Int(number) = item { Some(*number) } else { None };
+    let numbers = items.iter().map(number).collect::<Option<Vec<i64>>>()?;
+    let (secs, rest) = numbers.split_first()?;
+    let standing = |[counts @ .., held, concurrent]: &[i64; 7]| {
+        let concurrent = u32::try_from(*concurrent).unwrap_or_default();
+        Some((*told(*secs, counts).first()?, count(*held), concurrent))
+    };
+    let standings = rest.as_chunks().0.iter().map(standing).collect::<Option<Vec<_>>>()?;
+    (standings.len() == scopes).then_some(standings)
 }
 
 /// Reads what is counted in every scope.
