@@ -155,7 +155,9 @@ impl JournalHandle {
         let mut keeper = Keeper::new(Arc::clone(&self.0), Arc::clone(ledger), forward);
         keeper.begin();
         let shared = Arc::clone(&self.0);
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
+        std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
+            // Before it looks for work: whoever comes later finds somebody to wake.
+            let _ = shared.thread.set(std::thread::current());
             if catch_unwind(AssertUnwindSafe(|| keeper.run())).is_err() {
                 log::error!("the journal of budgets has ended by a panic: nothing is written any more");
                 shared.is_failing.store(true, Relaxed);
@@ -163,7 +165,6 @@ impl JournalHandle {
             *lock(&shared.has_ended) = true;
             shared.end.notify_all();
         })?;
-        let _ = self.0.thread.set(thread.thread().clone());
         Ok(())
     }
 
