@@ -1,7 +1,7 @@
 //! The journal of budgets: charges in the store, so that a restart does not forget what was spent.
 //!
-//! Workers add their charges up by budget and period ([`pending`]) and never wait. A thread ([`keeper`]) takes the sums
-//! a few dozen times a second and commits them as one transaction ([`rows`]). So the cost of the journal depends on the
+//! Workers add their charges up by budget and period (`pending`) and never wait. A thread (`keeper`) takes the sums
+//! a few dozen times a second and commits them as one transaction (`rows`). So the cost of the journal depends on the
 //! number of budgets and not on that of requests, and a disk that stalls costs no more memory than there are budgets.
 //!
 //! Where spend is kept elsewhere the journal is an outbox: it commits what is to be told ([`Forward`]), and keeps it
