@@ -51,6 +51,8 @@ impl Filter {
         let mut filter = Self::default();
         for (name, value) in pairs {
             match name.as_str() {
+                // A form that is left empty chooses nothing.
+                "scope" | "scope_ref" if value.is_empty() => {}
                 "scope" => filter.scope = Some(known_scope(value)?),
                 "scope_ref" => filter.scope_ref = Some(value),
                 _ => {
@@ -83,12 +85,18 @@ fn known_scope(scope: String) -> Result<String, String> {
 
 /// The filters, for the document.
 pub(super) fn filters() -> Vec<Value> {
-    let filter = |name: &str, description: &str| json!({ "name": name, "in": "query", "description": description, "schema": { "type": "string" } });
+    let filter = |name: &str, schema: Value, description: &str| json!({ "name": name, "in": "query", "description": description, "schema": schema });
+    let scopes: Vec<_> = std::iter::once("").chain(SCOPES.iter().map(|scope| scope.as_str())).collect();
     vec![
-        filter("scope", "Only budgets of this scope, such as `team`."),
+        filter(
+            "scope",
+            json!({ "type": "string", "enum": scopes }),
+            "Only budgets of this scope, such as `team`; empty for all.",
+        ),
         filter(
             "scope_ref",
-            "Only budgets of this one of its scope: the name or id of an API key, a model or a provider key, or the id of a team or member.",
+            json!({ "type": "string" }),
+            "Only budgets of this one of its scope: the name or id of an API key, a model or a provider key, or the id of a team or member; empty for all.",
         ),
     ]
 }
