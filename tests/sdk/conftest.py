@@ -59,6 +59,8 @@ def gateway(tmp_path_factory):
         environment["AISIX_PROXY__ADDR"] = f"127.0.0.1:{proxy}"
         environment["AISIX_ADMIN__ADDR"] = f"127.0.0.1:{admin}"
         environment["AISIX_OBSERVABILITY__METRICS__PROMETHEUS__ADDR"] = "127.0.0.1:0"
+        # What one run has spent is nothing to the next.
+        environment["AISIX_STORE__PATH"] = str(folder / "aisix.db")
         arguments = ["serve", "--config", str(HERE / "config.toml")]
         ready = f"http://127.0.0.1:{proxy}/readyz"
         processes.append(Process(arguments, ready, folder / "gateway.log", environment))
