@@ -24,11 +24,18 @@ pub fn is_charged_by_length(model: &Model, capture: Option<&str>) -> bool {
     }
 }
 
+/// Whether a recording comes with what is asked for.
+pub const fn has_recording(task: Option<Task>) -> bool {
+    matches!(task, Some(Task::Transcribe | Task::Translate))
+}
+
 /// Adds how long the recording is that came with a call, if one did and nobody has told yet. It is read aside, so that
 /// whoever else is served by this thread does not wait.
 pub async fn listen(exchange: &mut Exchange, call: &Call) {
-    let task = exchange.endpoint.operation.task();
-    let (Some(Task::Transcribe | Task::Translate), Body::Form(form)) = (task, &call.body) else { return };
+    let Body::Form(form) = &call.body else { return };
+    if !has_recording(exchange.endpoint.operation.task()) {
+        return;
+    }
     let Some(file) = form.file("file").filter(|_| exchange.measures.audio.is_zero()) else { return };
     let Ok(permit) = exchange.worker.gateway.readers.clone().acquire_owned().await else { return };
     // The permit goes along: a caller who leaves does not end the reading.
@@ -70,11 +77,11 @@ pub fn answered(measures: &mut Measures, task: Option<Task>, body: &[u8]) {
         duration: Option<f64>,
         usage: Option<Sound>,
     }
-    let (is_sound, is_image) = match task {
-        Some(Task::Transcribe | Task::Translate) => (true, false),
-        Some(Task::Image | Task::EditImage) => (false, true),
-        _ => return,
-    };
+    let is_sound = has_recording(task);
+    let is_image = matches!(task, Some(Task::Image | Task::EditImage));
+    if !is_sound && !is_image {
+        return;
+    }
     let Ok(members) = serde_json::from_slice::<Members>(body) else { return };
     if let Some(images) = members.data.filter(|_| is_image) {
         measures.images = images.len() as u64;

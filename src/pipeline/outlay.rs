@@ -39,8 +39,7 @@ pub fn of(
     match &model.dispatch {
         Dispatch::Direct(direct) => of_target(call, direct, capture, measures, bounded),
         Dispatch::Routing(routing) => {
-            let costs = routing.members.iter().map(|member| of(call, member, capture, measures, bounded));
-            let mut costs = costs;
+            let mut costs = routing.members.iter().map(|member| of(call, member, capture, measures, bounded));
             costs.try_fold(Outlay::NOTHING, |dearest, cost| Some(dearest.or_dearer(cost?)))
         }
     }

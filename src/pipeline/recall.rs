@@ -84,12 +84,9 @@ pub async fn recall(exchange: &mut Exchange, request: &HttpRequest, caller: &Api
         return Recall::Skip;
     }
     let Some(body) = call.json() else { return Recall::Skip };
-    if leans_elsewhere(exchange.endpoint.dialect, body) {
-        return Recall::Skip;
-    }
     let snapshot = exchange.snapshot.clone();
     let Some(policy) = snapshot.cache_policy(&call.model, caller) else { return Recall::Skip };
-    if call.is_stream && !policy.streaming {
+    if (call.is_stream && !policy.streaming) || leans_elsewhere(exchange.endpoint.dialect, body) {
         return Recall::Skip;
     }
     let is_shared = policy.backend.unwrap_or(snapshot.settings.cache.backend) == Backend::Redis;

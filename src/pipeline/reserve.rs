@@ -57,6 +57,9 @@ pub async fn reserve(
 async fn measure(exchange: &mut Exchange, caller: &ApiKey, call: &Call, model: &Model) {
     let task = exchange.endpoint.operation.task();
     exchange.measures = measure::of(task, call);
+    if !measure::has_recording(task) {
+        return;
+    }
     let capture = exchange.model.as_ref().and_then(|named| named.capture.as_deref());
     if measure::is_charged_by_length(model, capture) || is_bounded(caller, model) {
         measure::listen(exchange, call).await;
